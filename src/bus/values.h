@@ -1,0 +1,60 @@
+/* values.h: the enumerations that travel in messages between roles (bus/messages.def). Numbers are wire
+ * values: they do not change meaning. */
+#ifndef BUS_VALUES_H
+#define BUS_VALUES_H
+
+/* What a user signs in to. */
+enum bus_service { SERVICE_IMAP = 1, SERVICE_POP3 = 2, SERVICE_SUBMISSION = 3, SERVICE_HTTP = 4, SERVICE_SIEVE = 5 };
+
+enum vault_verify_result { VERIFY_OK = 1, VERIFY_BAD = 2, VERIFY_BUSY = 3 };
+
+/* What becomes of an envelope recipient. */
+enum bus_rcpt {
+	RCPT_OK = 1,        /* local: deliverable */
+	RCPT_REMOTE = 2,    /* not our domain: only submission may send there */
+	RCPT_UNKNOWN = 3,   /* our domain, no such mailbox: 550 5.1.1 */
+	RCPT_DISABLED = 4,  /* 550 5.2.1 */
+	RCPT_SYNTAX = 5,    /* 553 5.1.3 */
+	RCPT_TEMPFAIL = 6,  /* 451 4.3.0 */
+	RCPT_NO_SPACE = 7   /* 452 4.3.1 */
+};
+
+/* How a message came to the queue. */
+enum bus_origin { ORIGIN_STRANGER = 1, ORIGIN_ACCOUNT = 2, ORIGIN_SYSTEM = 3 };
+
+enum bus_submit {
+	SUBMIT_OK = 1,
+	SUBMIT_TEMPFAIL = 2, /* 451 4.3.0 */
+	SUBMIT_NO_SPACE = 3, /* 452 4.3.1 */
+	SUBMIT_REFUSED = 4   /* 554 5.x.x with detail */
+};
+
+enum bus_deliver {
+	DELIVER_OK = 1,
+	DELIVER_DUPLICATE = 2, /* was delivered before: as good as OK */
+	DELIVER_OVER_QUOTA = 3,/* try later, bounce at the end (5.2.2) */
+	DELIVER_TEMPFAIL = 4,
+	DELIVER_NO_ACCOUNT = 5
+};
+
+enum bus_send {
+	SEND_OK = 1,       /* the remote took responsibility (2xx after the data) */
+	SEND_TEMPFAIL = 2, /* 4xx, no connection, DNS trouble: try again */
+	SEND_FAIL = 3      /* 5xx, null MX, no such domain: bounce */
+};
+
+/* What the history of a message tells. */
+enum bus_history {
+	HISTORY_RECEIVED = 1,   /* taken with its 250 */
+	HISTORY_DELIVERED = 2,  /* in a mailbox here */
+	HISTORY_SENT = 3,       /* another server took it */
+	HISTORY_DEFERRED = 4,   /* an attempt failed for now */
+	HISTORY_FAILED = 5,     /* for good */
+	HISTORY_BOUNCED = 6,    /* a report went to the sender */
+	HISTORY_DELAYED = 7,    /* a delay warning went to the sender */
+	HISTORY_EXPANDED = 8,   /* an alias led here */
+	HISTORY_OPERATOR = 9,   /* held, released, removed, retried by the operator */
+	HISTORY_NOTE = 10
+};
+
+#endif
