@@ -1,0 +1,53 @@
+/* role.h: what every role is given and what it provides. The keeper starts the binary again as
+ * `posthouse --role NAME`; role_main() (role/role.c) reads its start-up message, warms up, enters the sandbox
+ * and runs the role's table of functions. */
+#ifndef ROLE_ROLE_H
+#define ROLE_ROLE_H
+
+#include "bus/bus.h"
+#include "role/settings.h"
+
+#include <jansson.h>
+
+struct role_listener {
+	const struct listen_settings *settings; /* which [listen NAME] it is */
+	int fd;                                 /* listening socket, owned by the role */
+};
+
+struct role_context {
+	struct house *house;
+	struct loop *loop;
+	struct bus *bus;
+	const struct settings *settings; /* the present generation; replaced by reload() */
+	enum bus_role role;
+	int index;                       /* 0 … count-1 */
+	int count;                       /* processes of this role */
+	int desks;                       /* processes of the desk role: account_desk() */
+	const char *data_dir;            /* absolute; what a role may touch in it is the sandbox's table */
+	struct role_listener *listeners;
+	size_t listeners_count;
+	void *state;                     /* the role's own, set by start() */
+};
+
+struct role_ops {
+	enum bus_role role;
+	/* Single-threaded, before the sandbox: open every iconv charset, touch what must be loaded. May be NULL. */
+	int (*warm)(struct role_context *c, struct buf *detail);
+	/* In the sandbox, on a fiber: open databases, register bus handlers, start threads. The role is ready when
+	 * it returns 0; on failure `detail` says what the operator should do. Handlers may already be called while it runs
+	 * once they are registered. */
+	int (*start)(struct role_context *c, struct buf *detail);
+	/* Counters into a JSON object. */
+	void (*status)(struct role_context *c, json_t *into);
+	/* New settings were parsed and are valid: take them over or return an error and keep the old. May be NULL. */
+	int (*reload)(struct role_context *c, const struct settings *fresh, struct buf *detail);
+	/* Stop accepting, let sessions end politely within grace_ms, sync, close. On a fiber; the process exits after. */
+	void (*shutdown)(struct role_context *c, int64_t grace_ms);
+};
+
+extern const struct role_ops role_vault_ops, role_gate_ops, role_porch_ops, role_desk_ops, role_clerk_ops, role_courier_ops;
+
+/* The desk that an account belongs to: hash of its id. */
+int account_desk(struct slice account_id, int desks);
+
+#endif
