@@ -1,0 +1,143 @@
+/* smtp.h: SMTP (RFC 5321), both sides of it.
+ *
+ *   smtp_session()     the server: strangers (gate), and users after sign-in (desk, RFC 6409)
+ *   smtp_presession()  submission before sign-in (porch): STARTTLS and AUTH, then the bytes are joined to the desk
+ *   smtp_send()        the client: one message to one host (courier)
+ *
+ * Each runs on the calling fiber and returns when the session is over. What a session may know and do lies behind
+ * the function tables given to it: this room holds no address book, no queue and no key. */
+#ifndef SMTP_SMTP_H
+#define SMTP_SMTP_H
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "bus/values.h"
+#include "directory/signin.h"
+#include "rt/net.h"
+#include "rt/stream.h"
+#include "rt/tls.h"
+#include "rt/work.h"
+
+/* The sessions of one role, so that it can end them politely. Embed one in the role's state. */
+struct smtp_sessions {
+	struct list running;
+	size_t count;
+	bool stopping;
+	/* counters for status */
+	uint64_t started, messages, recipients_refused, messages_refused, bytes;
+};
+void smtp_sessions_init(struct smtp_sessions *s);
+/* Sessions that wait for a command say 421 and end now; the others after the command or data under way. */
+void smtp_sessions_stop(struct smtp_sessions *s);
+
+/* ---- server ------------------------------------------------------------------------------------------------- */
+
+/* A message as it is handed to the queue; all slices are valid during the call. The message is `head` (trace fields
+ * that the session made, CRLF lines) followed by the body, which is in `body` or, when `blob` is not empty, in that
+ * file. */
+struct smtp_message {
+	struct slice id;                       /* ULID, also in the Received field and in the 250 reply */
+	struct slice reverse_path;             /* without <>; empty: the null one */
+	struct slice envelope;                 /* parameters of MAIL, `NAME=value` lines ended by LF */
+	struct slice_list recipients;          /* without <> */
+	struct slice_list recipient_envelopes; /* parallel */
+	struct slice helo, client, tls;
+	struct slice head, body, blob;
+	int64_t size_bytes;                    /* of the body */
+};
+
+/* What a server session asks its role. All functions may park; they return 0 or an error, which the client sees as
+ * 451 4.3.0. */
+struct smtp_backend {
+	/* May this recipient be accepted? `result` is enum bus_rcpt. The address is local-part@domain with the domain in
+	 * lower case and without trailing dot, the local part unquoted; or a bare "postmaster". */
+	int (*rcpt)(void *ctx, struct slice address, int64_t *result);
+	/* Submission only (else NULL): is the address one of the account's own? */
+	int (*may_send_as)(void *ctx, struct slice address, bool *allowed);
+	/* A file for a body over limits.body_inline_bytes: its name (in `a`) and a descriptor, which the session closes. */
+	int (*blob_create)(void *ctx, struct arena *a, struct slice *name, int *fd);
+	/* Takes the message; returns when it is durable. `result` is enum bus_submit, detail (in `a`) a sentence for
+	 * SUBMIT_REFUSED. */
+	int (*submit)(void *ctx, const struct smtp_message *m, struct arena *a, int64_t *result, struct slice *detail);
+	void *ctx;
+};
+
+struct smtp_session_config {
+	struct loop *loop;
+	struct smtp_sessions *sessions;
+	struct workers *workers;       /* for writing large bodies; NULL: written on the loop */
+	struct slice hostname;
+	struct smtp_backend backend;
+	struct slice client;           /* address text */
+	struct slice client_literal;   /* "[192.0.2.1]": for Received */
+	struct tls_server *tls;        /* NULL: STARTTLS is not offered */
+	bool refused;                  /* too many sessions from this address: 421 4.7.0 instead of the greeting */
+	/* After sign-in: the session begins with 235 instead of the greeting, may send to anywhere, and sends only as the
+	 * account's own addresses. `helo` and `tls` are what the porch saw ("" in the clear). */
+	bool submission;
+	struct slice helo, tls_text;
+};
+/* Serves until QUIT, the end of the input, an error or a limit. The caller closes the stream. */
+void smtp_session(struct stream *st, const struct smtp_session_config *c);
+
+/* ---- submission before sign-in --------------------------------------------------------------------------------- */
+
+struct smtp_presession_config {
+	struct loop *loop;
+	struct smtp_sessions *sessions;
+	struct slice hostname;
+	struct tls_server *tls;   /* for STARTTLS; NULL: not offered. Implicit TLS is up before the call */
+	bool cleartext_sign_in;   /* AUTH is offered without TLS too */
+	struct slice client;      /* address text */
+	struct signin_ops signin; /* `pending` stays empty: unread input stays in the stream and is proxied to the desk */
+};
+/* Greets, and serves until QUIT, an error, or sign-in and the end of the desk's session. The caller closes st. */
+void smtp_presession(struct stream *st, const struct smtp_presession_config *c);
+
+/* ---- client ------------------------------------------------------------------------------------------------------ */
+
+#define SMTP_STATUS_MAX 12 /* "5.999.999" and a NUL */
+
+/* What became of one recipient. */
+struct smtp_send_result {
+	int result;                   /* enum bus_send; 0 while nothing is known */
+	int code;                     /* 250, 550, …; 0 when no reply caused it */
+	char status[SMTP_STATUS_MAX]; /* RFC 3463, always set with result */
+	struct slice text;            /* what the remote said, or our own sentence; valid UTF-8, one line; in the job's arena */
+	bool final;                   /* not to be tried at another host in this attempt (also for a message that may have been taken) */
+};
+
+struct smtp_send_recipient {
+	struct slice address;  /* without <> */
+	struct slice envelope; /* its parameters, `NAME=value` lines */
+	struct smtp_send_result r;
+};
+
+struct smtp_send_job {
+	struct loop *loop;
+	struct workers *workers;      /* for reading `fd`; NULL: read on the loop */
+	struct arena *arena;          /* for the texts of results */
+	struct slice hostname;        /* for EHLO */
+	struct slice reverse_path, envelope;
+	struct smtp_send_recipient *recipients;
+	size_t recipients_count;
+	struct slice head;
+	struct slice body;            /* or, with fd >= 0, size_bytes of that file from its beginning (read with pread) */
+	int fd;
+	int64_t size_bytes;           /* of the body */
+	struct tls_client *tls;       /* opportunistic STARTTLS; NULL: never */
+	struct slice server_name;     /* for SNI: the MX host, or empty */
+	/* Opens a connection to the host; called again, once, when TLS failed and the message goes in the clear. */
+	int (*connect)(void *ctx, struct stream **out);
+	void *connect_ctx;
+	/* out: */
+	struct slice tls_text;        /* "TLSv1.3 TLS_AES_256_GCM_SHA384", or "" in the clear; in `arena` */
+};
+
+/* Tries to send the message to all recipients whose r.final is false, in one transaction. Fills their results. Returns
+ * 0 when the host answered to the transaction; an error when it could not be talked to at all (no connection, no
+ * or a bad greeting, EHLO refused, lost before MAIL): results are then SEND_TEMPFAIL, and the next host may
+ * be tried. ERR_CANCELLED and ERR_NOMEM end the attempt. */
+NODISCARD int smtp_send(struct smtp_send_job *job);
+
+#endif
