@@ -1,0 +1,177 @@
+"""Runs the suite stage by stage and adds up what passed, failed and was skipped (see script/test)."""
+import argparse
+import concurrent.futures
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree
+
+TOP = pathlib.Path(__file__).resolve().parents[1]
+CORES = os.cpu_count() or 2
+STAGES = ("checks", "build", "unit", "fuzz", "scenario")
+SANITIZERS = {
+    "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=1:detect_stack_use_after_return=0",
+    "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
+    "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1",
+}
+
+
+class Tally:
+    def __init__(self):
+        self.passed = self.failed = self.skipped = 0
+        self.failures = []
+
+    def add(self, name, ok, detail="", skipped=False):
+        if skipped:
+            self.skipped += 1
+            print(f"  skip {name}{': ' + detail if detail else ''}", flush=True)
+        elif ok:
+            self.passed += 1
+            print(f"  ok   {name}", flush=True)
+        else:
+            self.failed += 1
+            self.failures.append(name)
+            print(f"  FAIL {name}\n{indent(detail)}", flush=True)
+
+
+def indent(text, lines=60):
+    rows = text.strip().splitlines()
+    if len(rows) > lines:
+        rows = rows[: lines // 3] + [f"… {len(rows) - lines} lines …"] + rows[-(lines - lines // 3):]
+    return "\n".join("       | " + row for row in rows)
+
+
+def run(command, timeout=900, env=None):
+    try:
+        done = subprocess.run(command, cwd=TOP, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=timeout,
+                              env={**os.environ, **(env or {})}, errors="replace", text=True, stdin=subprocess.DEVNULL)
+        return done.returncode, done.stdout
+    except subprocess.TimeoutExpired as e:
+        output = e.stdout.decode(errors="replace") if isinstance(e.stdout, bytes) else (e.stdout or "")
+        return -1, output + f"\nno end after {timeout} s"
+
+
+def stage_checks(tally, options):
+    for name in ("check-floors", "check-style", "check-reference"):
+        if (TOP / "script" / name).exists():
+            code, output = run([f"script/{name}"])
+            tally.add(name, code == 0, output)
+    code, output = run(["script/format", "--check"])
+    tally.add("clang-format", code == 0, output)
+
+
+def stage_build(tally, options):
+    for kind in ("release", "clang", "asan", "tsan", "fuzz"):
+        code, output = run(["script/build", builddir(kind), kind], timeout=1500)
+        tally.add(f"build {kind} without a warning", code == 0, output)
+        if code != 0 and kind in ("release", "asan"):
+            raise SystemExit(finish(tally))
+    code, output = run(["script/tidy"] + (["--all"] if options.all else []), timeout=1200)
+    tally.add("clang-tidy", code == 0, output)
+
+
+def builddir(kind):
+    return "build" if kind == "release" else f"build-{kind}"
+
+
+def stage_unit(tally, options):
+    for kind in ("release", "asan"):
+        log = TOP / builddir(kind) / "meson-logs" / "testlog.junit.xml"
+        log.unlink(missing_ok=True)
+        code, output = run(["meson", "test", "-C", builddir(kind), "--no-rebuild", "--num-processes", str(CORES)], timeout=1500,
+                           env=SANITIZERS)
+        if not log.exists():
+            tally.add(f"unit tests ({kind})", False, output)
+            continue
+        for case in xml.etree.ElementTree.parse(log).getroot().iter("testcase"):
+            name = f"{case.get('classname', '')}/{case.get('name')} ({kind})"
+            bad = case.find("failure") if case.find("failure") is not None else case.find("error")
+            text = "".join(case.itertext())
+            detail = ""
+            if bad is not None:
+                suite_output = run(["tail", "-n", "80", str(log.with_name("testlog.txt"))])[1]
+                detail = text[-3000:] or suite_output
+            tally.add(name, bad is None, detail, skipped=case.find("skipped") is not None)
+    # The fiber runtime and what stands on its threads, under ThreadSanitizer.
+    code, output = run(["meson", "test", "-C", builddir("tsan"), "--no-rebuild", "--suite", "rt", "--suite", "bus", "--suite", "sql"],
+                       timeout=900, env=SANITIZERS)
+    tally.add("unit tests of rt, bus and sql (tsan)", code == 0, output)
+
+
+def stage_fuzz(tally, options):
+    seconds = 60 if options.all else 10
+    folder = TOP / builddir("fuzz") / "src"
+    targets = sorted(p for p in folder.glob("*_fuzz") if p.is_file())
+    if not targets:
+        tally.add("fuzz targets", False, f"none in {folder}")
+
+    def one(target):
+        name = target.name[: -len("_fuzz")]
+        grown = TOP / builddir("fuzz") / "corpus" / name
+        grown.mkdir(parents=True, exist_ok=True)
+        seeds = TOP / "test" / "fuzz" / name
+        command = [str(target), f"-max_total_time={seconds}", "-timeout=10", "-rss_limit_mb=2048", "-print_final_stats=1",
+                   f"-artifact_prefix={grown.parent}/", str(grown)] + ([str(seeds)] if seeds.is_dir() else [])
+        return name, *run(command, timeout=seconds + 120, env=SANITIZERS)
+
+    with concurrent.futures.ThreadPoolExecutor(CORES) as pool:
+        for name, code, output in pool.map(one, targets):
+            tally.add(f"fuzz {name} {seconds} s", code == 0, output)
+
+
+def stage_scenario(tally, options):
+    rounds = [("release", "")] + [("asan", "sanitized")]
+    for kind, mark in rounds:
+        log = TOP / builddir(kind) / "scenario.xml"
+        command = ["/usr/bin/python3", "-m", "pytest", "-q", "-x" if options.stop else "-q", "-p", "no:cacheprovider",
+                   f"--junitxml={log}", "test/scenario", "--durations=12"]
+        if mark:
+            command += ["-m", mark]
+        if options.all:
+            command += ["--all"]
+        if options.k:
+            command += ["-k", options.k]
+        log.unlink(missing_ok=True)
+        code, output = run(command, timeout=7200 if options.all else 1500,
+                           env={**SANITIZERS, "POSTHOUSE": str(TOP / builddir(kind) / "posthouse")})
+        if not log.exists():
+            tally.add(f"scenarios ({kind})", False, output)
+            continue
+        for case in xml.etree.ElementTree.parse(log).getroot().iter("testcase"):
+            bad = case.find("failure") if case.find("failure") is not None else case.find("error")
+            skipped = case.find("skipped")
+            name = f"{case.get('classname', '').split('.')[-1]}::{case.get('name')} ({kind})"
+            detail = skipped.get("message", "") if skipped is not None else (bad.text if bad is not None else "")
+            tally.add(name, bad is None, detail or "", skipped=skipped is not None)
+        print("\n".join(line for line in output.splitlines() if re.match(r"\d+\.\d+s ", line)), flush=True)
+
+
+def finish(tally):
+    if tally.failures:
+        print("failed: " + ", ".join(tally.failures))
+    print(f"{tally.passed} passed, {tally.failed} failed, {tally.skipped} skipped", flush=True)
+    return 1 if tally.failed or not tally.passed else 0
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--all", action="store_true", help="longer fuzzing and soaks")
+    parser.add_argument("--only", default=",".join(STAGES))
+    parser.add_argument("--stop", action="store_true", help="end the scenarios at the first failure")
+    parser.add_argument("-k", default="", help="only scenarios whose names match")
+    options = parser.parse_args()
+    tally = Tally()
+    for stage in STAGES:
+        if stage in options.only.split(","):
+            start = time.monotonic()
+            print(f"== {stage}", flush=True)
+            globals()[f"stage_{stage}"](tally, options)
+            print(f"== {stage}: {time.monotonic() - start:.0f} s", flush=True)
+    return finish(tally)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
