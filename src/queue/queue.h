@@ -1,0 +1,161 @@
+/* queue.h: accepted mail on its way (queue.db, the clerk's): messages, their recipients, the schedule, what
+ * happened to them, and the reports that senders get.
+ *
+ * Promises. queue_submit() returns 0 only when the message is durable. Every recipient leaves the queue exactly
+ * once: delivered (the desk said that its mail is durable), taken by another server, bounced, or removed by the
+ * operator; the bounce enters the queue in the transaction that ends the recipient. After a crash of any
+ * process at any point what is not done is tried again, local deliveries under the same delivery id.
+ *
+ * Memory. The database is the queue; in memory is a window of at most limits.queue_window recipients that are under
+ * way, bodies of at most limits.queue_window_bytes. What does not fit waits in the database, found by an index, and
+ * one destination may fill only a part of the window.
+ *
+ * Threads. All functions are for fibers of the loop, unless they say otherwise. The room talks to nobody: the
+ * clerk gives it functions (struct queue_ops). Times are house_now_us(). */
+#ifndef QUEUE_QUEUE_H
+#define QUEUE_QUEUE_H
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "bus/bus.h"
+#include "rt/work.h"
+#include "sql/sql.h"
+
+#include <jansson.h>
+
+struct queue;
+
+enum queue_target_kind {
+	QUEUE_TARGET_LOCAL = 1,  /* a mailbox of this house */
+	QUEUE_TARGET_REMOTE = 2, /* another server's */
+	QUEUE_TARGET_NONE = 3    /* nobody: bounces at once with `reason` */
+};
+
+/* Where mail to an address ends up, after aliases. */
+struct queue_target {
+	enum queue_target_kind kind;
+	struct slice account_id; /* local; else empty */
+	struct slice address;    /* of the mailbox, or the remote address */
+	struct slice via;        /* the alias that led here, or empty */
+	struct slice status;     /* none: enhanced status code, "5.1.1" */
+	struct slice reason;     /* none: one plain sentence */
+};
+
+struct queue_rcpt {
+	struct slice original; /* as it was in RCPT */
+	struct slice envelope; /* `NAME=value` lines of RCPT's parameters */
+	struct queue_target target;
+};
+
+struct queue_submission {
+	struct slice id; /* ULID */
+	enum bus_origin origin;
+	struct slice account_id;
+	struct slice reverse_path; /* "" is the null one */
+	struct slice envelope;     /* `NAME=value` lines of MAIL's parameters */
+	struct slice client, helo, tls;
+	struct slice head; /* our trace fields */
+	struct slice body; /* inline, or */
+	struct slice blob; /* the name that queue_blob_create() gave */
+	int64_t size_bytes;
+	const struct queue_rcpt *rcpts; /* each target once */
+	size_t rcpts_n;
+};
+
+/* What the queue asks of the house. All run on fibers and may park. */
+struct queue_ops {
+	void *ctx;
+	/* Negative when the role could not be asked: the same request is repeated later. */
+	int (*deliver)(void *ctx, int desk, const struct bus_desk_deliver_request *r, struct arena *a,
+	    struct bus_desk_deliver_reply *reply);
+	int (*send)(void *ctx, const struct bus_courier_send_request *r, struct arena *a, struct bus_courier_send_reply *reply);
+	int (*forget)(void *ctx, int desk, const struct bus_desk_forget_request *r);
+	/* The desk of an account; does not park. */
+	int (*desk)(void *ctx, struct slice account_id);
+	/* "host:port" of a fixed next hop of the domain, or empty; does not park. */
+	struct slice (*route)(void *ctx, struct slice domain, struct arena *a);
+	/* Where a bounce to this address goes. 0 with *n targets (0: nobody). */
+	int (*expand)(void *ctx, struct slice address, struct arena *a, struct queue_target **v, size_t *n);
+	/* Storage failed in a way that must end the process (a failed fsync): does not return in a role; a test may
+	 * return, and every later submission then fails. */
+	void (*fatal)(void *ctx, int err, const char *what);
+};
+
+struct queue_config {
+	struct house *house;
+	struct loop *loop;
+	struct sqldb *db;        /* opened with queue_migrations, FULL; stays the caller's */
+	struct workers *workers; /* for fsync, unlink; stays the caller's */
+	const char *dir;         /* DATA/queue: `blobs/` and `blobs/tmp/` are made in it */
+	struct slice hostname;   /* of DSNs; copied */
+	struct queue_ops ops;
+};
+
+extern const struct sql_migration queue_migrations[];
+extern const size_t queue_migrations_count;
+
+/* Sweeps what a crash left behind in blobs/ and prepares everything; nothing is delivered yet. On failure one
+ * sentence in `detail`. */
+NODISCARD int queue_open(struct queue **out, const struct queue_config *c, struct buf *detail);
+/* Starts the schedule. */
+NODISCARD int queue_start(struct queue *q);
+/* Ends the schedule: attempts under way have until the deadline to end, their results are written. */
+void queue_stop(struct queue *q, int64_t deadline_ms);
+/* After queue_stop(), or instead of queue_start(). */
+void queue_close(struct queue **q);
+/* The clock or the limits have changed: look again at once. (The clock is looked at every second anyway.) */
+void queue_wake(struct queue *q);
+NODISCARD int queue_set_hostname(struct queue *q, struct slice hostname);
+
+/* ---- acceptance --------------------------------------------------------------------------------------- */
+
+/* Takes a message: SUBMIT_OK only when it is durable. One that is there already (same id) is SUBMIT_OK and
+ * not taken again. SUBMIT_REFUSED and others with a sentence in `detail`. */
+enum bus_submit queue_submit(struct queue *q, const struct queue_submission *s, struct buf *detail);
+/* A file to write a large body into. `owner` is whoever may submit it (a link of the bus); `name` is for
+ * queue_submission.blob, *fd for writing and the caller's to close. ERR_FULL, ERR_LIMIT, ERR_IO. */
+#define QUEUE_BLOB_NAME_MAX 32
+NODISCARD int queue_blob_create(struct queue *q, uint64_t owner, char name[QUEUE_BLOB_NAME_MAX], int *fd);
+/* The owner is gone: what it has not submitted is removed. */
+void queue_blob_owner_gone(struct queue *q, uint64_t owner);
+
+/* ---- what other roles report --------------------------------------------------------------------------- */
+
+/* These deliveries are durable in the account; their rows go with the next commit, and the desk is then told to
+ * forget them. Unknown ids were removed before: forgotten too. */
+NODISCARD int queue_delivered(struct queue *q, struct slice account_id, struct slice_list delivery_ids);
+/* A desk has been restarted: what it has not reported durable is delivered again. */
+void queue_desk_lost(struct queue *q, int desk);
+NODISCARD int queue_history_add(struct queue *q, struct slice id, struct slice recipient, enum bus_history kind, struct slice detail);
+
+/* ---- operator --------------------------------------------------------------------------------------------- */
+
+/* Called for each row on the caller's fiber, takes no reference; a negative result ends the walk. */
+typedef int queue_row_fn(void *ctx, json_t *row);
+
+struct queue_filter {
+	struct slice id;      /* one message, or empty */
+	struct slice address; /* sender or recipient, or "@domain", or empty */
+	bool held;            /* only what is held */
+};
+/* One row a message: {id, from, received_at, size_bytes, origin, recipients:[{address, state, attempts, next_attempt_at,
+ * status, text}], …}. Reads in pages. */
+NODISCARD int queue_list(struct queue *q, const struct queue_filter *f, queue_row_fn *fn, void *ctx);
+/* One message with all its recipients and its history. ERR_NOTFOUND. */
+NODISCARD int queue_show(struct queue *q, struct slice id, queue_row_fn *fn, void *ctx);
+enum queue_action {
+	QUEUE_RETRY,   /* try now */
+	QUEUE_HOLD,    /* do not try until released */
+	QUEUE_RELEASE,
+	QUEUE_REMOVE   /* drop without a bounce */
+};
+/* On what the filter names (at least one of its fields is set); *changed: recipients. ERR_NOTFOUND when there is no
+ * such message. Recipients under way are not touched by HOLD and REMOVE until their attempt ends. */
+NODISCARD int queue_act(struct queue *q, const struct queue_filter *f, enum queue_action what, int64_t *changed);
+/* The story of messages by ULID, Message-ID (with or without <>) or address, oldest first: rows {id, at, recipient, kind,
+ * text} where `text` is one plain sentence. At most limits.trace_messages messages, the newest. ERR_NOTFOUND. */
+NODISCARD int queue_trace(struct queue *q, struct slice key, queue_row_fn *fn, void *ctx);
+/* Counters and gauges. */
+void queue_status(struct queue *q, json_t *into);
+
+#endif
