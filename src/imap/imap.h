@@ -44,11 +44,11 @@ struct imap_session_config {
 	struct house *house;
 	struct loop *loop;
 	struct workers *workers;  /* for charset conversion and searching of bodies */
-	struct slice login;       /* for the log; as are client and tls; valid during the call */
+	struct slice login;       /* for the log; as are client and tls; valid during the call. What the client sent
+	                           * after its sign-in command comes through the stream */
 	struct slice client;
 	struct slice tls;
 	struct slice tag;         /* of the sign-in command */
-	struct slice pending;     /* what the client sent after it */
 	struct imap_counters *counters;
 	const bool *stopping;     /* as above */
 };

@@ -41,10 +41,10 @@ NODISCARD int pop3_presession(struct stream *st, const struct pop3_presession_co
 struct pop3_session_config {
 	struct house *house;
 	struct loop *loop;
-	struct slice login;       /* for the log; as are client and tls; valid during the call */
+	struct slice login;       /* for the log; as are client and tls; valid during the call. What the client sent
+	                           * after its sign-in command comes through the stream */
 	struct slice client;
 	struct slice tls;
-	struct slice pending;     /* what the client sent after the sign-in command */
 	struct pop3_counters *counters;
 	const bool *stopping;     /* as above */
 };
