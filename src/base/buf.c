@@ -235,3 +235,18 @@ buf_truncate(struct buf *b, size_t n)
 	ASSERT(n <= b->n);
 	b->n = n;
 }
+
+void
+buf_patch_u8(struct buf *b, size_t at, uint8_t v)
+{
+	ASSERT(at < b->n);
+	b->p[at] = v;
+}
+
+void
+buf_patch_be32(struct buf *b, size_t at, uint32_t v)
+{
+	ASSERT(at <= b->n && b->n - at >= 4);
+	for (size_t i = 0; i < 4; i++)
+		b->p[at + i] = (uint8_t)(v >> (24 - 8 * i));
+}

@@ -37,6 +37,9 @@ void buf_added(struct buf *b, size_t n);
 /* Removes n bytes at the front. */
 void buf_consume(struct buf *b, size_t n);
 void buf_truncate(struct buf *b, size_t n);
+/* Overwrites bytes that are there already. Traps unless they are. */
+void buf_patch_u8(struct buf *b, size_t at, uint8_t v);
+void buf_patch_be32(struct buf *b, size_t at, uint32_t v);
 
 static inline struct slice
 buf_slice(const struct buf *b)

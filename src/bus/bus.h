@@ -54,7 +54,7 @@ enum bus_type {
 struct bus;      /* all links of this process */
 struct bus_peer; /* one link */
 
-/* Answers a request: fills *reply (zeroed; slices may lie in `a`, which lives until the reply is sent) and returns 0,
+/* Answers a request: fills *reply (zeroed, descriptors -1; slices may lie in `a`, which lives until the reply is sent) and returns 0,
  * or a negative enum err that the caller's bus_call() returns. Descriptors in the request are closed afterwards
  * unless the handler sets their field to -1; those in the reply are closed after they are sent. Runs in its
  * own fiber and may park and call others. */
@@ -83,7 +83,10 @@ void bus_on_peer_closed(struct bus *b, void (*fn)(void *ctx, enum bus_role role,
 
 /* Asks and waits: 0 and *reply filled (its slices lie in `a`; received descriptors are the caller's to close), a
  * handler's error, ERR_CLOSED (no link, or it ended before the reply: the request may or may not have been acted
- * on), ERR_TIMEOUT, ERR_CANCELLED, ERR_LIMIT. Descriptors in the request stay the caller's. */
+ * on), ERR_TIMEOUT, ERR_CANCELLED, ERR_LIMIT (too large, or too many under way), ERR_INVALID (TEXT that is none),
+ * ERR_BUSY and ERR_UNAVAILABLE (the peer is overloaded, or not ready for this yet). Descriptors in the request
+ * stay the caller's; 0, 1 and 2 are never sent and count as none, so that a zeroed FD field is harmless. *reply
+ * is zeroed on failure. Called on a fiber. */
 NODISCARD int bus_call(struct bus *b, enum bus_role role, int index, enum bus_type type, const void *request,
     struct arena *a, void *reply, int64_t timeout_ms);
 #define BUS_CALL(b, role, index, name, req, a, rep, timeout_ms) \
