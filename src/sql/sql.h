@@ -14,7 +14,10 @@
 struct sqldb; /* an open database and the thread(s) that use it */
 struct sqltx; /* inside a transaction function */
 
-/* A statement: its text uses only what SQLite (STRICT tables) and PostgreSQL share, with $1 parameters. */
+/* A statement: its text uses only what SQLite (STRICT tables) and PostgreSQL share, with $1 parameters. Static
+ * data: the cache of prepared statements is keyed by its address. Rooms list theirs in ROOM_sql.def as
+ * SQL_STATEMENT(name, "text"), and their migrations in ROOM_migrations.def as SQL_MIGRATION(number, "name", "sql"),
+ * so that a test can prepare all of them on a real PostgreSQL. */
 struct sql_text {
 	const char *name;
 	const char *text;
@@ -52,13 +55,25 @@ struct sqldb_config {
 	const struct sql_migration *migrations;
 	size_t migrations_count;
 	const char *snapshot_dir; /* older data is copied here before it is migrated; NULL: beside the file */
+	int cache_kib;       /* page cache of a connection; 0: 2000 */
+	bool secure_delete;  /* deleted content is overwritten with zeros (secrets); else only where that is free */
 };
 
-/* Opens (creates) and migrates. ERR_VERSION: newer data; ERR_DAMAGED; `detail` gets a sentence. Blocking. */
+/* Opens (creates) and migrates. ERR_VERSION: newer data; ERR_DAMAGED; `detail` gets a sentence. Blocking. Without a
+ * loop the one handle locks the database exclusively (no -shm file); with one, a second handle reads. Every
+ * database has one writing process: a database locked by another is ERR_BUSY at once. */
 NODISCARD int sqldb_open(struct sqldb **out, struct house *h, const struct sqldb_config *c, struct buf *detail);
+/* Finishes what is queued, ends the threads, closes; sets *db to NULL. NULL is fine. */
 void sqldb_close(struct sqldb **db);
-/* Starts the writer thread of sql_write(); after the sandbox is entered. */
+/* Starts the threads of sql_write() and sql_read(); after the sandbox is entered. */
 NODISCARD int sqldb_start(struct sqldb *db);
+/* 0, or the error after which nothing works any more: a failed fsync or commit (ERR_IO). What was committed last
+ * may or may not survive: the role stops and starts afresh. Any thread. */
+int sqldb_failed(const struct sqldb *db);
+/* Appends the engine's own words for the last error, for the log. Any thread. */
+void sqldb_last_error(struct sqldb *db, struct buf *out);
+/* Gives back the memory of page cache and prepared statements. From the thread that owns the database. */
+void sqldb_shrink(struct sqldb *db);
 
 typedef int sql_fn(struct sqltx *tx, void *arg);
 /* From a fiber: runs fn in a write transaction on the database's thread and waits until it is committed (group
@@ -75,7 +90,9 @@ NODISCARD int sql_read_blocking(struct sqldb *db, sql_fn *fn, void *arg);
  * final: every later call fails with ERR_IO. */
 NODISCARD int sqldb_sync_blocking(struct sqldb *db);
 
-/* Inside a transaction function: */
+/* Inside a transaction function. Errors: ERR_EXISTS (a unique key), ERR_CONFLICT (another constraint), ERR_INVALID (text that
+ * is not UTF-8 or contains NUL; a value of the wrong type), ERR_FULL, ERR_IO, ERR_DAMAGED, ERR_BUSY, ERR_LIMIT, ERR_NOMEM. After an
+ * error fn should return it: the transaction is then rolled back. After ERR_EXISTS and ERR_CONFLICT it may go on. */
 NODISCARD int sql_exec(struct sqltx *tx, const struct sql_text *t, const struct sql_value *v, size_t n);
 #define SQL_EXEC(tx, t, ...) sql_exec((tx), (t), SQL_ARGS(__VA_ARGS__))
 #define SQL_ARGS(...) (const struct sql_value[]){__VA_ARGS__}, sizeof((const struct sql_value[]){__VA_ARGS__}) / sizeof(struct sql_value)
@@ -87,6 +104,7 @@ struct sql_rows {
 	struct sqltx *tx;
 	void *stmt;
 };
+/* The bytes of the values are copied; sql_exec() does not keep them beyond the call. */
 NODISCARD int sql_query(struct sqltx *tx, struct sql_rows *r, const struct sql_text *t, const struct sql_value *v, size_t n);
 #define SQL_QUERY(tx, r, t, ...) sql_query((tx), (r), (t), SQL_ARGS(__VA_ARGS__))
 /* 1: a row is there; 0: no more (closed already); negative: an error (closed already). */
