@@ -222,7 +222,7 @@ class Served(House):
     def write_config(self):
         names = {SMTP: "smtp", SUBMISSION: "submission", SUBMISSIONS: "submissions", IMAP: "imap", IMAPS: "imaps",
                  POP3: "pop3", POP3S: "pop3s"}
-        lines = ["[house]", f"hostname = {self.hostname}", f"data_dir = {self.data}",
+        lines = ["[house]", f"hostname = {self.hostname}", f"data_dir = {self.data}", "user_prefix =",
                  f"test_clock = {'yes' if self.test_clock else 'no'}"]
         for service, name in names.items():
             lines += [f"[listen {name}]", f"service = {name}", f"address = {self.address}", f"port = {self.ports[service]}"]
