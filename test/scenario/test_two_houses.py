@@ -1,6 +1,4 @@
 """Two houses and a DNS server with local zones: MX, dead MX, null MX, missing names, retries on the test clock, bounces."""
-import email
-import email.policy
 import re
 import socket
 import threading
@@ -10,6 +8,7 @@ import pytest
 from harness import nsd
 from harness.house import SMTP, Served
 from harness.net import free_port, wait_until
+from scenario_helpers import check_dsn
 
 pytestmark = [pytest.mark.sanitized, pytest.mark.skipif(not nsd.available(), reason="nsd is not installed")]
 
@@ -133,25 +132,6 @@ def bounce_for(a, subject, seconds=30):
                 return raw
     raw = wait_until(look, seconds, f"a report on '{subject}'")
     return check_dsn(raw)
-
-
-def check_dsn(raw):
-    assert raw.startswith(b"Return-Path: <>\r\n")
-    message = email.message_from_bytes(raw, policy=email.policy.default)
-    assert not message.defects
-    assert message.get_content_type() == "multipart/report"
-    assert message["Auto-Submitted"] and message["Date"] and message["Message-ID"] and message["Subject"]
-    text, status, original = message.get_payload()
-    assert text.get_content_type() == "text/plain"
-    assert status.get_content_type() == "message/delivery-status"
-    assert original.get_content_type() in ("message/rfc822", "text/rfc822-headers", "message/rfc822-headers")
-    blocks = status.get_payload()
-    assert blocks[0]["Reporting-MTA"] and blocks[0]["Reporting-MTA"].startswith("dns;")
-    for block in blocks[1:]:
-        assert block["Final-Recipient"].startswith("rfc822;")
-        assert block["Action"] in ("failed", "delayed", "delivered", "relayed", "expanded")
-        assert re.match(r"[245]\.\d{1,3}\.\d{1,3}$", block["Status"])
-    return message, text.get_content(), blocks
 
 
 def test_by_mx(world):
