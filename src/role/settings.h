@@ -17,6 +17,7 @@ enum listen_service {
 	LISTEN_POP3S,
 	LISTEN_CONTROL      /* DIR/run/control: clerk; always there */
 };
+#define LISTEN_SERVICE_COUNT (LISTEN_CONTROL + 1)
 
 struct listen_settings {
 	struct slice name;    /* [listen NAME] */
@@ -41,7 +42,9 @@ struct route_settings { /* [route DOMAIN]: a fixed next hop */
 struct settings {
 	uint32_t generation;
 	struct slice hostname;    /* how the house calls itself: banner, EHLO, Received, DSNs */
+	bool hostname_given;      /* false: it is the machine's name */
 	struct slice data_dir;
+	struct slice user_prefix; /* "posthouse-": own uids when started as root; empty: none */
 	int log_format;           /* enum log_format */
 	int log_level;            /* enum log_level */
 	bool cleartext_sign_in;   /* only where every listener is loopback (demo) */
@@ -51,11 +54,11 @@ struct settings {
 	bool allow_unsandboxed;
 	int gates, porches, desks, couriers; /* processes; 0: one per two cores */
 	struct listen_settings *listeners;
-	size_t listeners_count;
+	size_t listeners_count, listeners_cap;
 	struct tls_settings *tls;
-	size_t tls_count;
+	size_t tls_count, tls_cap;
 	struct route_settings *routes;
-	size_t routes_count;
+	size_t routes_count, routes_cap;
 	/* [dns] */
 	struct slice_list dns_forwarders, dns_stubs, dns_trust_anchors, dns_insecure;
 	struct slice dns_resolv_conf; /* default /etc/resolv.conf; "" for full recursion */
@@ -65,11 +68,22 @@ struct settings {
 	struct arena arena;
 };
 
-/* Parses the text of a configuration file. ERR_SYNTAX or ERR_INVALID with "line N: …" sentences in `detail`, all of
+/* Parses the text of a configuration file (bounds: base/ini.h). Without [listen NAME] sections the standard ports are
+ * listened on; address "*" becomes two listeners of one name (IPv4, IPv6); the control socket's pseudo listener is always
+ * the last. No file is opened. ERR_SYNTAX or ERR_INVALID with "line N: …" sentences in `detail`, all of
  * them, not only the first. */
 NODISCARD int settings_parse(struct settings **out, struct slice text, struct buf *detail);
 void settings_free(struct settings **s);
+/* The name the house calls itself, where the configuration gives none. */
+NODISCARD int settings_set_hostname(struct settings *s, struct slice name);
+/* 0 when a running house may take `fresh` over; ERR_INVALID with a sentence for each setting that takes a restart. */
+NODISCARD int settings_may_reload(const struct settings *old, const struct settings *fresh, struct buf *detail);
 /* The annotated default configuration, made from the table. */
 void settings_print_default(struct buf *out);
+/* What a valid configuration says other than the default, in the form of a configuration. */
+NODISCARD int settings_print_diff(struct slice text, struct buf *out, struct buf *detail);
+/* "smtp", …, "control". */
+const char *listen_service_name(enum listen_service service);
+bool listen_service_is_porch(enum listen_service service);
 
 #endif

@@ -1,0 +1,492 @@
+/* settings.c: the configuration of a house, read through the one table of keys. Everything that is wrong is
+ * reported with its line; nothing is taken over unless all is right. */
+#include "role/settings_table.h"
+
+#include "base/ini.h"
+#include "base/log.h"
+#include "rt/net.h"
+
+#define SETTINGS_ARENA_BYTES (8u << 20)
+#define HOSTNAME_BYTES 253u
+
+struct parse {
+	struct settings *s;
+	struct arena *a; /* the settings' own */
+	struct buf *detail;
+	int err;
+};
+
+#define WRONG(p, line, ...) \
+	do { \
+		ini_complain((p)->detail, (line), __VA_ARGS__); \
+		if ((p)->err == 0) \
+			(p)->err = ERR_INVALID; \
+	} while (0)
+
+/* ---- values ------------------------------------------------------------------------------------------ */
+
+static struct slice
+lower(struct arena *a, struct slice s)
+{
+	char *z = arena_z(a, s);
+
+	for (size_t i = 0; z != NULL && i < s.n; i++)
+		z[i] = (char)ascii_lower((uint8_t)z[i]);
+	return slice_of(z, z == NULL ? 0 : s.n);
+}
+
+/* LDH labels of up to 63 bytes (RFC 1123 §2.1); UTF-8 labels are let through for IDNA. */
+static bool
+is_name(struct slice s)
+{
+	if (s.n == 0 || s.n > HOSTNAME_BYTES)
+		return false;
+	while (s.p != NULL) {
+		struct slice label = slice_cut(&s, '.');
+
+		if (label.n == 0 || label.n > 63 || slice_at(label, 0) == '-' || slice_at(label, label.n - 1) == '-')
+			return false;
+		for (size_t i = 0; i < label.n; i++) {
+			uint8_t c = slice_at(label, i);
+
+			if (!ascii_is_alnum(c) && c != '-' && c != '_' && c < 0x80)
+				return false;
+		}
+	}
+	return true;
+}
+
+static bool
+is_address(struct slice s)
+{
+	struct net_address ignored;
+
+	return net_address_parse(s, 0, &ignored) == 0;
+}
+
+static bool
+is_separator(uint8_t c, bool lines)
+{
+	return c == ',' || (!lines && (c == ' ' || c == '\t'));
+}
+
+static int
+read_list(struct arena *a, struct slice value, bool lines, struct slice_list *out)
+{
+	struct slice *v = NULL;
+	size_t n = 0, cap = 0, at = 0;
+
+	while (at < value.n) {
+		size_t from = at;
+		struct slice item;
+
+		while (at < value.n && !is_separator(slice_at(value, at), lines))
+			at++;
+		item = slice_trim(slice_range(value, from, at));
+		at++;
+		if (item.n == 0)
+			continue;
+		v = arena_grow(a, v, n, &cap, sizeof(*v), 4096);
+		if (v == NULL)
+			return ERR_NOMEM;
+		v[n++] = item;
+	}
+	*out = (struct slice_list){v, n};
+	return 0;
+}
+
+/* The place of a value in a list of words, or -1. */
+static int
+word_index(struct slice value, const char *const words[], size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (slice_eq(value, slice_z(words[i])))
+			return (int)i;
+	return -1;
+}
+
+static const char *const format_words[] = {"text", "json"};
+static const char *const level_words[] = {"debug", "info", "warn", "error"};
+static const char *const bool_words[] = {"no", "yes"};
+static const char *const service_words[LISTEN_SERVICE_COUNT] = {
+	[LISTEN_SMTP] = "smtp", [LISTEN_SUBMISSION] = "submission", [LISTEN_SUBMISSIONS] = "submissions", [LISTEN_IMAP] = "imap",
+	[LISTEN_IMAPS] = "imaps", [LISTEN_POP3] = "pop3", [LISTEN_POP3S] = "pop3s", [LISTEN_CONTROL] = "control"};
+static const uint16_t service_ports[LISTEN_SERVICE_COUNT] = {
+	[LISTEN_SMTP] = 25, [LISTEN_SUBMISSION] = 587, [LISTEN_SUBMISSIONS] = 465, [LISTEN_IMAP] = 143,
+	[LISTEN_IMAPS] = 993, [LISTEN_POP3] = 110, [LISTEN_POP3S] = 995};
+
+const char *
+listen_service_name(enum listen_service service)
+{
+	return service_words[service];
+}
+
+bool
+listen_service_is_porch(enum listen_service service)
+{
+	return service != LISTEN_SMTP && service != LISTEN_CONTROL;
+}
+
+static const char *
+take_word(struct slice value, const char *const words[], size_t n, int *out)
+{
+	static const char *const wanted[] = {"no or yes", "text or json", "debug, info, warn or error", "smtp, submission, submissions, imap, imaps, pop3 or pop3s"};
+	int i = word_index(value, words, n);
+
+	if (i >= 0) {
+		*out = i;
+		return NULL;
+	}
+	return words == bool_words ? wanted[0] : words == format_words ? wanted[1] : words == level_words ? wanted[2] : wanted[3];
+}
+
+static const char *
+take_number(struct slice value, uint64_t min, uint64_t max, uint64_t *out, const char *wanted)
+{
+	return slice_to_u64(value, max, out) != 0 || *out < min ? wanted : NULL;
+}
+
+/* Fills the member at `at`: NULL, or what the value should have been. */
+static const char *
+take_value(struct parse *p, enum setting_type type, struct slice value, void *at)
+{
+	const char *wrong = NULL;
+	uint64_t number = 0;
+	int word = 0;
+
+	switch (type) {
+	case SETTING_TEXT:
+		*(struct slice *)at = arena_copy(p->a, value);
+		break;
+	case SETTING_NAME:
+		wrong = value.n == 0 || is_name(value) ? NULL : "a host name (letters, digits, - and dots)";
+		*(struct slice *)at = lower(p->a, value);
+		break;
+	case SETTING_HOST:
+		wrong = is_name(value) || is_address(value) ? NULL : "a host name or an IP address";
+		*(struct slice *)at = lower(p->a, value);
+		break;
+	case SETTING_ADDRESS:
+		wrong = value.n == 0 || slice_eq(value, SLICE("*")) || is_address(value) ? NULL : "an IP address";
+		*(struct slice *)at = arena_copy(p->a, value);
+		break;
+	case SETTING_BOOL:
+		wrong = take_word(value, bool_words, COUNT_OF(bool_words), &word);
+		*(bool *)at = word == 1;
+		break;
+	case SETTING_FORMAT:
+		wrong = take_word(value, format_words, COUNT_OF(format_words), at);
+		break;
+	case SETTING_LEVEL:
+		wrong = take_word(value, level_words, COUNT_OF(level_words), at);
+		break;
+	case SETTING_SERVICE:
+		wrong = take_word(value, service_words, LISTEN_CONTROL, &word);
+		*(enum listen_service *)at = (enum listen_service)word;
+		break;
+	case SETTING_COUNT:
+		wrong = take_number(value, 0, SETTINGS_PROCESSES_MAX, &number, "a number from 0 to 64");
+		*(int *)at = (int)number;
+		break;
+	case SETTING_PORT:
+		wrong = value.n == 0 ? NULL : take_number(value, 1, 65535, &number, "a port number from 1 to 65535");
+		*(uint16_t *)at = (uint16_t)number;
+		break;
+	case SETTING_WORDS:
+	case SETTING_LINES:
+		wrong = read_list(p->a, arena_copy(p->a, value), type == SETTING_LINES, at) == 0 ? NULL : "a shorter list";
+		break;
+	}
+	return wrong;
+}
+
+/* ---- sections ---------------------------------------------------------------------------------------- */
+
+static void
+take_limit(struct parse *p, const struct ini_entry *e)
+{
+	int err = limits_set(&p->s->limits, e->key, e->value);
+
+	if (err == ERR_NOTFOUND)
+		WRONG(p, e->line, "there is no limit %.*s; `posthouse config default` lists all", SLICE_ARG(e->key));
+	else if (err != 0)
+		WRONG(p, e->line, "%.*s is a whole number", SLICE_ARG(e->key));
+}
+
+static void
+take_entry(struct parse *p, const struct ini_section *in, const struct ini_entry *e, void *into)
+{
+	const struct setting_row *row;
+	const char *wanted;
+
+	if (slice_eq(in->kind, SLICE("limits"))) {
+		take_limit(p, e);
+		return;
+	}
+	row = setting_find(in->kind, e->key);
+	if (row == NULL) {
+		WRONG(p, e->line, "[%.*s] has no setting %.*s; `posthouse config default` lists all", SLICE_ARG(in->kind), SLICE_ARG(e->key));
+		return;
+	}
+	wanted = take_value(p, row->type, e->value, (char *)into + row->offset);
+	if (wanted != NULL)
+		WRONG(p, e->line, "%s is %s, not %.*s", row->key, wanted, SLICE_ARG(e->value));
+}
+
+static const struct ini_entry *
+entry_find(const struct ini_section *in, const char *key)
+{
+	for (size_t i = 0; i < in->n; i++)
+		if (slice_eq(in->entries[i].key, slice_z(key)))
+			return &in->entries[i];
+	return NULL;
+}
+
+/* The defaults of a kind of section, which are valid. */
+static void
+take_defaults(struct parse *p, const char *kind, void *into)
+{
+	for (size_t i = 0; i < setting_rows_count; i++)
+		if (strcmp(setting_rows[i].kind, kind) == 0 && setting_rows[i].value[0] != '\0')
+			ASSERT(take_value(p, setting_rows[i].type, slice_z(setting_rows[i].value), (char *)into + setting_rows[i].offset) == NULL);
+}
+
+static void
+add_listener(struct parse *p, struct listen_settings l)
+{
+	struct settings *s = p->s;
+
+	s->listeners = arena_grow(p->a, s->listeners, s->listeners_count, &s->listeners_cap, sizeof(l), INI_SECTIONS_MAX);
+	if (s->listeners == NULL) {
+		p->err = ERR_NOMEM;
+		return;
+	}
+	s->listeners[s->listeners_count++] = l;
+}
+
+static void
+add_listeners(struct parse *p, struct listen_settings l)
+{
+	if (l.port == 0)
+		l.port = service_ports[l.service];
+	if (!slice_eq(l.address, SLICE("*"))) {
+		add_listener(p, l);
+		return;
+	}
+	l.address = SLICE("0.0.0.0");
+	add_listener(p, l);
+	l.address = SLICE("::");
+	add_listener(p, l);
+}
+
+static void
+take_listen(struct parse *p, const struct ini_section *in, struct listen_settings l)
+{
+	l.name = in->name;
+	if (entry_find(in, "service") == NULL)
+		WRONG(p, in->line, "[listen %.*s] needs a service", SLICE_ARG(in->name));
+	else if (l.address.n == 0)
+		WRONG(p, in->line, "[listen %.*s] needs an address, or *", SLICE_ARG(in->name));
+	else
+		add_listeners(p, l);
+}
+
+static void
+take_tls(struct parse *p, const struct ini_section *in, struct tls_settings t)
+{
+	struct settings *s = p->s;
+
+	t.name = in->name;
+	if (t.certificate.n == 0 || t.key.n == 0)
+		WRONG(p, in->line, "[tls %.*s] needs a certificate and a key", SLICE_ARG(in->name));
+	s->tls = arena_grow(p->a, s->tls, s->tls_count, &s->tls_cap, sizeof(t), INI_SECTIONS_MAX);
+	if (s->tls == NULL)
+		p->err = ERR_NOMEM;
+	else
+		s->tls[s->tls_count++] = t;
+}
+
+static void
+take_route(struct parse *p, const struct ini_section *in, struct route_settings r)
+{
+	struct settings *s = p->s;
+
+	r.domain = lower(p->a, in->name);
+	if (!is_name(r.domain))
+		WRONG(p, in->line, "[route %.*s] needs the name of a domain", SLICE_ARG(in->name));
+	else if (r.host.n == 0)
+		WRONG(p, in->line, "[route %.*s] needs a host", SLICE_ARG(in->name));
+	s->routes = arena_grow(p->a, s->routes, s->routes_count, &s->routes_cap, sizeof(r), INI_SECTIONS_MAX);
+	if (s->routes == NULL)
+		p->err = ERR_NOMEM;
+	else
+		s->routes[s->routes_count++] = r;
+}
+
+static void
+take_entries(struct parse *p, const struct ini_section *in, void *into)
+{
+	for (size_t i = 0; i < in->n; i++)
+		take_entry(p, in, &in->entries[i], into);
+}
+
+static void
+take_named(struct parse *p, const struct ini_section *in)
+{
+	struct listen_settings l = {.port = 0};
+	struct tls_settings t = {.name = in->name};
+	struct route_settings r = {.port = 0};
+
+	if (slice_eq(in->kind, SLICE("listen"))) {
+		take_defaults(p, "listen", &l);
+		take_entries(p, in, &l);
+		take_listen(p, in, l);
+	} else if (slice_eq(in->kind, SLICE("tls"))) {
+		take_defaults(p, "tls", &t);
+		take_entries(p, in, &t);
+		take_tls(p, in, t);
+	} else {
+		take_defaults(p, "route", &r);
+		take_entries(p, in, &r);
+		take_route(p, in, r);
+	}
+}
+
+static void
+take_section(struct parse *p, const struct ini_section *in)
+{
+	const struct section_row *row = section_find(in->kind);
+
+	if (row == NULL)
+		WRONG(p, in->line, "there is no section [%.*s]; `posthouse config default` lists all", SLICE_ARG(in->kind));
+	else if (row->named != (in->name.n > 0))
+		WRONG(p, in->line, row->named ? "[%s] needs a name: [%s NAME]" : "[%s] takes no name", row->kind, row->kind);
+	else if (row->named)
+		take_named(p, in);
+	else
+		take_entries(p, in, p->s);
+}
+
+/* ---- the whole --------------------------------------------------------------------------------------- */
+
+static void
+default_listeners(struct parse *p)
+{
+	for (int i = 0; i < LISTEN_CONTROL; i++)
+		add_listeners(p, (struct listen_settings){.name = slice_z(service_words[i]), .service = (enum listen_service)i,
+		    .address = SLICE("*")});
+}
+
+static bool
+listeners_are_loopback(const struct settings *s)
+{
+	for (size_t i = 0; i < s->listeners_count; i++) {
+		struct net_address a;
+
+		if (net_address_parse(s->listeners[i].address, s->listeners[i].port, &a) != 0 || !net_address_is_loopback(&a))
+			return false;
+	}
+	return true;
+}
+
+static void
+check_listeners(struct parse *p)
+{
+	const struct settings *s = p->s;
+
+	for (size_t i = 0; i < s->listeners_count; i++)
+		for (size_t j = i + 1; j < s->listeners_count; j++)
+			if (s->listeners[i].port == s->listeners[j].port && slice_eq(s->listeners[i].address, s->listeners[j].address)) {
+				buf_printf(p->detail, "[listen %.*s] and [listen %.*s] have the same address and port\n",
+				    SLICE_ARG(s->listeners[i].name), SLICE_ARG(s->listeners[j].name));
+				p->err = p->err == 0 ? ERR_INVALID : p->err;
+			}
+}
+
+static void
+check_whole(struct parse *p)
+{
+	struct settings *s = p->s;
+
+	check_listeners(p);
+	if (s->cleartext_sign_in && !listeners_are_loopback(s)) {
+		buf_put_z(p->detail, "cleartext_sign_in = yes is refused: not every listener is on a loopback address\n");
+		p->err = p->err == 0 ? ERR_INVALID : p->err;
+	}
+	if (s->data_dir.n == 0 || slice_at(s->data_dir, 0) != '/') {
+		buf_put_z(p->detail, "data_dir must be an absolute path\n");
+		p->err = p->err == 0 ? ERR_INVALID : p->err;
+	}
+}
+
+static void
+take_machine_name(struct parse *p)
+{
+	char name[HOST_NAME_MAX_BYTES + 1] = "";
+
+	p->s->hostname_given = p->s->hostname.n > 0;
+	if (p->s->hostname_given)
+		return;
+	if (gethostname(name, sizeof(name) - 1) != 0 || !is_name(slice_z(name)))
+		p->s->hostname = SLICE("localhost");
+	else
+		p->s->hostname = lower(p->a, slice_z(name));
+}
+
+int
+settings_parse(struct settings **out, struct slice text, struct buf *detail)
+{
+	struct settings *s = calloc(1, sizeof(*s));
+	struct parse p;
+	struct ini ini;
+	int err;
+
+	*out = NULL;
+	if (s == NULL)
+		return ERR_NOMEM;
+	arena_init(&s->arena, SETTINGS_ARENA_BYTES);
+	limits_default(&s->limits);
+	p = (struct parse){.s = s, .a = &s->arena, .detail = detail};
+	err = ini_parse(arena_copy(&s->arena, text), &s->arena, &ini, detail);
+	take_defaults(&p, "house", s);
+	take_defaults(&p, "dns", s);
+	take_defaults(&p, "send", s);
+	for (size_t i = 0; i < ini.n; i++)
+		take_section(&p, &ini.sections[i]);
+	if (s->listeners_count == 0)
+		default_listeners(&p);
+	check_whole(&p);
+	add_listener(&p, (struct listen_settings){.name = SLICE("control"), .service = LISTEN_CONTROL});
+	take_machine_name(&p);
+	if (err == 0)
+		err = p.err;
+	if (err == 0 && arena_failed(&s->arena))
+		err = ERR_NOMEM;
+	if (err != 0) {
+		settings_free(&s);
+		return err;
+	}
+	*out = s;
+	return 0;
+}
+
+void
+settings_free(struct settings **sp)
+{
+	struct settings *s = *sp;
+
+	*sp = NULL;
+	if (s == NULL)
+		return;
+	arena_free(&s->arena);
+	free(s);
+}
+
+int
+settings_set_hostname(struct settings *s, struct slice name)
+{
+	if (!is_name(name))
+		return ERR_INVALID;
+	s->hostname = lower(&s->arena, name);
+	return s->hostname.n == 0 ? ERR_NOMEM : 0;
+}
