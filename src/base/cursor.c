@@ -23,7 +23,7 @@ cursor_be16(struct cursor *c)
 {
 	struct slice s = cursor_take(c, 2);
 
-	return s.n < 2 ? 0 : (uint16_t)(s.p[0] << 8 | s.p[1]);
+	return s.n < 2 ? 0 : (uint16_t)((unsigned)s.p[0] << 8 | s.p[1]);
 }
 
 uint32_t
