@@ -64,7 +64,8 @@ NODISCARD int directory_check_rcpt(struct directory *d, struct slice address, st
 
 /* ---- inside transactions: mail ----------------------------------------------------------------------- */
 
-NODISCARD int directory_resolve(struct sqltx *tx, struct slice address, struct directory_rcpt *out);
+/* RCPT_OK: at least one target is deliverable. */
+NODISCARD int directory_resolve(struct sqltx *tx, const struct limits *limits, struct slice address, struct directory_rcpt *out);
 
 /* Where mail to an address ends up. */
 struct directory_target {
