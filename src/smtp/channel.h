@@ -1,0 +1,72 @@
+/* channel.h: the server's half of a connection, before and after sign-in: reads command lines, writes replies by
+ * their table, counts errors, ends politely when the role stops, and answers the commands that need no message:
+ * EHLO, HELO, NOOP, RSET, HELP, VRFY, QUIT, STARTTLS. Replies are sent when no more input is pending
+ * (RFC 2920 §3.2). */
+#ifndef SMTP_CHANNEL_H
+#define SMTP_CHANNEL_H
+
+#include "smtp/command.h"
+#include "smtp/smtp.h"
+
+enum smtp_reply_id {
+#define REPLY(name, code, status, text) SMTP_R_##name,
+#include "smtp/replies.def"
+#undef REPLY
+	SMTP_R_COUNT
+};
+
+struct smtp_reply_row {
+	int code;
+	const char *status;
+	const char *text;
+};
+extern const struct smtp_reply_row smtp_replies[SMTP_R_COUNT];
+
+struct smtp_channel {
+	struct list_node node;   /* in sessions->running */
+	struct smtp_sessions *sessions;
+	struct stream *st;
+	struct loop *loop;
+	struct house *house;
+	struct slice hostname;
+	struct tls_server *tls;  /* for STARTTLS, or NULL */
+	struct fiber *waiting;   /* the session's fiber while it waits for a command */
+	unsigned where;          /* SMTP_GATE, SMTP_PORCH or SMTP_DESK */
+	bool cleartext_sign_in;  /* SMTP_PORCH: AUTH is offered without TLS */
+	bool over;               /* the session ends: every later read fails */
+	bool extended;           /* EHLO, not HELO */
+	bool greeted;            /* either */
+	char helo[SMTP_DOMAIN_MAX + 1];
+	int64_t errors;
+	int64_t deadline_ms;     /* of all commands together: for signing in; DEADLINE_NEVER */
+};
+
+/* Registers the session. The channel does not own the stream. */
+void smtp_channel_open(struct smtp_channel *ch, struct stream *st, struct loop *loop, struct smtp_sessions *sessions);
+/* Sends what is unsent and takes the session off the list. */
+void smtp_channel_close(struct smtp_channel *ch);
+
+/* Writes a reply; `more` is appended to its text. Codes from 400 count as errors; too many end the session with 421. */
+void smtp_reply(struct smtp_channel *ch, enum smtp_reply_id id);
+void smtp_reply_more(struct smtp_channel *ch, enum smtp_reply_id id, struct slice more);
+/* A reply with another status and text than the table's. */
+void smtp_reply_text(struct smtp_channel *ch, int code, const char *status, struct slice text);
+/* Writes a reply of code 421 (or the last reply for other reasons) and ends the session. */
+void smtp_channel_end(struct smtp_channel *ch, enum smtp_reply_id id);
+
+/* Waits for more input than is pending until the deadline, after sending what is unsent: 0, or an error with the
+ * session ended (421 4.4.2 after a timeout). `command`: this is the place to end when the role stops. */
+NODISCARD int smtp_channel_wait(struct smtp_channel *ch, size_t max, int64_t deadline_ms, bool command);
+/* The next command line without its CR LF; valid until the next read. ERR_LIMIT: it was too long, was
+ * skipped and answered; others: the session has ended. */
+NODISCARD int smtp_channel_line(struct smtp_channel *ch, size_t max, struct slice *line);
+
+/* Answers a command that is the same for all sessions; false if it is none of them. RSET is only answered; EHLO and HELO
+ * set helo and list the extensions. */
+bool smtp_channel_common(struct smtp_channel *ch, const struct smtp_command *c);
+/* Checks that this session knows the command and that the argument is there or not; answers if not. */
+bool smtp_channel_accepts(struct smtp_channel *ch, const struct smtp_command *c);
+/* The text of the stream's TLS ("TLSv1.3 TLS_AES_256_GCM_SHA384"), or empty in the clear. */
+struct slice smtp_tls_text(struct stream *st, struct arena *a);
+
+#endif

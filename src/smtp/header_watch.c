@@ -1,0 +1,89 @@
+#include "smtp/header_watch.h"
+
+void
+smtp_header_watch_init(struct smtp_header_watch *w, bool keep_from)
+{
+	*w = (struct smtp_header_watch){.keep_from = keep_from, .in_name = true};
+	buf_init(&w->from, SMTP_FROM_MAX);
+}
+
+void
+smtp_header_watch_free(struct smtp_header_watch *w)
+{
+	buf_free(&w->from);
+}
+
+/* The colon has come: which field is it? White space before the colon is the obsolete syntax (RFC 5322 §4.5). */
+static void
+name_ends(struct smtp_header_watch *w)
+{
+	struct slice name = slice_trim(slice_of(w->name, w->name_n));
+
+	w->in_name = false;
+	if (slice_eq(name, SLICE("received")))
+		w->received++;
+	else if (slice_eq(name, SLICE("date")))
+		w->date_count++;
+	else if (slice_eq(name, SLICE("message-id")))
+		w->message_id_count++;
+	else if (slice_eq(name, SLICE("from"))) {
+		if (w->from_count++ > 0 && w->keep_from)
+			buf_put_z(&w->from, ", ");
+		w->in_from = w->keep_from;
+	}
+}
+
+static void
+name_byte(struct smtp_header_watch *w, uint8_t c)
+{
+	if (w->name_n == 0 && (c == ' ' || c == '\t')) {
+		w->in_name = false; /* a folded line goes on */
+		if (w->in_from)
+			buf_put_u8(&w->from, ' ');
+		return;
+	}
+	if (w->name_n == 0)
+		w->in_from = false;
+	if (c == ':')
+		name_ends(w);
+	else if (w->name_n < sizeof(w->name))
+		w->name[w->name_n++] = ascii_lower(c);
+	else
+		w->in_name = false; /* longer than any that we look for */
+}
+
+static void
+keep_from(struct smtp_header_watch *w, struct slice text)
+{
+	while (text.p != NULL)
+		buf_put(&w->from, slice_cut(&text, '\r'));
+}
+
+void
+smtp_header_watch_feed(struct smtp_header_watch *w, struct slice run)
+{
+	size_t i = 0;
+
+	while (i < run.n && !w->done) {
+		uint8_t c = slice_at(run, i);
+
+		if (w->in_name && c != '\r' && c != '\n') {
+			name_byte(w, c);
+			i++;
+		} else if (c == '\n') {
+			if (w->in_name && w->name_n == 0)
+				w->done = true;
+			w->in_name = true;
+			w->name_n = 0;
+			i++;
+		} else {
+			/* To the end of the line at once. */
+			size_t lf = slice_find_byte(slice_from(run, i), '\n');
+			size_t to = lf == SLICE_NONE ? run.n : i + lf;
+
+			if (w->in_from && !w->in_name)
+				keep_from(w, slice_range(run, i, to));
+			i = to;
+		}
+	}
+}

@@ -1,0 +1,279 @@
+/* intake.c: the text of a message, from 354 to the reply after its end. */
+#include "smtp/session.h"
+
+#include "base/log.h"
+#include "message/address.h"
+#include "smtp/trace.h"
+
+#include <errno.h>
+
+#define INTAKE_CHUNK 65536            /* of input at a time */
+#define INTAKE_WRITE (256 * 1024)     /* to the file at a time */
+#define INTAKE_PROGRESS 1024          /* bytes that must come within limits.smtp_data_timeout_ms */
+#define HEAD_BYTES_MAX 16384
+
+void
+smtp_intake_free(struct smtp_intake *in)
+{
+	buf_free(&in->body);
+	smtp_header_watch_free(&in->watch);
+	if (in->fd >= 0)
+		close(in->fd);
+	in->fd = -1;
+}
+
+/* ---- the file ------------------------------------------------------------------------------------------- */
+
+struct write_job {
+	int fd;
+	struct slice what;
+};
+
+/* On a worker thread. */
+static int
+write_all(void *arg)
+{
+	struct write_job *j = arg;
+
+	while (j->what.n > 0) {
+		ssize_t n = write(j->fd, j->what.p, j->what.n);
+
+		if (n < 0 && errno != EINTR)
+			return err_from_errno(errno);
+		j->what = slice_from(j->what, n < 0 ? 0 : (size_t)n);
+	}
+	return 0;
+}
+
+/* Moves what is in memory into the file. */
+static int
+spill(struct smtp_server *s, struct smtp_intake *in)
+{
+	struct write_job job;
+	int e = 0;
+
+	if (in->fd < 0)
+		e = s->c->backend.blob_create(s->c->backend.ctx, &s->arena, &in->blob, &in->fd);
+	if (e != 0)
+		return e;
+	job = (struct write_job){in->fd, buf_slice(&in->body)};
+	e = s->c->workers != NULL ? work_run(s->c->workers, write_all, &job) : write_all(&job);
+	if (e == 0) {
+		in->written_bytes += (int64_t)in->body.n;
+		in->body.n = 0; /* keeps the memory, unlike buf_reset() */
+	}
+	return e;
+}
+
+/* ---- reading -------------------------------------------------------------------------------------------- */
+
+static int
+keep_run(void *ctx, struct slice run)
+{
+	struct smtp_intake *in = ctx;
+
+	if (!in->watch.done)
+		smtp_header_watch_feed(&in->watch, run);
+	if (in->err == 0 && !in->too_large && !in->data.bare && !in->data.long_line)
+		buf_put(&in->body, run);
+	return 0;
+}
+
+/* What has come is put away; what cannot be kept is read on to its end, for the reply. */
+static void
+keep(struct smtp_server *s, struct smtp_intake *in)
+{
+	const struct limits *l = &s->ch.house->limits;
+
+	if (in->data.bytes > (uint64_t)l->smtp_message_bytes)
+		in->too_large = true;
+	if (in->err == 0)
+		in->err = in->body.err;
+	if (in->err == 0 && !in->too_large && in->body.n > (size_t)(in->fd >= 0 ? INTAKE_WRITE : l->body_inline_bytes))
+		in->err = spill(s, in);
+	if (in->err != 0 || in->too_large)
+		buf_reset(&in->body);
+}
+
+int
+smtp_intake_read(struct smtp_server *s, struct smtp_intake *in)
+{
+	const struct limits *l = &s->ch.house->limits;
+	int64_t deadline = loop_deadline(s->ch.loop, l->smtp_data_timeout_ms);
+	size_t progress = 0;
+
+	*in = (struct smtp_intake){.fd = -1};
+	smtp_data_init(&in->data, (size_t)l->smtp_text_line_bytes);
+	smtp_header_watch_init(&in->watch, s->c->submission);
+	buf_init(&in->body, (size_t)l->body_inline_bytes + INTAKE_WRITE + 4 * INTAKE_CHUNK);
+	while (in->data.state != SMTP_DATA_END) {
+		struct slice pending = stream_pending(s->ch.st);
+		size_t used;
+		int e;
+
+		if (pending.n == 0) {
+			e = smtp_channel_wait(&s->ch, INTAKE_CHUNK, deadline, false);
+			if (e != 0)
+				return e;
+			continue;
+		}
+		e = smtp_data_feed(&in->data, slice_head(pending, INTAKE_CHUNK), &used, keep_run, in);
+		if (e != 0)
+			return e;
+		stream_consume(s->ch.st, used);
+		keep(s, in);
+		/* A block is what must come in time (RFC 5321 §4.5.3.2.5), not a byte. */
+		progress += used;
+		if (progress >= INTAKE_PROGRESS) {
+			progress = 0;
+			deadline = loop_deadline(s->ch.loop, l->smtp_data_timeout_ms);
+		}
+	}
+	return 0;
+}
+
+/* ---- after the end ---------------------------------------------------------------------------------------- */
+
+/* Every mailbox in From must be the account's (RFC 6409 §6.1). Returns the reply that refuses it, or SMTP_R_OK. */
+static enum smtp_reply_id
+check_from(struct smtp_server *s, struct smtp_intake *in)
+{
+	struct address_list list;
+
+	if (in->watch.from_count == 0)
+		return s->reverse_path.n > 0 ? SMTP_R_OK : SMTP_R_NO_FROM;
+	if (in->watch.from.err != 0 ||
+	    address_parse(&s->arena, buf_slice(&in->watch.from), (size_t)s->ch.house->limits.message_addresses, &list) != 0 || list.truncated ||
+	    address_first(&list) == NULL)
+		return SMTP_R_NO_FROM;
+	for (size_t i = 0; i < list.n; i++) {
+		bool allowed = false;
+		BUF_CLEANUP struct buf text;
+
+		buf_init(&text, 2 * SMTP_FROM_MAX);
+		if (list.v[i].kind != ADDRESS_MAILBOX)
+			continue;
+		buf_put(&text, list.v[i].local);
+		buf_put_z(&text, "@");
+		buf_put(&text, list.v[i].domain);
+		if (text.err != 0 || s->c->backend.may_send_as(s->c->backend.ctx, buf_slice(&text), &allowed) != 0)
+			return SMTP_R_TEMPFAIL;
+		if (!allowed)
+			return SMTP_R_NOT_YOUR_FROM;
+	}
+	return SMTP_R_OK;
+}
+
+/* Why the text cannot be taken, or SMTP_R_OK. */
+static enum smtp_reply_id
+judge(struct smtp_server *s, struct smtp_intake *in)
+{
+	if (in->data.bare)
+		return SMTP_R_BARE_IN_DATA;
+	if (in->too_large)
+		return SMTP_R_TOO_LARGE;
+	if (in->data.long_line)
+		return SMTP_R_TEXT_LINE_TOO_LONG;
+	if (in->watch.received > (size_t)s->ch.house->limits.smtp_received_hops)
+		return SMTP_R_LOOPING;
+	if (in->err == ERR_FULL)
+		return SMTP_R_NO_SPACE;
+	if (in->err != 0)
+		return SMTP_R_TEMPFAIL;
+	return s->c->submission ? check_from(s, in) : SMTP_R_OK;
+}
+
+static void
+put_head(struct smtp_server *s, struct smtp_intake *in, struct buf *head, struct slice id, struct slice tls)
+{
+	int64_t now_s = house_now_s(s->ch.house);
+	struct smtp_received r = {.helo = slice_z(s->ch.helo), .client_literal = s->c->client_literal, .hostname = s->c->hostname,
+	    .protocol = smtp_protocol_name(s->ch.extended, tls.n > 0, s->c->submission), .tls = tls, .id = id, .time_s = now_s};
+
+	if (s->recipients_count == 1)
+		r.recipient = s->recipients[0];
+	/* Where a user sits is nobody's business. */
+	if (s->c->submission)
+		r.helo = r.client_literal = SLICE_EMPTY;
+	smtp_received_put(head, &r);
+	if (!s->c->submission)
+		return;
+	if (in->watch.date_count == 0) {
+		buf_put_z(head, "Date: ");
+		smtp_date_put(head, now_s);
+		buf_put_z(head, "\r\n");
+	}
+	if (in->watch.message_id_count == 0)
+		buf_printf(head, "Message-ID: <%.*s@%.*s>\r\n", SLICE_ARG(id), SLICE_ARG(s->c->hostname));
+	if (in->watch.from_count == 0)
+		buf_printf(head, "From: <%.*s>\r\n", SLICE_ARG(s->reverse_path));
+}
+
+static void
+reply_submitted(struct smtp_server *s, int e, int64_t result, struct slice id, struct slice detail)
+{
+	if (e == 0 && result == SUBMIT_OK) {
+		s->c->sessions->messages++;
+		smtp_reply_more(&s->ch, SMTP_R_QUEUED, id);
+		return;
+	}
+	s->c->sessions->messages_refused++;
+	if (e == 0 && result == SUBMIT_REFUSED && detail.n > 0)
+		smtp_reply_text(&s->ch, smtp_replies[SMTP_R_REFUSED].code, smtp_replies[SMTP_R_REFUSED].status, detail);
+	else if (e == 0 && result == SUBMIT_REFUSED)
+		smtp_reply(&s->ch, SMTP_R_REFUSED);
+	else
+		smtp_reply(&s->ch, e == ERR_FULL || result == SUBMIT_NO_SPACE ? SMTP_R_NO_SPACE : SMTP_R_TEMPFAIL);
+}
+
+static void
+submit(struct smtp_server *s, struct smtp_intake *in)
+{
+	struct slice tls = s->c->submission ? s->c->tls_text : smtp_tls_text(s->ch.st, &s->arena);
+	struct slice detail = SLICE_EMPTY, *envelopes = ARENA_ARRAY(&s->arena, struct slice, s->recipients_count);
+	BUF_CLEANUP struct buf head;
+	char id[ULID_LEN + 1];
+	struct smtp_message m;
+	int64_t result = 0;
+	int e = 0;
+
+	buf_init(&head, HEAD_BYTES_MAX);
+	house_ulid(s->ch.house, id);
+	put_head(s, in, &head, slice_z(id), tls);
+	if (in->fd >= 0 && in->body.n > 0)
+		e = spill(s, in);
+	if (e == 0 && (envelopes == NULL || head.err != 0))
+		e = ERR_NOMEM;
+	m = (struct smtp_message){.id = slice_z(id), .reverse_path = s->reverse_path,
+	    .envelope = s->body_8bitmime || in->data.eight_bit ? SLICE("BODY=8BITMIME\n") : SLICE_EMPTY,
+	    .recipients = {s->recipients, s->recipients_count}, .recipient_envelopes = {envelopes, s->recipients_count},
+	    .helo = slice_z(s->ch.helo), .client = s->c->client, .tls = tls, .head = buf_slice(&head), .body = buf_slice(&in->body),
+	    .blob = in->blob, .size_bytes = (int64_t)in->data.bytes};
+	if (e == 0)
+		e = s->c->backend.submit(s->c->backend.ctx, &m, &s->arena, &result, &detail);
+	s->c->sessions->bytes += in->data.bytes;
+	LOG(s->ch.house, INFO, e == 0 && result == SUBMIT_OK ? "smtp_accepted" : "smtp_not_accepted", LOG_S("id", m.id), LOG_S("client", m.client),
+	    LOG_S("helo", m.helo), LOG_S("from", m.reverse_path), LOG_I("recipients", m.recipients.n), LOG_I("size", m.size_bytes),
+	    LOG_S("tls", m.tls), LOG_E(e));
+	reply_submitted(s, e, result, m.id, detail);
+}
+
+void
+smtp_intake_run(struct smtp_server *s)
+{
+	struct smtp_intake in;
+
+	if (smtp_intake_read(s, &in) == 0) {
+		enum smtp_reply_id refusal = judge(s, &in);
+
+		if (refusal == SMTP_R_OK) {
+			submit(s, &in);
+		} else {
+			s->c->sessions->messages_refused++;
+			LOG(s->ch.house, INFO, "smtp_refused", LOG_S("client", s->c->client), LOG_S("from", s->reverse_path),
+			    LOG_I("code", smtp_replies[refusal].code), LOG_Z("why", smtp_replies[refusal].text), LOG_I("size", in.data.bytes));
+			smtp_reply(&s->ch, refusal);
+		}
+	}
+	smtp_intake_free(&in);
+}

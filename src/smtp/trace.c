@@ -1,0 +1,65 @@
+#include "smtp/trace.h"
+
+void
+smtp_date_put(struct buf *out, int64_t time_s)
+{
+	static const char *const days[] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
+	static const char *const months[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+	struct civil_time t;
+
+	time_to_civil(time_s, &t);
+	buf_printf(out, "%s, %d %s %lld %02d:%02d:%02d +0000", days[t.weekday], t.day, months[t.month - 1], (long long)t.year,
+	    t.hour, t.minute, t.second);
+}
+
+struct slice
+smtp_protocol_name(bool extended, bool tls, bool signed_in)
+{
+	static const struct slice names[] = {SLICE_INIT("ESMTP"), SLICE_INIT("ESMTPA"), SLICE_INIT("ESMTPS"), SLICE_INIT("ESMTPSA")};
+
+	return extended || tls || signed_in ? names[(tls ? 2 : 0) + (signed_in ? 1 : 0)] : SLICE("SMTP");
+}
+
+/* A client's word in a structured field: what could end it or begin a comment becomes a question mark. */
+static void
+put_clean(struct buf *out, struct slice s)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		uint8_t c = slice_at(s, i);
+
+		buf_put_u8(out, ascii_is_alnum(c) || (c != 0 && c < 127 && strchr(" .-_:[]/", c) != NULL) ? c : '?');
+	}
+}
+
+void
+smtp_received_put(struct buf *out, const struct smtp_received *r)
+{
+	buf_put_z(out, "Received: from ");
+	if (r->helo.n == 0)
+		buf_put_z(out, "unknown");
+	put_clean(out, r->helo);
+	if (r->client_literal.n > 0) {
+		buf_put_z(out, " (");
+		buf_put(out, r->client_literal);
+		buf_put_z(out, ")");
+	}
+	buf_put_z(out, "\r\n\tby ");
+	buf_put(out, r->hostname);
+	buf_put_z(out, " with ");
+	buf_put(out, r->protocol);
+	if (r->tls.n > 0) {
+		buf_put_z(out, " (");
+		put_clean(out, r->tls);
+		buf_put_z(out, ")");
+	}
+	buf_put_z(out, "\r\n\tid ");
+	buf_put(out, r->id);
+	if (r->recipient.n > 0) {
+		buf_put_z(out, "\r\n\tfor <");
+		buf_put(out, r->recipient);
+		buf_put_z(out, ">");
+	}
+	buf_put_z(out, ";\r\n\t");
+	smtp_date_put(out, r->time_s);
+	buf_put_z(out, "\r\n");
+}

@@ -1,0 +1,27 @@
+/* trace.h: the fields that a server adds on top of a message: Received (RFC 5321 §4.4), and for submission Date,
+ * Message-ID and From where they are missing (RFC 6409 §8). */
+#ifndef SMTP_TRACE_H
+#define SMTP_TRACE_H
+
+#include "base/buf.h"
+#include "base/house.h"
+
+struct smtp_received {
+	struct slice helo;           /* as given; cleaned here */
+	struct slice client_literal; /* "[192.0.2.1]"; empty: left out (submission keeps the user's address private) */
+	struct slice hostname;
+	struct slice protocol;       /* "ESMTP", "ESMTPS", "ESMTPSA", … (RFC 3848) */
+	struct slice tls;            /* a comment, or empty */
+	struct slice id;
+	struct slice recipient;      /* the only one, or empty */
+	int64_t time_s;
+};
+
+/* A whole Received field with its CRLF. */
+void smtp_received_put(struct buf *out, const struct smtp_received *r);
+/* "Sun, 22 Nov 2026 03:08:29 +0000" (RFC 5322 §3.3). */
+void smtp_date_put(struct buf *out, int64_t time_s);
+/* RFC 3848: ESMTP with S for TLS and A for signed in; plain SMTP after HELO. */
+struct slice smtp_protocol_name(bool extended, bool tls, bool signed_in);
+
+#endif
