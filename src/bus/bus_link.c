@@ -116,6 +116,8 @@ send_batch(const struct bus_peer *p, size_t *nfds)
 static void
 drop_out_fds(struct bus_peer *p, size_t n)
 {
+	if (n == 0)
+		return;
 	for (size_t i = 0; i < n; i++)
 		(void)close(p->out_fds[i].fd);
 	p->out_fds_n -= n;
@@ -160,18 +162,7 @@ send_once(struct bus_peer *p)
 	return sent;
 }
 
-static void
-flush_retry(uv_timer_t *t)
-{
-	struct bus *b = t->data;
-
-	for (size_t i = 0; i < b->peers_n; i++) {
-		struct bus_peer *p = b->peers[i].peer;
-
-		if (p != NULL && p->open && p->out.n > p->out_at && !list_linked(&p->dirty))
-			list_push(&b->dirty, &p->dirty);
-	}
-}
+static void flush_retry(uv_timer_t *t);
 
 static void
 link_flush(struct bus_peer *p)
@@ -214,8 +205,47 @@ flush_all(struct bus *b)
 		link_flush(CONTAINER_OF(n, struct bus_peer, dirty));
 }
 
-static void flush_on_prepare(uv_prepare_t *h) { flush_all(h->data); }
-static void flush_on_check(uv_check_t *h) { flush_all(h->data); }
+/* Fibers run before and after the loop polls. What they queue goes out just before the next poll; while something
+ * is queued the idle handle keeps a poll from waiting. */
+static void
+flush_on_prepare(uv_prepare_t *h)
+{
+	struct bus *b = h->data;
+
+	flush_all(b);
+	uv_idle_stop(&b->flush_idle);
+}
+
+static void
+flush_on_idle(uv_idle_t *h)
+{
+	(void)h;
+}
+
+static void
+flush_soon(struct bus_peer *p)
+{
+	struct bus *b = p->bus;
+
+	if (list_linked(&p->dirty))
+		return;
+	list_push(&b->dirty, &p->dirty);
+	if (!b->closing)
+		uv_idle_start(&b->flush_idle, flush_on_idle);
+}
+
+static void
+flush_retry(uv_timer_t *t)
+{
+	struct bus *b = t->data;
+
+	for (size_t i = 0; i < b->peers_n; i++) {
+		struct bus_peer *p = b->peers[i].peer;
+
+		if (p != NULL && p->open && p->out.n > p->out_at)
+			flush_soon(p);
+	}
+}
 
 static void
 flush_handle_closed(uv_handle_t *h)
@@ -228,16 +258,15 @@ bus_flush_init(struct bus *b)
 {
 	struct uv_loop_s *uv = loop_uv(b->loop);
 
-	if (uv_prepare_init(uv, &b->flush_prepare) != 0 || uv_check_init(uv, &b->flush_check) != 0 ||
+	if (uv_prepare_init(uv, &b->flush_prepare) != 0 || uv_idle_init(uv, &b->flush_idle) != 0 ||
 	    uv_timer_init(uv, &b->flush_retry) != 0)
 		return ERR_NOMEM;
-	b->flush_prepare.data = b->flush_check.data = b->flush_retry.data = b;
+	b->flush_prepare.data = b->flush_idle.data = b->flush_retry.data = b;
 	b->refs += 3;
 	uv_prepare_start(&b->flush_prepare, flush_on_prepare);
-	uv_check_start(&b->flush_check, flush_on_check);
 	/* They keep no loop alive by themselves. */
 	uv_unref((uv_handle_t *)&b->flush_prepare);
-	uv_unref((uv_handle_t *)&b->flush_check);
+	uv_unref((uv_handle_t *)&b->flush_idle);
 	uv_unref((uv_handle_t *)&b->flush_retry);
 	return 0;
 }
@@ -247,7 +276,7 @@ bus_flush_stop(struct bus *b)
 {
 	flush_all(b);
 	uv_close((uv_handle_t *)&b->flush_prepare, flush_handle_closed);
-	uv_close((uv_handle_t *)&b->flush_check, flush_handle_closed);
+	uv_close((uv_handle_t *)&b->flush_idle, flush_handle_closed);
 	uv_close((uv_handle_t *)&b->flush_retry, flush_handle_closed);
 }
 
@@ -339,8 +368,8 @@ link_send(struct bus_peer *p, enum frame_kind kind, enum bus_type type, uint64_t
 		buf_truncate(&p->out, start);
 		return err;
 	}
-	if (!list_linked(&p->dirty) && (p->events & UV_WRITABLE) == 0)
-		list_push(&p->bus->dirty, &p->dirty);
+	if ((p->events & UV_WRITABLE) == 0)
+		flush_soon(p);
 	if (list_linked(&p->dirty) && p->out.n - p->out_at >= SEND_SOON_BYTES)
 		link_flush(p);
 	return 0;
@@ -422,7 +451,8 @@ frame_parse(struct bus_peer *p, struct slice bytes, struct frame *f, size_t *siz
 	for (; f->nfds < fds; f->nfds++)
 		f->fds[f->nfds] = p->in_fds[f->nfds];
 	p->in_fds_n -= fds;
-	memmove(p->in_fds, p->in_fds + fds, p->in_fds_n * sizeof(int));
+	if (fds > 0)
+		memmove(p->in_fds, p->in_fds + fds, p->in_fds_n * sizeof(int));
 	return 1;
 }
 

@@ -96,7 +96,7 @@ struct bus {
 	struct waitq changed; /* fibers that wait for a new link */
 	struct list dirty;
 	uv_prepare_t flush_prepare;
-	uv_check_t flush_check;
+	uv_idle_t flush_idle;
 	uv_timer_t flush_retry; /* the kernel had no room for more descriptors in flight */
 	struct list idle_jobs;
 	size_t idle_jobs_n;

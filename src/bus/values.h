@@ -3,6 +3,14 @@
 #ifndef BUS_VALUES_H
 #define BUS_VALUES_H
 
+/* How a house is started, beyond its configuration. */
+enum start_flag {
+	START_PLAIN = 1,           /* no rate limits, no spam filter: for measuring */
+	START_TEST_CLOCK = 2,      /* obeys `posthouse clock advance` */
+	START_UNSANDBOXED = 4,     /* goes on where the kernel offers no sandbox */
+	START_QUIET = 8            /* for one command: no listeners, no deliveries */
+};
+
 /* What a user signs in to. */
 enum bus_service { SERVICE_IMAP = 1, SERVICE_POP3 = 2, SERVICE_SUBMISSION = 3, SERVICE_HTTP = 4, SERVICE_SIEVE = 5 };
 

@@ -23,15 +23,18 @@ struct role_context {
 	int index;                       /* 0 … count-1 */
 	int count;                       /* processes of this role */
 	int desks;                       /* processes of the desk role: account_desk() */
-	const char *data_dir;            /* absolute; what a role may touch in it is the sandbox's table */
+	const char *data_dir;            /* absolute; what a role may touch is the sandbox's table. The clerk's is DATA/books, so
+	                                  * that its databases have a folder of their own; everybody else's is DATA. */
 	struct role_listener *listeners;
 	size_t listeners_count;
+	bool quiet;                      /* started for one command: nothing is to be delivered or fetched */
 	void *state;                     /* the role's own, set by start() */
 };
 
 struct role_ops {
 	enum bus_role role;
-	/* Single-threaded, before the sandbox: open every iconv charset, touch what must be loaded. May be NULL. */
+	/* Single-threaded, before the sandbox and with the rights that the house was started with: open every iconv charset,
+	 * touch what must be loaded. There are no fibers and no links yet. May be NULL. */
 	int (*warm)(struct role_context *c, struct buf *detail);
 	/* In the sandbox, on a fiber: open databases, register bus handlers, start threads. The role is ready when
 	 * it returns 0; on failure `detail` says what the operator should do. Handlers may already be called while it runs
@@ -46,6 +49,14 @@ struct role_ops {
 };
 
 extern const struct role_ops role_vault_ops, role_gate_ops, role_porch_ops, role_desk_ops, role_clerk_ops, role_courier_ops;
+
+/* All roles that the binary knows; ends with NULL. */
+typedef const struct role_ops *const role_table[];
+
+/* Runs `posthouse --role NAME --start FD` and returns the exit code. */
+int role_main(int argc, char **argv, role_table roles);
+/* True if that is what the command line asks for. */
+bool role_is_asked(int argc, char **argv);
 
 /* The desk that an account belongs to: hash of its id. */
 int account_desk(struct slice account_id, int desks);
