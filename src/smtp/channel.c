@@ -109,9 +109,9 @@ smtp_reply_text(struct smtp_channel *ch, int code, const char *status, struct sl
 
 /* ---- reading -------------------------------------------------------------------------------------------- */
 
-/* Waits for input without disturbing the stream, so that there can be a last reply after a timeout. */
+/* Waits until something is pending, or an error is; what the role wants meanwhile comes first. */
 static int
-wait_readable(struct smtp_channel *ch, int64_t deadline_ms, bool command)
+wait_first(struct smtp_channel *ch, int64_t deadline_ms, bool command)
 {
 	int e = 0;
 
@@ -133,10 +133,14 @@ wait_readable(struct smtp_channel *ch, int64_t deadline_ms, bool command)
 int
 smtp_channel_wait(struct smtp_channel *ch, size_t max, int64_t deadline_ms, bool command)
 {
-	int e = ch->over ? ERR_CLOSED : wait_readable(ch, deadline_ms, command);
+	bool begun = stream_pending(ch->st).n > 0;
+	int e = ch->over ? ERR_CLOSED : begun ? stream_flush(ch->st) : wait_first(ch, deadline_ms, command);
 
-	if (e == 0)
+	if (e == 0 && (begun || stream_pending(ch->st).n == 0)) {
+		stream_set_deadline(ch->st, deadline_ms);
 		e = stream_fill(ch->st, max);
+		stream_set_deadline(ch->st, DEADLINE_NEVER);
+	}
 	if (e == ERR_TIMEOUT)
 		smtp_channel_end(ch, SMTP_R_TIMEOUT);
 	if (e != 0 && e != ERR_LIMIT)

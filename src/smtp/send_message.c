@@ -348,7 +348,7 @@ int
 smtp_send_message(struct smtp_sender *s)
 {
 	struct smtp_send_job *job = s->job;
-	size_t max = (size_t)s->house->limits.send_recipients, at = 0;
+	size_t max = (size_t)s->house->limits.queue_send_recipients, at = 0;
 	struct smtp_send_recipient **group = ARENA_ARRAY(job->arena, struct smtp_send_recipient *, max);
 	bool *ok = ARENA_ARRAY(job->arena, bool, max);
 	BUF_CLEANUP struct buf reverse_path;
