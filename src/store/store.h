@@ -33,7 +33,7 @@ struct store_body;    /* a message being read */
 /* ---- the store ---------------------------------------------------------------------------------------------- */
 
 struct store_hooks {
-	/* These deliveries (16 bytes each) are durable from now on. On a fiber; may park. */
+	/* These deliveries (16 bytes each) are durable from now on. On a fiber; must not park. */
 	void (*durable)(void *arg, struct slice account_id, struct slice_list delivery_ids);
 	/* A sync failed: what is on the disk is unknown. The process must end; the store refuses everything.
 	 * On the loop or a fiber; must not park. */
@@ -339,10 +339,9 @@ struct store_append {
 	int64_t internal_s;          /* INT64_MIN: now */
 };
 /* APPEND (several: RFC 3502 MULTIAPPEND, all or nothing). Durable when it returns; out->target has the UIDs,
- * out->source is NULL. ERR_NOTFOUND: no such mailbox ([TRYCREATE]); ERR_QUOTA. `view` (may be NULL) is the caller's: marks
- * news of it as own. */
-NODISCARD int store_append(struct store_account *acc, struct store_view *view, struct slice mailbox, const struct store_append *v,
-    size_t n, struct arena *a, struct store_copied *out);
+ * out->source is NULL. ERR_NOTFOUND: no such mailbox ([TRYCREATE]); ERR_QUOTA. */
+NODISCARD int store_append(struct store_account *acc, struct slice mailbox, const struct store_append *v, size_t n,
+    struct arena *a, struct store_copied *out);
 
 struct store_delivery {
 	uint8_t delivery_id[STORE_ID_BYTES];
