@@ -4,6 +4,7 @@
 
 #include "base/ini.h"
 #include "base/log.h"
+#include "bus/values.h"
 #include "rt/net.h"
 
 #define SETTINGS_ARENA_BYTES (8u << 20)
@@ -476,10 +477,13 @@ settings_free(struct settings **sp)
 	struct settings *s = *sp;
 
 	*sp = NULL;
-	if (s == NULL)
-		return;
-	arena_free(&s->arena);
-	free(s);
+	while (s != NULL) {
+		struct settings *older = s->older;
+
+		arena_free(&s->arena);
+		free(s);
+		s = older;
+	}
 }
 
 int
@@ -489,4 +493,15 @@ settings_set_hostname(struct settings *s, struct slice name)
 		return ERR_INVALID;
 	s->hostname = lower(&s->arena, name);
 	return s->hostname.n == 0 ? ERR_NOMEM : 0;
+}
+
+void
+settings_start(struct settings *s, int64_t flags, uint32_t generation, struct slice hostname)
+{
+	s->generation = generation;
+	s->plain = (flags & START_PLAIN) != 0;
+	s->test_clock = s->test_clock || (flags & START_TEST_CLOCK) != 0;
+	s->allow_unsandboxed = (flags & START_UNSANDBOXED) != 0;
+	if (!s->hostname_given && hostname.n > 0 && settings_set_hostname(s, hostname) != 0)
+		s->hostname = SLICE("localhost");
 }

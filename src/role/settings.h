@@ -66,6 +66,7 @@ struct settings {
 	struct slice send_bind;       /* source address for sending, or empty */
 	struct limits limits;
 	struct arena arena;
+	struct settings *older; /* the generation that this one replaced: sessions may still use it; freed with this one */
 };
 
 /* Parses the text of a configuration file (bounds: base/ini.h). Without [listen NAME] sections the standard ports are
@@ -76,6 +77,9 @@ NODISCARD int settings_parse(struct settings **out, struct slice text, struct bu
 void settings_free(struct settings **s);
 /* The name the house calls itself, where the configuration gives none. */
 NODISCARD int settings_set_hostname(struct settings *s, struct slice name);
+/* What the start says beyond the configuration: enum start_flag (bus/values.h), and a name where the configuration gives
+ * none (empty: keeps the machine's). */
+void settings_start(struct settings *s, int64_t flags, uint32_t generation, struct slice hostname);
 /* 0 when a running house may take `fresh` over; ERR_INVALID with a sentence for each setting that takes a restart. */
 NODISCARD int settings_may_reload(const struct settings *old, const struct settings *fresh, struct buf *detail);
 /* The annotated default configuration, made from the table. */

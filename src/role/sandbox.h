@@ -1,0 +1,27 @@
+/* sandbox.h: what a process of the house may still do once it has started. The one table is sandbox.def: folders
+ * (Landlock), system calls (seccomp), ways into the network. */
+#ifndef ROLE_SANDBOX_H
+#define ROLE_SANDBOX_H
+
+#include "base/buf.h"
+#include "bus/bus.h"
+#include "role/settings.h"
+
+struct sandbox_config {
+	enum bus_role role;
+	const char *data_dir;             /* of the house */
+	const struct settings *settings;
+	uid_t uid; /* 0: stay who we are */
+	gid_t gid;
+	bool allow_unsandboxed; /* go on with a warning in `detail` where the kernel cannot */
+};
+
+/* Gives up root (where uid says so), then enters Landlock and seccomp; cannot be undone. The process must have one
+ * thread. 0, also when something was missing and allowed to be (`detail` is then not empty); ERR_UNSUPPORTED with a
+ * sentence in `detail` when the kernel cannot; ERR_DENIED and others when a step failed. */
+NODISCARD int sandbox_enter(const struct sandbox_config *c, struct buf *detail);
+/* Before anything else in a process that will be sandboxed: no new privileges, no core files, not traceable, ends with
+ * its parent `parent_pid`. */
+NODISCARD int sandbox_prepare(pid_t parent_pid);
+
+#endif
