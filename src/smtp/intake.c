@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "message/address.h"
+#include "message/date.h"
 #include "smtp/trace.h"
 
 #include <errno.h>
@@ -200,7 +201,7 @@ put_head(struct smtp_server *s, struct smtp_intake *in, struct buf *head, struct
 		return;
 	if (in->watch.date_count == 0) {
 		buf_put_z(head, "Date: ");
-		smtp_date_put(head, now_s);
+		date_put(head, now_s, 0);
 		buf_put_z(head, "\r\n");
 	}
 	if (in->watch.message_id_count == 0)

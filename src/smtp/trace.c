@@ -1,16 +1,6 @@
 #include "smtp/trace.h"
 
-void
-smtp_date_put(struct buf *out, int64_t time_s)
-{
-	static const char *const days[] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
-	static const char *const months[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
-	struct civil_time t;
-
-	time_to_civil(time_s, &t);
-	buf_printf(out, "%s, %d %s %lld %02d:%02d:%02d +0000", days[t.weekday], t.day, months[t.month - 1], (long long)t.year,
-	    t.hour, t.minute, t.second);
-}
+#include "message/date.h"
 
 struct slice
 smtp_protocol_name(bool extended, bool tls, bool signed_in)
@@ -60,6 +50,6 @@ smtp_received_put(struct buf *out, const struct smtp_received *r)
 		buf_put_z(out, ">");
 	}
 	buf_put_z(out, ";\r\n\t");
-	smtp_date_put(out, r->time_s);
+	date_put(out, r->time_s, 0);
 	buf_put_z(out, "\r\n");
 }

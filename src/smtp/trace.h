@@ -19,8 +19,6 @@ struct smtp_received {
 
 /* A whole Received field with its CRLF. */
 void smtp_received_put(struct buf *out, const struct smtp_received *r);
-/* "Sun, 22 Nov 2026 03:08:29 +0000" (RFC 5322 §3.3). */
-void smtp_date_put(struct buf *out, int64_t time_s);
 /* RFC 3848: ESMTP with S for TLS and A for signed in; plain SMTP after HELO. */
 struct slice smtp_protocol_name(bool extended, bool tls, bool signed_in);
 

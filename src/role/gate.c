@@ -1,0 +1,208 @@
+/* gate.c: the role that talks to strangers on port 25. It has no files, no mailboxes and no keys: whom mail may be for, where
+ * a large body goes and whether a message is safely kept it asks the clerk; the vault signs its handshakes. */
+#include "role/role.h"
+#include "role/tls_bus.h"
+
+#include "base/log.h"
+#include "base/map.h"
+#include "smtp/smtp.h"
+
+#define ASK_MS 30000      /* a question to the clerk's books */
+#define SUBMIT_MS 120000  /* taking a message: RFC 5321 §4.5.3.2.6 gives us 10 minutes */
+#define REPLY_BYTES_MAX 65536
+#define FILE_THREADS 2
+#define FILE_QUEUE 4000
+
+struct gate {
+	struct role_context *c;
+	struct tls_bus *tls;
+	struct workers *workers;
+	struct smtp_sessions sessions;
+	struct map by_address; /* prefix key of the client -> its count + 1, as a pointer */
+	struct net_acceptor **acceptors;
+	size_t acceptors_count;
+	uint64_t refused_sessions;
+};
+
+/* ---- what a session asks ---------------------------------------------------------------------------------- */
+
+static int
+ask_rcpt(void *ctx, struct slice address, int64_t *result)
+{
+	struct gate *g = ctx;
+	ARENA_CLEANUP struct arena a;
+	struct bus_clerk_rcpt_request q = {.address = address};
+	struct bus_clerk_rcpt_reply rep = {0};
+	int e;
+
+	arena_init(&a, REPLY_BYTES_MAX);
+	e = bus_call_again(g->c->bus, ROLE_CLERK, 0, BUS_clerk_rcpt, &q, &a, &rep, ASK_MS);
+	*result = rep.result;
+	return e;
+}
+
+static int
+ask_blob(void *ctx, struct arena *a, struct slice *name, int *fd)
+{
+	struct gate *g = ctx;
+	struct bus_clerk_blob_create_request q;
+	struct bus_clerk_blob_create_reply rep = {.file = -1};
+	int e;
+
+	memset(&q, 0, sizeof(q));
+	e = BUS_CALL(g->c->bus, ROLE_CLERK, 0, clerk_blob_create, &q, a, &rep, ASK_MS);
+	if (e != 0)
+		return e;
+	if (rep.file < 0 || rep.blob.n == 0)
+		return ERR_UNAVAILABLE;
+	*name = rep.blob;
+	*fd = (int)rep.file;
+	return 0;
+}
+
+static int
+ask_submit(void *ctx, const struct smtp_message *m, struct arena *a, int64_t *result, struct slice *detail)
+{
+	struct gate *g = ctx;
+	struct bus_clerk_submit_request q = {.id = m->id, .origin = ORIGIN_STRANGER, .reverse_path = m->reverse_path, .envelope = m->envelope,
+	    .recipients = m->recipients, .recipient_envelopes = m->recipient_envelopes, .client = m->client, .helo = m->helo, .tls = m->tls,
+	    .head = m->head, .body = m->body, .blob = m->blob, .size_bytes = m->size_bytes};
+	struct bus_clerk_submit_reply rep = {0};
+	int e = BUS_CALL(g->c->bus, ROLE_CLERK, 0, clerk_submit, &q, a, &rep, SUBMIT_MS);
+
+	*result = rep.result;
+	*detail = rep.detail;
+	return e;
+}
+
+/* ---- sessions ----------------------------------------------------------------------------------------------- */
+
+/* Counts the session; false when the client's address has too many. */
+static bool
+address_enter(struct gate *g, struct slice key)
+{
+	uintptr_t n = (uintptr_t)map_get(&g->by_address, key);
+	int64_t max = g->c->settings->plain ? INT64_MAX : g->c->house->limits.smtp_sessions_per_address;
+
+	if ((int64_t)n >= max)
+		return false;
+	return map_put(&g->by_address, key, (void *)(n + 1)) == 0;
+}
+
+static void
+address_leave(struct gate *g, struct slice key)
+{
+	uintptr_t n = (uintptr_t)map_get(&g->by_address, key);
+
+	if (n <= 1)
+		(void)map_remove(&g->by_address, key);
+	else if (map_put(&g->by_address, key, (void *)(n - 1)) != 0)
+		ASSERT(false); /* replacing takes no memory */
+}
+
+static void
+serve(struct net_session *n)
+{
+	struct gate *g = n->arg;
+	char text[NET_ADDRESS_TEXT_MAX], literal[NET_ADDRESS_TEXT_MAX];
+	uint8_t key[16];
+	bool counted;
+
+	net_address_text(&n->peer, text);
+	net_address_literal(&n->peer, literal);
+	net_address_prefix_key(&n->peer, key);
+	counted = address_enter(g, slice_of(key, sizeof(key)));
+	g->refused_sessions += !counted;
+	smtp_session(n->stream, &(struct smtp_session_config){.loop = g->c->loop, .sessions = &g->sessions, .workers = g->workers,
+	    .hostname = g->c->settings->hostname, .backend = {.rcpt = ask_rcpt, .blob_create = ask_blob, .submit = ask_submit, .ctx = g},
+	    .client = slice_z(text), .client_literal = slice_z(literal), .tls = tls_bus_server(g->tls), .refused = !counted});
+	if (counted)
+		address_leave(g, slice_of(key, sizeof(key)));
+	stream_close(&n->stream);
+}
+
+/* ---- the role --------------------------------------------------------------------------------------------- */
+
+static int
+listen_all(struct gate *g, struct buf *detail)
+{
+	struct role_context *c = g->c;
+
+	g->acceptors = calloc(c->listeners_count + 1, sizeof(struct net_acceptor *));
+	if (g->acceptors == NULL)
+		return ERR_NOMEM;
+	for (size_t i = 0; i < c->listeners_count; i++) {
+		int e;
+
+		if (c->listeners[i].settings->service != LISTEN_SMTP)
+			continue;
+		e = net_accept_start(&g->acceptors[g->acceptors_count], c->loop, c->listeners[i].fd, (size_t)c->house->limits.smtp_sessions, serve, g);
+		if (e != 0) {
+			buf_printf(detail, "[listen %.*s] cannot accept connections: %s", SLICE_ARG(c->listeners[i].settings->name), err_text(e));
+			return e;
+		}
+		g->acceptors_count++;
+	}
+	return 0;
+}
+
+static int
+start(struct role_context *c, struct buf *detail)
+{
+	struct gate *g = calloc(1, sizeof(*g));
+	int e;
+
+	if (g == NULL)
+		return ERR_NOMEM;
+	g->c = c;
+	c->state = g;
+	smtp_sessions_init(&g->sessions);
+	map_init(&g->by_address, 1u << 20, house_random_u64(c->house));
+	e = workers_new(&g->workers, c->loop, "gate-file", FILE_THREADS, FILE_QUEUE);
+	if (e == 0)
+		e = workers_start(g->workers);
+	if (e == 0)
+		e = tls_bus_new(&g->tls, c->loop, c->bus, detail);
+	return e == 0 ? listen_all(g, detail) : e;
+}
+
+static void
+status(struct role_context *c, json_t *into)
+{
+	const struct gate *g = c->state;
+
+	json_object_set_new(into, "sessions", json_integer((json_int_t)g->sessions.count));
+	json_object_set_new(into, "sessions_total", json_integer((json_int_t)g->sessions.started));
+	json_object_set_new(into, "sessions_refused", json_integer((json_int_t)g->refused_sessions));
+	json_object_set_new(into, "messages", json_integer((json_int_t)g->sessions.messages));
+	json_object_set_new(into, "messages_refused", json_integer((json_int_t)g->sessions.messages_refused));
+	json_object_set_new(into, "recipients_refused", json_integer((json_int_t)g->sessions.recipients_refused));
+	json_object_set_new(into, "bytes", json_integer((json_int_t)g->sessions.bytes));
+}
+
+static int
+reload(struct role_context *c, const struct settings *fresh, struct buf *detail)
+{
+	struct gate *g = c->state;
+
+	(void)fresh; /* sessions read the settings of the context when they begin */
+	return tls_bus_refresh(g->tls, detail);
+}
+
+static void
+shut_down(struct role_context *c, int64_t grace_ms)
+{
+	struct gate *g = c->state;
+	int64_t end_ms = loop_deadline(c->loop, grace_ms);
+
+	for (size_t i = 0; i < g->acceptors_count; i++)
+		net_acceptor_stop(g->acceptors[i]);
+	smtp_sessions_stop(&g->sessions);
+	while (g->sessions.count > 0 && loop_now_ms(c->loop) < end_ms)
+		if (fiber_sleep(c->loop, 20) != 0)
+			break;
+	for (size_t i = 0; i < g->acceptors_count; i++)
+		net_acceptor_cancel_sessions(g->acceptors[i]);
+}
+
+const struct role_ops role_gate_ops = {.role = ROLE_GATE, .start = start, .status = status, .reload = reload, .shutdown = shut_down};
