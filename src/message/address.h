@@ -1,10 +1,11 @@
 /* address.h: addresses of header fields (RFC 5322 §3.4 with the obsolete forms of §4.4, UTF-8 by RFC 6532) and of
- * the envelope (RFC 5321 §4.1.2). Reading a field never fails on garbage: it gives what it can. */
+ * the envelope (message/mailbox.h). Reading a field never fails on garbage: it gives what it can. */
 #ifndef MESSAGE_ADDRESS_H
 #define MESSAGE_ADDRESS_H
 
 #include "base/arena.h"
 #include "base/buf.h"
+#include "message/mailbox.h"
 
 enum address_kind { ADDRESS_MAILBOX, ADDRESS_GROUP_START, ADDRESS_GROUP_END };
 
@@ -37,26 +38,5 @@ void address_put_spec(struct buf *out, struct slice local, struct slice domain);
 void address_put(struct buf *out, const struct address *ad);
 /* Writes a list, groups included, separated by ", ". */
 void address_put_list(struct buf *out, const struct address_list *l);
-
-/* ---- the envelope --------------------------------------------------------------------------------------------- */
-
-/* Splits `local@domain` of an envelope path (without <>; RFC 5321 §4.1.2, RFC 6531): the local part may be quoted, the
- * domain an address literal. *local is unquoted, in the arena when quoting had to be removed. ERR_SYNTAX when it is
- * not a Mailbox; ERR_LIMIT over the lengths of RFC 5321 §4.5.3.1 (64 and 255 octets, those of the domain in UTF-8),
- * or no memory. A lone local part ("postmaster") is ERR_SYNTAX. */
-NODISCARD int mailbox_split(struct arena *a, struct slice path, struct slice *local, struct slice *domain);
-/* The form in which domains are stored and compared: ASCII lower case, A-labels (RFC 5891), no trailing dot; an address
- * literal in lower case. ERR_SYNTAX when it cannot be a domain. */
-NODISCARD int domain_normalise(struct arena *a, struct slice domain, struct slice *out);
-/* The same domain with U-labels for people, or unchanged where that is not possible. */
-struct slice domain_display(struct arena *a, struct slice domain);
-/* `local@domain` with the domain normalised and the local part unquoted, its case kept: the form of which
- * smtp_backend and the bus speak. Errors of the two above. */
-NODISCARD int mailbox_normalise(struct arena *a, struct slice path, struct slice *out);
-/* The key to look up an account by: as above, and the local part in lower case (Unicode folding, NFC), when it is valid
- * UTF-8. */
-NODISCARD int mailbox_key(struct arena *a, struct slice path, struct slice *out);
-/* For a normalised address (which has its local part unquoted): cut at the last @; false without one. */
-bool mailbox_cut(struct slice normalised, struct slice *local, struct slice *domain);
 
 #endif

@@ -20,8 +20,6 @@ int charset_to_utf8(struct slice name, struct slice in, enum charset_place place
 void charset_guess_to_utf8(struct slice in, struct buf *out);
 /* Copies valid UTF-8 and replaces what is not by U+FFFD. */
 void charset_clean_utf8(struct slice in, struct buf *out);
-/* From UTF-8 to the charset; ERR_INVALID if a character does not exist there (nothing is appended), ERR_UNSUPPORTED. */
-NODISCARD int charset_from_utf8(struct slice name, struct slice utf8, enum charset_place place, struct buf *out);
 /* Is the name known at all (so that IMAP's SEARCH CHARSET may answer BADCHARSET)? */
 bool charset_is_known(struct slice name);
 /* True if the fiber-safe path converts it. */

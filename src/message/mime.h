@@ -31,7 +31,6 @@ struct mime_part {
 	bool has_message;  /* message/rfc822 whose child is the embedded message */
 	bool boundary_missing; /* multipart whose closing boundary never came */
 
-	struct header header; /* its own fields */
 	/* Content-Type in lower case; "text" "plain" by default, "message" "rfc822" in a digest. Never empty. */
 	struct slice type, subtype;
 	bool type_given;            /* there was a readable Content-Type field */
@@ -95,6 +94,9 @@ enum mime_section {
 const struct mime_part *mime_find(const struct mime *m, const uint32_t *numbers, size_t n);
 /* The bytes of the section: 0 or ERR_NOTFOUND (no such part; HEADER and TEXT of what is no message). */
 NODISCARD int mime_section(const struct mime *m, const uint32_t *numbers, size_t n, enum mime_section section, struct slice *out);
+/* The fields of the part's own header, parsed on demand, since a message may have millions. Errors of header_parse(). */
+NODISCARD int mime_header(struct arena *a, const struct mime *m, const struct mime_part *p, const struct limits *limits,
+    struct header *out);
 /* The header fields that HEADER.FIELDS and the ENVELOPE of an embedded message read: those of the message, or of the embedded one for
  * a message/rfc822 part. NULL if there is none. */
 const struct mime_part *mime_message_of(const struct mime *m, const struct mime_part *p);

@@ -12,11 +12,9 @@
 void words_decode(struct slice value, enum charset_place place, struct buf *out);
 /* Does the text need encoding: non-ASCII, control bytes, or something that would read as an encoded word? */
 bool words_needed(struct slice utf8);
-/* How the text will stand in the header: it may be longer than ASCII text, or phrases allow fewer characters. */
-enum words_place { WORDS_TEXT, WORDS_PHRASE };
 /* Appends UTF-8 text as encoded words (UTF-8, B or Q, the shorter) of at most 75 characters, never splitting a character,
- * joined by CRLF SP. `column` is how much of the first line is taken. Text that needs no encoding is copied
- * as it is, folded at 78 columns where it has spaces. */
-void words_encode(struct slice utf8, enum words_place place, size_t column, struct buf *out);
+ * joined by CRLF SP. `column` is how much of the first line is taken. Text that needs no encoding is copied as it is,
+ * folded at 78 columns where it has spaces. */
+void words_encode(struct slice utf8, size_t column, struct buf *out);
 
 #endif
