@@ -339,9 +339,10 @@ struct store_append {
 	int64_t internal_s;          /* INT64_MIN: now */
 };
 /* APPEND (several: RFC 3502 MULTIAPPEND, all or nothing). Durable when it returns; out->target has the UIDs,
- * out->source is NULL. ERR_NOTFOUND: no such mailbox ([TRYCREATE]); ERR_QUOTA. */
-NODISCARD int store_append(struct store_account *acc, struct slice mailbox, const struct store_append *v, size_t n,
-    struct arena *a, struct store_copied *out);
+ * out->source is NULL. ERR_NOTFOUND: no such mailbox ([TRYCREATE]); ERR_QUOTA. `view` (may be NULL) is the caller's: news of
+ * it is marked as own there. */
+NODISCARD int store_append(struct store_account *acc, struct store_view *view, struct slice mailbox, const struct store_append *v,
+    size_t n, struct arena *a, struct store_copied *out);
 
 struct store_delivery {
 	uint8_t delivery_id[STORE_ID_BYTES];
