@@ -57,6 +57,7 @@ struct queue_submission {
 	struct slice head; /* our trace fields */
 	struct slice body; /* inline, or */
 	struct slice blob; /* the name that queue_blob_create() gave */
+	uint64_t blob_owner;
 	int64_t size_bytes;
 	const struct queue_rcpt *rcpts; /* each target once */
 	size_t rcpts_n;
@@ -88,6 +89,7 @@ struct queue_config {
 	struct workers *workers; /* for fsync, unlink; stays the caller's */
 	const char *dir;         /* DATA/queue: `blobs/` and `blobs/tmp/` are made in it */
 	struct slice hostname;   /* of DSNs; copied */
+	int couriers;            /* limits.courier_sessions each */
 	struct queue_ops ops;
 };
 

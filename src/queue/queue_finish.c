@@ -1,0 +1,346 @@
+/* queue_finish.c: what an attempt came to is written: sent, deferred, or failed (which the bounce writes). The
+ * window follows the database: a recipient leaves it after the commit. */
+#include "queue/queue_private.h"
+
+#define RETRY_MS 1000
+
+void
+finish_storage_failed(struct queue *q, int err, const char *what)
+{
+	q->failed = err;
+	q->c.ops.fatal(q->c.ops.ctx, err, what);
+}
+
+int
+finish_write(struct queue *q, sql_fn *fn, void *arg)
+{
+	int err;
+
+	for (;;) {
+		err = q->failed != 0 ? q->failed : sql_write(q->db, fn, arg);
+		if (err == 0)
+			return 0;
+		if (sqldb_failed(q->db) != 0) {
+			finish_storage_failed(q, err, "a commit to queue.db failed");
+			return err;
+		}
+		if (q->stopping || (err != ERR_FULL && err != ERR_BUSY && err != ERR_NOMEM))
+			return err;
+		LOG(q->house, ERROR, "queue_write_repeated", LOG_E(err));
+		err = fiber_sleep(q->loop, RETRY_MS);
+		if (err != 0)
+			return err;
+	}
+}
+
+struct unlink_job {
+	struct queue *q;
+	struct slice id;
+};
+
+static int
+unlink_file(void *arg)
+{
+	struct unlink_job *u = arg;
+	char name[ULID_LEN + 1];
+
+	if (slice_to_z(u->id, name, sizeof(name)) == 0)
+		(void)unlinkat(u->q->blobs_fd, name, 0);
+	return 0;
+}
+
+void
+finish_unlink(struct queue *q, struct slice id)
+{
+	struct unlink_job u = {q, id};
+
+	/* Not fatal: the sweep at the next start finds it. */
+	if (work_run(q->c.workers, unlink_file, &u) != 0)
+		LOG(q->house, WARN, "blob_left_behind", LOG_S("id", id));
+}
+
+/* ---- writing -------------------------------------------------------------------------------------------- */
+
+struct finish {
+	struct slice id;
+	struct outcome *v;
+	size_t n;
+	int64_t *due_us; /* parallel, of the deferred */
+	int64_t now_us;
+	bool left, in_file;
+};
+
+static int
+write_deferred(struct sqltx *tx, struct finish *f, const struct outcome *o, int64_t due_us)
+{
+	struct arena a ARENA_CLEANUP;
+	struct slice detail;
+	char when[RFC3339_MAX];
+	int err;
+
+	arena_init(&a, 16384);
+	time_rfc3339(due_us, when);
+	detail = arena_printf(&a, "%.*s%s%.*s%s%.*s %.*s; next attempt at %s", SLICE_ARG(o->host), o->host.n > 0 ? " said " : "",
+	    SLICE_ARG(o->code), o->code.n > 0 ? " " : "", SLICE_ARG(o->status), SLICE_ARG(o->reply), when);
+	err = SQL_EXEC(tx, &queue_sql_recipient_defer, SQLB(slice_of(o->rcpt->delivery_id, DELIVERY_ID_LEN)), SQLI(due_us),
+	    SQLI(f->now_us), SQLB(o->code), SQLB(o->status), SQLB(o->reply), SQLB(o->host));
+	if (err == 0)
+		err = row_history_add(tx, f->id, f->now_us, o->rcpt->original, HISTORY_DEFERRED, detail);
+	return err;
+}
+
+static int
+write_sent(struct sqltx *tx, struct finish *f, const struct outcome *o, int64_t *done)
+{
+	struct sql_rows r SQL_ROWS_CLEANUP = {0};
+	int err = SQL_QUERY(tx, &r, &queue_sql_recipient_done, SQLB(slice_of(o->rcpt->delivery_id, DELIVERY_ID_LEN)),
+	    SQLI(RESULT_SENT), SQLI(f->now_us), SQLB(o->code), SQLB(o->status), SQLB(o->reply), SQLB(o->host));
+
+	if (err == 0)
+		err = sql_next(&r);
+	if (err == 1)
+		(*done)++;
+	return err < 0 ? err : 0;
+}
+
+static int
+write_outcomes(struct sqltx *tx, void *arg)
+{
+	struct finish *f = arg;
+	int64_t done = 0;
+	int err = 0;
+
+	f->left = f->in_file = false;
+	for (size_t i = 0; err == 0 && i < f->n; i++) {
+		if (f->v[i].kind == OUTCOME_DEFER)
+			err = write_deferred(tx, f, &f->v[i], f->due_us[i]);
+		else if (f->v[i].kind == OUTCOME_SENT)
+			err = write_sent(tx, f, &f->v[i], &done);
+	}
+	if (err == 0 && done > 0)
+		err = row_message_less(tx, f->id, done, f->now_us, &f->left, &f->in_file);
+	return err;
+}
+
+/* ---- deciding --------------------------------------------------------------------------------------------- */
+
+/* Into FAILED: the recipient waits for the bounce. */
+static void
+mark_failed(struct queue *q, struct window_message *m, struct outcome *o)
+{
+	struct window_rcpt *r = o->rcpt;
+	size_t n = o->code.n + o->status.n + o->reply.n + o->host.n;
+	uint8_t *p = malloc(n + 1);
+	struct slice *parts[] = {&o->code, &o->status, &o->reply, &o->host};
+
+	if (p != NULL) {
+		free(r->why);
+		r->why = p;
+		for (size_t i = 0; i < COUNT_OF(parts); i++) {
+			size_t k = parts[i]->n;
+
+			if (k > 0)
+				memcpy(p, parts[i]->p, k);
+			*parts[i] = slice_of(p, k);
+			p += k;
+		}
+		r->code = o->code;
+		r->status = o->status;
+		r->reply = o->reply;
+		r->host = o->host;
+	}
+	list_remove(&r->node);
+	if (--m->active == 0)
+		window_content_drop(q, m);
+	r->way = WAY_FAILED;
+	list_push(&m->failed, &r->node);
+	if (m->failed_n++ == 0) {
+		m->failed_since_ms = house_mono_ms(q->house);
+		list_push(&q->failing, &m->failing);
+	}
+}
+
+static void
+mark_awaiting(struct queue *q, struct window_message *m, struct window_rcpt *r)
+{
+	list_remove(&r->node);
+	if (--m->active == 0)
+		window_content_drop(q, m);
+	r->way = WAY_AWAITING;
+	r->awaiting_since_ms = house_mono_ms(q->house);
+	list_push(&q->awaiting, &r->node);
+}
+
+/* A failure for now after the lifetime is one for good. */
+static void
+expire(struct queue *q, const struct window_message *m, struct outcome *o, int64_t now_us)
+{
+	if (o->kind != OUTCOME_DEFER || !backoff_expired(&q->house->limits, now_us, m->received_us))
+		return;
+	o->kind = OUTCOME_FAIL;
+	if (slice_eq(o->status, SLICE("4.2.2")))
+		o->status = SLICE("5.2.2");
+	else
+		o->status = SLICE("4.4.7");
+}
+
+static void
+after_commit(struct queue *q, struct window_message *m, struct finish *f, bool *deferred)
+{
+	for (size_t i = 0; i < f->n; i++) {
+		struct outcome *o = &f->v[i];
+
+		if (o->kind == OUTCOME_SENT) {
+			LOG(q->house, INFO, "message_sent", LOG_S("id", m->id), LOG_S("recipient", o->rcpt->original), LOG_S("host", o->host));
+			q->counters.sent++;
+			window_rcpt_remove(q, o->rcpt);
+		} else if (o->kind == OUTCOME_DEFER) {
+			LOG(q->house, INFO, "delivery_deferred", LOG_S("id", m->id), LOG_S("recipient", o->rcpt->original),
+			    LOG_S("host", o->host), LOG_S("status", o->status), LOG_S("reply", o->reply));
+			q->counters.deferred++;
+			*deferred = true;
+			window_rcpt_remove(q, o->rcpt);
+			schedule_due(q, f->due_us[i]);
+		}
+	}
+	if (f->left && f->in_file)
+		finish_unlink(q, m->id);
+}
+
+void
+finish_outcomes(struct queue *q, struct window_message *m, struct outcome *v, size_t n)
+{
+	int64_t *due_us = calloc(n + 1, sizeof(*due_us));
+	struct finish f = {.id = m->id, .v = v, .n = n, .due_us = due_us, .now_us = house_now_us(q->house)};
+	bool write = false, deferred = false;
+	int64_t together = 0;
+	int err = due_us == NULL ? ERR_NOMEM : 0;
+
+	for (size_t i = 0; err == 0 && i < n; i++) {
+		expire(q, m, &v[i], f.now_us);
+		write = write || v[i].kind == OUTCOME_SENT || v[i].kind == OUTCOME_DEFER;
+		/* What was deferred together is tried together. */
+		if (v[i].kind == OUTCOME_DEFER && together == 0)
+			together = backoff_next_us(&q->house->limits, q->house, f.now_us, m->received_us, v[i].rcpt->attempts + 1, m->warned);
+		due_us[i] = together;
+	}
+	if (err == 0 && write)
+		err = finish_write(q, write_outcomes, &f);
+	for (size_t i = 0; i < n; i++) {
+		if (v[i].kind == OUTCOME_FAIL)
+			mark_failed(q, m, &v[i]);
+		else if (v[i].kind == OUTCOME_AWAITING)
+			mark_awaiting(q, m, v[i].rcpt);
+		else if (err != 0) {
+			/* Not written: as if the process had died here. The row waits and is found again. */
+			schedule_due(q, v[i].rcpt->due_us);
+			window_rcpt_remove(q, v[i].rcpt);
+		}
+	}
+	if (err == 0)
+		after_commit(q, m, &f, &deferred);
+	free(due_us);
+	if (deferred && !m->warned && m->reverse_path.n > 0 &&
+	    f.now_us - m->received_us >= q->house->limits.queue_warning_ms * 1000)
+		bounce_warn(q, m);
+	bounce_flush(q, m, false);
+}
+
+/* ---- deliveries that are durable ---------------------------------------------------------------------------- */
+
+struct durable {
+	struct slice account_id;
+	struct slice_list ids;
+	struct arena *arena;
+	int64_t now_us;
+	struct slice *files; /* messages whose file must go */
+	size_t files_n;
+	int64_t delivered;
+};
+
+/* One statement ends the recipient, one counts it off its message, one removes the content of the last. */
+static int
+write_durable(struct sqltx *tx, void *arg)
+{
+	struct durable *d = arg;
+	char id[ULID_LEN + 1];
+	bool left, in_file;
+	int err = 0;
+
+	d->files_n = 0;
+	d->delivered = 0;
+	for (size_t i = 0; err == 0 && i < d->ids.n; i++) {
+		struct sql_rows r SQL_ROWS_CLEANUP = {0};
+
+		err = SQL_QUERY(tx, &r, &queue_sql_recipient_delivered, SQLB(d->ids.v[i]), SQLT(d->account_id), SQLI(d->now_us));
+		if (err == 0)
+			err = sql_next(&r);
+		if (err <= 0)
+			continue;
+		err = slice_to_z(sql_col_bytes(&r, 0), id, sizeof(id));
+		sql_done(&r);
+		if (err == 0)
+			err = row_message_less(tx, slice_z(id), 1, d->now_us, &left, &in_file);
+		d->delivered++;
+		if (err == 0 && left && in_file)
+			d->files[d->files_n++] = arena_copy(d->arena, slice_z(id));
+	}
+	return err;
+}
+
+/* The row is done. False: the desk is being asked to deliver it once more at this moment; it may be told to forget
+ * only after it has answered. */
+static bool
+settle_durable(struct queue *q, struct slice account_id, struct slice delivery_id)
+{
+	struct window_rcpt *r = window_rcpt_find(q, delivery_id);
+
+	if (r == NULL) {
+		/* A page that is being read may still show it as waiting. */
+		if (q->filling && map_put(&q->gone, delivery_id, q) != 0)
+			q->fill_stale = true;
+		return true;
+	}
+	if (!slice_eq(r->account_id, account_id))
+		return false;
+	LOG(q->house, INFO, "message_delivered", LOG_S("id", r->message->id), LOG_S("recipient", r->original),
+	    LOG_S("mailbox", r->address));
+	if (r->way == WAY_RUNNING) {
+		r->durable = true;
+		return false;
+	}
+	/* FAILED: the bounce finds that there is nothing to end. */
+	if (r->way == WAY_AWAITING || r->way == WAY_READY)
+		window_rcpt_remove(q, r);
+	return true;
+}
+
+int
+queue_delivered(struct queue *q, struct slice account_id, struct slice_list ids)
+{
+	struct arena a ARENA_CLEANUP;
+	struct durable d = {.account_id = account_id, .ids = ids, .arena = &a, .now_us = house_now_us(q->house)};
+	struct slice *forget;
+	size_t forget_n = 0;
+	int err;
+
+	arena_init(&a, (ids.n + 1) * 256 + 65536);
+	d.files = ARENA_ARRAY(&a, struct slice, ids.n + 1);
+	if (d.files == NULL)
+		return ERR_NOMEM;
+	for (size_t i = 0; i < ids.n; i++)
+		if (ids.v[i].n != DELIVERY_ID_LEN)
+			return ERR_INVALID;
+	err = finish_write(q, write_durable, &d);
+	if (err != 0)
+		return err;
+	q->counters.delivered += d.delivered;
+	forget = ARENA_ARRAY(&a, struct slice, ids.n + 1);
+	for (size_t i = 0; i < ids.n; i++)
+		if (settle_durable(q, account_id, ids.v[i]) && forget != NULL)
+			forget[forget_n++] = ids.v[i];
+	for (size_t i = 0; i < d.files_n; i++)
+		finish_unlink(q, d.files[i]);
+	forget_add(q, account_id, (struct slice_list){forget, forget_n});
+	return 0;
+}

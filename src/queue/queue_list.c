@@ -1,0 +1,347 @@
+/* queue_list.c: what the operator sees and does. Messages are walked by their ids, a page at a time, so that a queue of
+ * any length is listed in constant memory. What is under way at the moment is known from the window. */
+#include "queue/queue_tell.h"
+
+#define PAGE_IDS 50
+#define MESSAGE_ARENA_BYTES ((size_t)32 << 20)
+
+struct ids {
+	char after[ULID_LEN + 1];
+	char v[PAGE_IDS][ULID_LEN + 1];
+	size_t n;
+};
+
+static int
+read_ids(struct sqltx *tx, void *arg)
+{
+	struct ids *p = arg;
+	struct sql_rows r SQL_ROWS_CLEANUP = {0};
+	int err = SQL_QUERY(tx, &r, &queue_sql_content_after, SQLT(slice_z(p->after)), SQLI(PAGE_IDS));
+
+	p->n = 0;
+	while (err == 0 && (err = sql_next(&r)) == 1)
+		err = slice_to_z(sql_col_bytes(&r, 0), p->v[p->n++], ULID_LEN + 1);
+	return err;
+}
+
+struct whole {
+	struct slice id;
+	struct arena *arena;
+	bool history;
+	bool here;
+	struct row_message m;
+	struct row_rcpt *rcpts;
+	size_t rcpts_n;
+	json_t *lines;
+};
+
+static int
+read_history_lines(struct sqltx *tx, struct whole *w)
+{
+	struct sql_rows r SQL_ROWS_CLEANUP = {0};
+	int err = SQL_QUERY(tx, &r, &queue_sql_history_of_message, SQLT(w->id));
+
+	while (err == 0 && (err = sql_next(&r)) == 1) {
+		json_t *o = json_object();
+
+		json_set_time(o, "at", sql_col_int(&r, 0));
+		json_set_text(o, "recipient", w->arena, sql_col_bytes(&r, 1));
+		json_object_set_new(o, "kind", json_string(tell_history_kind(sql_col_int(&r, 2))));
+		json_set_text(o, "text", w->arena, sql_col_bytes(&r, 3));
+		json_array_append_new(w->lines, o);
+		err = 0;
+	}
+	return err;
+}
+
+static int
+read_whole(struct sqltx *tx, void *arg)
+{
+	struct whole *w = arg;
+	struct sql_rows r SQL_ROWS_CLEANUP = {0};
+	int err = row_message_get(tx, w->arena, w->id, &w->m);
+
+	if (err == 0)
+		err = row_rcpts_get(tx, w->arena, w->id, &w->rcpts, &w->rcpts_n);
+	if (err != 0)
+		return err;
+	err = SQL_QUERY(tx, &r, &queue_sql_content_exists, SQLT(w->id));
+	if (err == 0)
+		err = sql_next(&r);
+	w->here = err == 1;
+	sql_done(&r);
+	if (err >= 0 && w->lines != NULL) {
+		json_array_clear(w->lines);
+		err = read_history_lines(tx, w);
+	}
+	return err < 0 ? err : 0;
+}
+
+static const char *
+state_word(struct queue *q, const struct row_rcpt *r)
+{
+	struct window_rcpt *w = window_rcpt_find(q, slice_of(r->delivery_id, DELIVERY_ID_LEN));
+
+	if (r->state == ROW_DONE)
+		return r->result == RESULT_DELIVERED ? "delivered" : r->result == RESULT_SENT ? "sent" : r->result == RESULT_FAILED ? "failed" : "removed";
+	if (r->state == ROW_HELD)
+		return "held";
+	if (w != NULL && w->way == WAY_RUNNING)
+		return "in-flight";
+	if (w != NULL && w->way == WAY_AWAITING)
+		return "delivered-not-durable";
+	return r->attempts > 0 ? "deferred" : "pending";
+}
+
+/* ---- filters --------------------------------------------------------------------------------------------- */
+
+static bool
+address_matches(struct slice address, struct slice wanted)
+{
+	if (wanted.n > 0 && slice_at(wanted, 0) == '@')
+		return slice_iends(address, wanted);
+	return slice_ieq(address, wanted);
+}
+
+static bool
+rcpt_matches(const struct queue_filter *f, const struct row_message *m, const struct row_rcpt *r)
+{
+	if (r->state == ROW_DONE || (f->held && r->state != ROW_HELD))
+		return false;
+	return f->address.n == 0 || address_matches(m->reverse_path, f->address) || address_matches(r->original, f->address) ||
+	    address_matches(r->address, f->address);
+}
+
+static bool
+message_matches(const struct queue_filter *f, const struct whole *w)
+{
+	for (size_t i = 0; i < w->rcpts_n; i++)
+		if (rcpt_matches(f, &w->m, &w->rcpts[i]))
+			return true;
+	return false;
+}
+
+/* Calls fn for every message that is here and matches. */
+typedef int whole_fn(struct queue *q, const struct queue_filter *f, struct whole *w, void *ctx);
+
+static int
+visit(struct queue *q, const struct queue_filter *f, struct slice id, whole_fn *fn, void *ctx)
+{
+	struct arena a ARENA_CLEANUP;
+	struct whole w = {.id = id, .arena = &a};
+	int err;
+
+	arena_init(&a, MESSAGE_ARENA_BYTES);
+	err = sql_read(q->db, read_whole, &w);
+	if (err != 0 || !w.here || !message_matches(f, &w))
+		return err == ERR_NOTFOUND ? 0 : err;
+	return fn(q, f, &w, ctx);
+}
+
+static int
+each_message(struct queue *q, const struct queue_filter *f, whole_fn *fn, void *ctx)
+{
+	struct ids p = {.n = PAGE_IDS};
+	int err = 0;
+
+	if (f->id.n > 0)
+		return visit(q, f, f->id, fn, ctx);
+	while (err == 0 && p.n == PAGE_IDS) {
+		err = sql_read(q->db, read_ids, &p);
+		for (size_t i = 0; err == 0 && i < p.n; i++)
+			err = visit(q, f, slice_z(p.v[i]), fn, ctx);
+		if (err == 0 && p.n > 0)
+			memcpy(p.after, p.v[p.n - 1], sizeof(p.after));
+	}
+	return err;
+}
+
+/* ---- list and show ---------------------------------------------------------------------------------------- */
+
+struct row_out {
+	queue_row_fn *fn;
+	void *ctx;
+};
+
+static json_t *
+whole_json(struct queue *q, struct whole *w)
+{
+	json_t *o = tell_message_json(w->arena, &w->m), *list = json_array();
+
+	for (size_t i = 0; i < w->rcpts_n; i++)
+		json_array_append_new(list, tell_rcpt_json(w->arena, &w->rcpts[i], state_word(q, &w->rcpts[i])));
+	json_object_set_new(o, "recipients", list);
+	return o;
+}
+
+static int
+list_one(struct queue *q, const struct queue_filter *f, struct whole *w, void *ctx)
+{
+	struct row_out *out = ctx;
+	json_t *o = whole_json(q, w);
+	int err = out->fn(out->ctx, o);
+
+	(void)f;
+	json_decref(o);
+	return err;
+}
+
+int
+queue_list(struct queue *q, const struct queue_filter *f, queue_row_fn *fn, void *ctx)
+{
+	struct row_out out = {fn, ctx};
+
+	return each_message(q, f, list_one, &out);
+}
+
+int
+queue_show(struct queue *q, struct slice id, queue_row_fn *fn, void *ctx)
+{
+	struct arena a ARENA_CLEANUP;
+	struct whole w = {.id = id, .arena = &a, .lines = json_array()};
+	json_t *o;
+	int err;
+
+	arena_init(&a, MESSAGE_ARENA_BYTES);
+	err = ulid_is_valid(id) ? sql_read(q->db, read_whole, &w) : ERR_NOTFOUND;
+	if (err != 0) {
+		json_decref(w.lines);
+		return err;
+	}
+	o = whole_json(q, &w);
+	json_object_set_new(o, "history", w.lines);
+	err = fn(ctx, o);
+	json_decref(o);
+	return err;
+}
+
+/* ---- acting ------------------------------------------------------------------------------------------------ */
+
+struct act {
+	enum queue_action what;
+	struct slice id;
+	struct row_rcpt **v; /* those that are not under way */
+	size_t n;
+	int64_t now_us;
+	int64_t changed, *total;
+	bool left, in_file;
+};
+
+static const char *const action_words[] = {
+    [QUEUE_RETRY] = "the operator had it tried at once",
+    [QUEUE_HOLD] = "the operator held it",
+    [QUEUE_RELEASE] = "the operator released it",
+    [QUEUE_REMOVE] = "the operator removed it",
+};
+
+static int
+act_on(struct sqltx *tx, const struct act *c, const struct row_rcpt *r, bool *changed)
+{
+	struct slice id = slice_of(r->delivery_id, DELIVERY_ID_LEN);
+	struct sql_rows rows SQL_ROWS_CLEANUP = {0};
+	int err;
+
+	switch (c->what) {
+	case QUEUE_RETRY: err = SQL_EXEC(tx, &queue_sql_recipient_retry, SQLB(id), SQLI(c->now_us)); break;
+	case QUEUE_HOLD: err = SQL_EXEC(tx, &queue_sql_recipient_hold, SQLB(id), SQLI(c->now_us)); break;
+	case QUEUE_RELEASE: err = SQL_EXEC(tx, &queue_sql_recipient_release, SQLB(id), SQLI(c->now_us)); break;
+	case QUEUE_REMOVE:
+	default:
+		err = SQL_QUERY(tx, &rows, &queue_sql_recipient_remove, SQLB(id), SQLI(c->now_us));
+		if (err == 0)
+			err = sql_next(&rows);
+		*changed = err == 1;
+		return err < 0 ? err : 0;
+	}
+	*changed = err == 0 && sql_changes(tx) > 0;
+	return err;
+}
+
+static int
+write_act(struct sqltx *tx, void *arg)
+{
+	struct act *c = arg;
+	bool changed;
+	int err = 0;
+
+	c->changed = 0;
+	c->left = c->in_file = false;
+	for (size_t i = 0; err == 0 && i < c->n; i++) {
+		err = act_on(tx, c, c->v[i], &changed);
+		if (err == 0 && changed) {
+			c->changed++;
+			err = row_history_add(tx, c->id, c->now_us, c->v[i]->original, HISTORY_OPERATOR, slice_z(action_words[c->what]));
+		}
+	}
+	if (err == 0 && c->what == QUEUE_REMOVE && c->changed > 0)
+		err = row_message_less(tx, c->id, c->changed, c->now_us, &c->left, &c->in_file);
+	return err;
+}
+
+/* While an action is being written its rows may not enter the window: the schedule passes over what is in
+ * queue.acting. */
+static bool
+reserve(struct queue *q, const struct row_rcpt *r)
+{
+	struct slice id = slice_of(r->delivery_id, DELIVERY_ID_LEN);
+	struct window_rcpt *w = window_rcpt_find(q, id);
+
+	if (w != NULL && w->way != WAY_READY)
+		return false;
+	if (map_get(&q->acting, id) != NULL || map_put(&q->acting, id, q) != 0)
+		return false;
+	if (w != NULL)
+		window_rcpt_remove(q, w);
+	return true;
+}
+
+static int
+act_one(struct queue *q, const struct queue_filter *f, struct whole *w, void *ctx)
+{
+	struct act *c = ctx;
+	int err = 0;
+
+	c->id = w->m.id;
+	c->now_us = house_now_us(q->house);
+	c->n = 0;
+	c->changed = 0;
+	c->left = false;
+	c->v = ARENA_ARRAY(w->arena, struct row_rcpt *, w->rcpts_n + 1);
+	if (c->v == NULL)
+		return ERR_NOMEM;
+	for (size_t i = 0; i < w->rcpts_n; i++)
+		if (rcpt_matches(f, &w->m, &w->rcpts[i]) && reserve(q, &w->rcpts[i]))
+			c->v[c->n++] = &w->rcpts[i];
+	if (c->n > 0)
+		err = sql_write(q->db, write_act, c);
+	for (size_t i = 0; i < c->n; i++) {
+		map_remove(&q->acting, slice_of(c->v[i]->delivery_id, DELIVERY_ID_LEN));
+		/* Whether it waits from now on or as before: the schedule shall look. */
+		schedule_due(q, c->v[i]->due_us < c->now_us ? c->v[i]->due_us : c->now_us);
+	}
+	if (err == 0)
+		*c->total += c->changed;
+	if (err == 0 && c->what == QUEUE_REMOVE)
+		q->counters.removed += c->changed;
+	if (err == 0 && c->left && c->in_file)
+		finish_unlink(q, c->id);
+	return err;
+}
+
+int
+queue_act(struct queue *q, const struct queue_filter *f, enum queue_action what, int64_t *changed)
+{
+	struct act c = {.what = what, .total = changed};
+	struct arena a ARENA_CLEANUP;
+	struct whole w = {.id = f->id, .arena = &a};
+	int err = 0;
+
+	*changed = 0;
+	arena_init(&a, MESSAGE_ARENA_BYTES);
+	if (f->id.n > 0) {
+		err = ulid_is_valid(f->id) ? sql_read(q->db, read_whole, &w) : ERR_NOTFOUND;
+		if (err != 0 || !w.here)
+			return err != 0 ? err : ERR_NOTFOUND;
+	}
+	return each_message(q, f, act_one, &c);
+}

@@ -1,0 +1,215 @@
+/* queue_trace.c: the story of messages: found by ULID, Message-ID or address, told in the order in which it happened. It is
+ * made of the message's row, its recipients' rows and the history. */
+#include "queue/queue_tell.h"
+
+#define TRACE_ARENA_BYTES ((size_t)16 << 20)
+
+struct note {
+	struct slice id, recipient, detail;
+	enum bus_history kind;
+	int64_t at_us;
+};
+
+static int
+write_note(struct sqltx *tx, void *arg)
+{
+	struct note *n = arg;
+
+	return row_history_add(tx, n->id, n->at_us, n->recipient, n->kind, n->detail);
+}
+
+int
+queue_history_add(struct queue *q, struct slice id, struct slice recipient, enum bus_history kind, struct slice detail)
+{
+	struct arena a ARENA_CLEANUP;
+	struct note n = {.id = id, .recipient = slice_head(recipient, 1000), .kind = kind, .at_us = house_now_us(q->house)};
+
+	arena_init(&a, 65536);
+	if (!ulid_is_valid(id) || kind < HISTORY_RECEIVED || kind > HISTORY_NOTE)
+		return ERR_INVALID;
+	n.detail = text_clean(&a, detail, 2000);
+	return sql_write(q->db, write_note, &n);
+}
+
+/* ---- finding -------------------------------------------------------------------------------------- */
+
+struct trace_find {
+	struct slice key;
+	int64_t max;
+	char (*v)[ULID_LEN + 1]; /* newest first */
+	size_t n;
+};
+
+static int
+read_found(struct sqltx *tx, struct trace_find *f, const struct sql_text *t, struct slice key)
+{
+	struct sql_rows r SQL_ROWS_CLEANUP = {0};
+	int err = SQL_QUERY(tx, &r, t, SQLB(key), SQLI(f->max));
+
+	while (err == 0 && (err = sql_next(&r)) == 1 && f->n < (size_t)f->max)
+		err = slice_to_z(sql_col_bytes(&r, 0), f->v[f->n++], ULID_LEN + 1);
+	return err < 0 ? err : 0;
+}
+
+static int
+find_messages(struct sqltx *tx, void *arg)
+{
+	struct trace_find *f = arg;
+	struct arena a ARENA_CLEANUP;
+	struct slice key = f->key;
+	int err;
+
+	arena_init(&a, 65536);
+	f->n = 0;
+	if (ulid_is_valid(key))
+		return slice_to_z(key, f->v[f->n++], ULID_LEN + 1);
+	if (key.n > 2 && slice_at(key, 0) == '<' && slice_at(key, key.n - 1) == '>')
+		key = slice_range(key, 1, key.n - 1);
+	err = read_found(tx, f, &queue_sql_trace_by_message_id, key);
+	if (err == 0 && f->n == 0)
+		err = read_found(tx, f, &queue_sql_trace_by_address, address_key(&a, key));
+	return err;
+}
+
+/* ---- telling --------------------------------------------------------------------------------------------- */
+
+struct event {
+	int64_t at_us;
+	struct slice recipient, text;
+	const char *kind;
+	size_t order; /* of equal times */
+};
+
+struct story {
+	struct slice id;
+	struct arena *arena;
+	struct event *v;
+	size_t n, cap;
+	bool found;
+};
+
+static void
+add_event(struct story *s, int64_t at_us, const char *kind, struct slice recipient, struct slice text)
+{
+	s->v = arena_grow(s->arena, s->v, s->n, &s->cap, sizeof(*s->v), 1u << 20);
+	if (s->v == NULL || text.n == 0)
+		return;
+	s->v[s->n] = (struct event){at_us, text_clean(s->arena, recipient, 320), text, kind, s->n};
+	s->n++;
+}
+
+static const char *
+rcpt_kind(const struct row_rcpt *r)
+{
+	switch ((enum row_result)r->result) {
+	case RESULT_DELIVERED: return "delivered";
+	case RESULT_SENT: return "sent";
+	case RESULT_FAILED: return "failed";
+	case RESULT_REMOVED: return NULL; /* the operator's own line says so */
+	case RESULT_NONE:
+	default: return "state";
+	}
+}
+
+static int
+read_notes(struct sqltx *tx, struct story *s)
+{
+	struct sql_rows r SQL_ROWS_CLEANUP = {0};
+	int err = SQL_QUERY(tx, &r, &queue_sql_history_of_message, SQLT(s->id));
+
+	while (err == 0 && (err = sql_next(&r)) == 1) {
+		struct slice who = sql_col_bytes(&r, 1);
+		int64_t kind = sql_col_int(&r, 2);
+
+		s->found = true;
+		add_event(s, sql_col_int(&r, 0), tell_history_kind(kind), who, tell_history(s->arena, who, kind, sql_col_bytes(&r, 3)));
+		err = arena_failed(s->arena) ? ERR_LIMIT : 0;
+	}
+	return err;
+}
+
+static int
+read_story(struct sqltx *tx, void *arg)
+{
+	struct story *s = arg;
+	struct row_message m;
+	struct row_rcpt *r = NULL;
+	size_t n = 0;
+	int err;
+
+	arena_reset(s->arena);
+	s->v = NULL;
+	s->n = s->cap = 0;
+	s->found = false;
+	err = row_message_get(tx, s->arena, s->id, &m);
+	if (err == 0) {
+		s->found = true;
+		add_event(s, m.received_us, "received", SLICE_EMPTY, tell_received(s->arena, &m));
+		err = row_rcpts_get(tx, s->arena, s->id, &r, &n);
+	}
+	for (size_t i = 0; err == 0 && i < n; i++)
+		add_event(s, m.received_us, "expanded", r[i].original, tell_expanded(s->arena, &r[i]));
+	if (err == 0 || err == ERR_NOTFOUND)
+		err = read_notes(tx, s);
+	for (size_t i = 0; err == 0 && i < n; i++)
+		if (rcpt_kind(&r[i]) != NULL)
+			add_event(s, r[i].state == ROW_DONE ? r[i].changed_us : INT64_MAX, rcpt_kind(&r[i]), r[i].original, tell_rcpt(s->arena, &r[i]));
+	return err != 0 ? err : arena_failed(s->arena) ? ERR_LIMIT : 0;
+}
+
+static int
+compare_events(const void *x, const void *y)
+{
+	const struct event *a = x, *b = y;
+
+	if (a->at_us != b->at_us)
+		return a->at_us < b->at_us ? -1 : 1;
+	return a->order < b->order ? -1 : a->order > b->order;
+}
+
+static int
+tell_story(struct queue *q, struct slice id, bool *found, queue_row_fn *fn, void *ctx)
+{
+	struct arena a ARENA_CLEANUP;
+	struct story s = {.id = id, .arena = &a};
+	int err;
+
+	arena_init(&a, TRACE_ARENA_BYTES);
+	err = sql_read(q->db, read_story, &s);
+	if (err != 0)
+		return err;
+	*found = *found || s.found;
+	if (s.n > 1)
+		qsort(s.v, s.n, sizeof(*s.v), compare_events);
+	for (size_t i = 0; err == 0 && i < s.n; i++) {
+		json_t *o = json_object();
+
+		json_set_text(o, "id", &a, id);
+		json_set_time(o, "at", s.v[i].at_us == INT64_MAX ? house_now_us(q->house) : s.v[i].at_us);
+		json_object_set_new(o, "kind", json_string(s.v[i].kind));
+		if (s.v[i].recipient.n > 0)
+			json_set_text(o, "recipient", &a, s.v[i].recipient);
+		json_set_text(o, "text", &a, s.v[i].text);
+		err = fn(ctx, o);
+		json_decref(o);
+	}
+	return err;
+}
+
+int
+queue_trace(struct queue *q, struct slice key, queue_row_fn *fn, void *ctx)
+{
+	struct arena a ARENA_CLEANUP;
+	struct trace_find f = {.key = key, .max = q->house->limits.trace_messages};
+	bool found = false;
+	int err;
+
+	arena_init(&a, ((size_t)f.max + 1) * sizeof(*f.v) + 4096);
+	f.v = arena_array(&a, (size_t)f.max + 1, sizeof(*f.v));
+	if (f.v == NULL || key.n == 0 || key.n > 1000)
+		return ERR_NOTFOUND;
+	err = sql_read(q->db, find_messages, &f);
+	for (size_t i = f.n; err == 0 && i > 0; i--)
+		err = tell_story(q, slice_z(f.v[i - 1]), &found, fn, ctx);
+	return err != 0 ? err : found ? 0 : ERR_NOTFOUND;
+}
