@@ -1,0 +1,225 @@
+/* imap_answer.c: tagged and untagged responses (RFC 3501 §7), and the news of the selected mailbox. */
+#include "imap/imap_session.h"
+
+#include <stdarg.h>
+
+
+void
+imap_write(struct imap_session *s, struct slice bytes)
+{
+	if (stream_write(s->st, bytes) != 0)
+		s->ended = s->ended || stream_error(s->st) != 0;
+}
+
+void
+imap_printf(struct imap_session *s, const char *fmt, ...)
+{
+	char line[1024];
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	ASSERT(n >= 0 && (size_t)n < sizeof(line));
+	imap_write(s, slice_of(line, (size_t)n));
+}
+
+void
+imap_put_capabilities(struct buf *out, unsigned when)
+{
+	static const struct {
+		struct slice name;
+		unsigned when;
+	} rows[] = {
+#define CAPABILITY(name, when) {SLICE_INIT(name), when},
+#include "imap/capabilities.def"
+#undef CAPABILITY
+	};
+
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		if ((rows[i].when & when) == 0)
+			continue;
+		if (i > 0)
+			buf_put_u8(out, ' ');
+		buf_put(out, rows[i].name);
+	}
+}
+
+void
+imap_put_id(struct buf *out)
+{
+	buf_put(out, SLICE("* ID (\"name\" \"Posthouse\" \"version\" \"" POSTHOUSE_VERSION "\")\r\n"));
+}
+
+static void
+tagged(struct imap_session *s, const char *what, const char *code, const char *text)
+{
+	imap_write(s, s->tag.n == 0 ? SLICE("*") : s->tag);
+	imap_printf(s, " %s %s%s%s\r\n", what, code, code[0] == 0 ? "" : " ", text);
+}
+
+/* RFC 3501 §7.4.1: no EXPUNGE while sequence numbers of FETCH, STORE or SEARCH are in the air. */
+static bool
+expunges_allowed(const struct imap_session *s)
+{
+	return !slice_ieq(s->name, SLICE("FETCH")) && !slice_ieq(s->name, SLICE("STORE")) && !slice_ieq(s->name, SLICE("SEARCH"));
+}
+
+void
+imap_ok(struct imap_session *s, const char *code, const char *text)
+{
+	imap_tell_news(s, expunges_allowed(s));
+	tagged(s, "OK", code, text);
+}
+
+void
+imap_no(struct imap_session *s, const char *code, const char *text)
+{
+	imap_tell_news(s, expunges_allowed(s));
+	tagged(s, "NO", code, text);
+}
+
+void
+imap_bad(struct imap_session *s, const char *text)
+{
+	s->errors++;
+	s->c->counters->commands_bad++;
+	tagged(s, "BAD", "", text);
+}
+
+bool
+imap_bad_syntax(struct imap_session *s, struct imap_lex *x)
+{
+	if (!imap_lex_failed(x))
+		return false;
+	imap_bad(s, x->why != NULL ? x->why : "syntax error");
+	return true;
+}
+
+void
+imap_bye(struct imap_session *s, const char *text)
+{
+	imap_printf(s, "* BYE %s\r\n", text);
+	s->ended = true;
+}
+
+void
+imap_no_err(struct imap_session *s, int err)
+{
+	static const struct {
+		int err;
+		const char *code, *text;
+	} rows[] = {
+	    {ERR_NOTFOUND, "[NONEXISTENT]", "no such mailbox"},
+	    {ERR_EXISTS, "[ALREADYEXISTS]", "a mailbox of that name exists"},
+	    {ERR_CONFLICT, "[ALREADYEXISTS]", "another mailbox has that use"},
+	    {ERR_INVALID, "[CANNOT]", "that cannot be done"},
+	    {ERR_DENIED, "[NOPERM]", "not permitted"},
+	    {ERR_LIMIT, "[LIMIT]", "a limit was reached"},
+	    {ERR_QUOTA, "[OVERQUOTA]", "the account is over its quota"},
+	    {ERR_FULL, "[UNAVAILABLE]", "the server has no space left"},
+	    {ERR_DAMAGED, "[CORRUPTION]", "the data of this account is damaged; the operator must look at it"},
+	    {ERR_BUSY, "[INUSE]", "busy; try again"},
+	};
+
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		if (rows[i].err == err) {
+			imap_no(s, rows[i].code, rows[i].text);
+			return;
+		}
+	}
+	imap_no(s, "[UNAVAILABLE]", "the server has trouble; try again later");
+}
+
+void
+imap_put_entry_flags(struct imap_session *s, struct buf *out, const struct store_entry *e, uint8_t more)
+{
+	size_t n = e->keywords == 0 ? 0 : store_view_keywords(s->view, e, NULL, 0);
+	struct slice few[16], *keywords = few;
+	struct arena_mark mark = arena_mark(&s->arena);
+
+	if (n > COUNT_OF(few))
+		keywords = ARENA_ARRAY(&s->arena, struct slice, n);
+	if (keywords == NULL)
+		n = 0;
+	if (n > 0)
+		n = store_view_keywords(s->view, e, keywords, n);
+	buf_put(out, SLICE("FLAGS ("));
+	(void)imap_put_flags(out, e->flags | more, e->recent, keywords, n);
+	buf_put_u8(out, ')');
+	arena_release(&s->arena, mark);
+}
+
+void
+imap_tell_flags(struct imap_session *s, size_t seq)
+{
+	struct store_entry e = store_view_at(s->view, seq);
+	struct buf BUF_CLEANUP out;
+
+	buf_init(&out, 1 << 20);
+	buf_printf(&out, "* %zu FETCH (", seq);
+	if (s->uid)
+		buf_printf(&out, "UID %u ", e.uid);
+	imap_put_entry_flags(s, &out, &e, 0);
+	buf_put(&out, SLICE(")\r\n"));
+	imap_write(s, buf_slice(&out));
+}
+
+void
+imap_tell_flag_names(struct imap_session *s)
+{
+	size_t n = store_view_all_keywords(s->view, NULL, 0);
+	struct slice *keywords = ARENA_ARRAY(&s->arena, struct slice, n);
+	struct buf BUF_CLEANUP out;
+
+	n = keywords == NULL ? 0 : store_view_all_keywords(s->view, keywords, n);
+	s->keywords_told = n;
+	buf_init(&out, 1 << 20);
+	buf_put(&out, SLICE("* FLAGS ("));
+	(void)imap_put_flags(&out, STORE_FLAGS_ALL, false, keywords, n);
+	buf_put(&out, SLICE(")\r\n* OK [PERMANENTFLAGS ("));
+	if (!store_view_read_only(s->view)) {
+		(void)imap_put_flags(&out, STORE_FLAGS_ALL, false, keywords, n);
+		buf_put(&out, SLICE(" \\*"));
+	}
+	buf_put(&out, SLICE(")] Flags that are kept\r\n"));
+	imap_write(s, buf_slice(&out));
+}
+
+void
+imap_tell_news(struct imap_session *s, bool expunges)
+{
+	struct store_event e;
+
+	if (s->view == NULL || store_view_gone(s->view))
+		return;
+	if (store_view_all_keywords(s->view, NULL, 0) != s->keywords_told)
+		imap_tell_flag_names(s);
+	while ((e = store_view_next(s->view, expunges)).kind != STORE_EVENT_NONE) {
+		switch (e.kind) {
+		case STORE_EVENT_EXPUNGE: imap_printf(s, "* %zu EXPUNGE\r\n", e.seq); break;
+		case STORE_EVENT_FLAGS:
+			/* What this session did itself has been answered by its command. */
+			if (!e.own)
+				imap_tell_flags(s, e.seq);
+			break;
+		case STORE_EVENT_EXISTS:
+			imap_printf(s, "* %zu EXISTS\r\n* %zu RECENT\r\n", store_view_count(s->view), store_view_recent(s->view));
+			break;
+		case STORE_EVENT_RENAMED: case STORE_EVENT_NONE: break;
+		case STORE_EVENT_GONE: return;
+		}
+		/* Writing may have parked, and the mailbox may have gone meanwhile. */
+		if (store_view_gone(s->view) || s->ended)
+			return;
+	}
+}
+
+void
+imap_deselect(struct imap_session *s)
+{
+	if (s->view != NULL)
+		store_view_watch(s->view, NULL);
+	store_view_close(&s->view);
+}

@@ -1,0 +1,313 @@
+/* imap_content.c: envelopes and body structures. Strings go out as they stand in the header, encoded words included. */
+#include "imap/imap_content.h"
+
+#include "imap/imap_reply.h"
+#include "message/address.h"
+
+/* ---- ENVELOPE ---- */
+
+static void
+put_header_string(struct buf *out, struct arena *a, const struct header *h, struct slice name)
+{
+	const struct header_field *f = header_find(h, name);
+
+	if (f == NULL)
+		buf_put(out, SLICE("NIL"));
+	else
+		imap_put_string(out, header_unfold(a, f->value));
+}
+
+static void
+put_address(struct buf *out, const struct address *ad)
+{
+	/* A group's start has a mailbox and no host, its end neither (RFC 3501 §7.4.2). */
+	if (ad->kind == ADDRESS_GROUP_END) {
+		buf_put(out, SLICE("(NIL NIL NIL NIL)"));
+		return;
+	}
+	if (ad->kind == ADDRESS_GROUP_START) {
+		buf_put(out, SLICE("(NIL NIL "));
+		imap_put_string(out, ad->name);
+		buf_put(out, SLICE(" NIL)"));
+		return;
+	}
+	buf_put_u8(out, '(');
+	imap_put_nstring(out, ad->name.n == 0 ? SLICE_EMPTY : ad->name);
+	buf_put_u8(out, ' ');
+	imap_put_nstring(out, ad->route.n == 0 ? SLICE_EMPTY : ad->route);
+	buf_put_u8(out, ' ');
+	imap_put_string(out, ad->local);
+	buf_put_u8(out, ' ');
+	imap_put_string(out, ad->domain);
+	buf_put_u8(out, ')');
+}
+
+static bool
+put_addresses(struct buf *out, struct arena *a, const struct header *h, struct slice name, const struct limits *l)
+{
+	const struct header_field *f = header_find(h, name);
+	struct address_list list = {0};
+
+	/* Even when the arena is exhausted what was read before is told. */
+	if (f == NULL || (address_parse(a, f->value, (size_t)l->message_addresses, &list) != 0 && list.n == 0) || list.n == 0)
+		return false;
+	buf_put_u8(out, '(');
+	for (size_t i = 0; i < list.n; i++)
+		put_address(out, &list.v[i]);
+	buf_put_u8(out, ')');
+	return true;
+}
+
+static void
+put_addresses_or(struct buf *out, struct arena *a, const struct header *h, struct slice name, struct slice instead,
+    const struct limits *l)
+{
+	buf_put_u8(out, ' ');
+	if (!put_addresses(out, a, h, name, l) && (instead.n == 0 || !put_addresses(out, a, h, instead, l)))
+		buf_put(out, SLICE("NIL"));
+}
+
+void
+imap_put_envelope(struct buf *out, struct arena *a, const struct header *h, const struct limits *l)
+{
+	buf_put_u8(out, '(');
+	put_header_string(out, a, h, SLICE("Date"));
+	buf_put_u8(out, ' ');
+	put_header_string(out, a, h, SLICE("Subject"));
+	put_addresses_or(out, a, h, SLICE("From"), SLICE_EMPTY, l);
+	put_addresses_or(out, a, h, SLICE("Sender"), SLICE("From"), l);
+	put_addresses_or(out, a, h, SLICE("Reply-To"), SLICE("From"), l);
+	put_addresses_or(out, a, h, SLICE("To"), SLICE_EMPTY, l);
+	put_addresses_or(out, a, h, SLICE("Cc"), SLICE_EMPTY, l);
+	put_addresses_or(out, a, h, SLICE("Bcc"), SLICE_EMPTY, l);
+	buf_put_u8(out, ' ');
+	put_header_string(out, a, h, SLICE("In-Reply-To"));
+	buf_put_u8(out, ' ');
+	put_header_string(out, a, h, SLICE("Message-ID"));
+	buf_put_u8(out, ')');
+}
+
+/* ---- BODYSTRUCTURE ---- */
+
+struct structure {
+	struct buf *out;
+	struct arena *a;
+	const struct mime *m;
+	const struct limits *l;
+	bool extended;
+};
+
+/* Decoded values beyond ASCII travel in the form of RFC 2231, which clients decode. */
+static void
+put_param(struct buf *out, struct slice name, struct slice value)
+{
+	static const struct slice hex = SLICE_INIT("0123456789ABCDEF");
+	struct buf BUF_CLEANUP b;
+
+	if (slice_is_ascii(value)) {
+		imap_put_string(out, name);
+		buf_put_u8(out, ' ');
+		imap_put_string(out, value);
+		return;
+	}
+	buf_init(&b, name.n + value.n * 3 + 16);
+	buf_put(&b, name);
+	buf_put_u8(&b, '*');
+	imap_put_string(out, buf_slice(&b));
+	buf_put_u8(out, ' ');
+	buf_reset(&b);
+	buf_put(&b, SLICE("utf-8''"));
+	for (size_t i = 0; i < value.n; i++) {
+		uint8_t c = slice_at(value, i);
+
+		if (ascii_is_alnum(c) || c == '.' || c == '-' || c == '_') {
+			buf_put_u8(&b, c);
+		} else {
+			buf_put_u8(&b, '%');
+			buf_put_u8(&b, slice_at(hex, c >> 4));
+			buf_put_u8(&b, slice_at(hex, c & 15));
+		}
+	}
+	if (b.err != 0 && out->err == 0)
+		out->err = b.err;
+	imap_put_string(out, buf_slice(&b));
+}
+
+static void
+put_params(struct buf *out, const struct mime_params *p)
+{
+	if (p->n == 0) {
+		buf_put(out, SLICE("NIL"));
+		return;
+	}
+	buf_put_u8(out, '(');
+	for (size_t i = 0; i < p->n; i++) {
+		if (i > 0)
+			buf_put_u8(out, ' ');
+		put_param(out, p->v[i].name, p->v[i].value);
+	}
+	buf_put_u8(out, ')');
+}
+
+/* body-fld-dsp, body-fld-lang, body-fld-loc, each with its space. */
+static void
+put_extension_tail(struct buf *out, const struct mime_part *p)
+{
+	buf_put_u8(out, ' ');
+	if (p->disposition.n == 0) {
+		buf_put(out, SLICE("NIL"));
+	} else {
+		buf_put_u8(out, '(');
+		imap_put_string(out, p->disposition);
+		buf_put_u8(out, ' ');
+		put_params(out, &p->disposition_params);
+		buf_put_u8(out, ')');
+	}
+	buf_put_u8(out, ' ');
+	if (p->languages.n == 0) {
+		buf_put(out, SLICE("NIL"));
+	} else {
+		buf_put_u8(out, '(');
+		for (size_t i = 0; i < p->languages.n; i++) {
+			if (i > 0)
+				buf_put_u8(out, ' ');
+			imap_put_string(out, p->languages.v[i]);
+		}
+		buf_put_u8(out, ')');
+	}
+	buf_put_u8(out, ' ');
+	imap_put_nstring(out, p->location.n == 0 ? SLICE_EMPTY : p->location);
+}
+
+static void put_part(const struct structure *t, const struct mime_part *p);
+
+static void
+put_multipart(const struct structure *t, const struct mime_part *p)
+{
+	buf_put_u8(t->out, '(');
+	for (size_t i = p->first_child; i != MIME_NONE; i = t->m->v[i].next)
+		put_part(t, &t->m->v[i]);
+	buf_put_u8(t->out, ' ');
+	imap_put_string(t->out, p->subtype);
+	if (t->extended) {
+		buf_put_u8(t->out, ' ');
+		put_params(t->out, &p->params);
+		put_extension_tail(t->out, p);
+	}
+	buf_put_u8(t->out, ')');
+}
+
+/* What cannot be told as what it claims to be: a multipart without parts, an embedded message that was not parsed. */
+static void
+put_type(const struct structure *t, const struct mime_part *p, bool *text, bool *message)
+{
+	*text = mime_is(p, SLICE("text"), SLICE_EMPTY);
+	*message = mime_is(p, SLICE("message"), SLICE("rfc822"));
+	if (mime_is(p, SLICE("multipart"), SLICE_EMPTY) || (*message && (!p->has_message || p->first_child == MIME_NONE))) {
+		*message = false;
+		buf_put(t->out, SLICE("\"application\" \"octet-stream\" NIL"));
+		return;
+	}
+	imap_put_string(t->out, p->type);
+	buf_put_u8(t->out, ' ');
+	imap_put_string(t->out, p->subtype);
+	buf_put_u8(t->out, ' ');
+	if (*text && p->params.n == 0)
+		buf_put(t->out, SLICE("(\"charset\" \"us-ascii\")"));
+	else
+		put_params(t->out, &p->params);
+}
+
+static void
+put_single(const struct structure *t, const struct mime_part *p)
+{
+	struct buf *out = t->out;
+	bool text, message;
+
+	buf_put_u8(out, '(');
+	put_type(t, p, &text, &message);
+	buf_put_u8(out, ' ');
+	imap_put_nstring(out, p->id.n == 0 ? SLICE_EMPTY : p->id);
+	buf_put_u8(out, ' ');
+	imap_put_nstring(out, p->description.n == 0 ? SLICE_EMPTY : p->description);
+	buf_put_u8(out, ' ');
+	imap_put_string(out, p->encoding_given.n == 0 ? SLICE("7bit") : p->encoding_given);
+	buf_put_u8(out, ' ');
+	buf_put_u64(out, p->body_end - p->header_end);
+	if (message) {
+		const struct mime_part *child = &t->m->v[p->first_child];
+		struct arena_mark mark = arena_mark(t->a);
+		struct header h;
+
+		if (mime_header(t->a, t->m, child, t->l, &h) != 0 && out->err == 0)
+			out->err = ERR_LIMIT;
+		buf_put_u8(out, ' ');
+		imap_put_envelope(out, t->a, &h, t->l);
+		arena_release(t->a, mark);
+		buf_put_u8(out, ' ');
+		put_part(t, child);
+	}
+	if (text || message) {
+		buf_put_u8(out, ' ');
+		buf_put_u64(out, p->body_lines);
+	}
+	if (t->extended) {
+		buf_put_u8(out, ' ');
+		imap_put_nstring(out, p->md5.n == 0 ? SLICE_EMPTY : p->md5);
+		put_extension_tail(out, p);
+	}
+	buf_put_u8(out, ')');
+}
+
+static void
+put_part(const struct structure *t, const struct mime_part *p)
+{
+	if (p->is_multipart && p->first_child != MIME_NONE)
+		put_multipart(t, p);
+	else
+		put_single(t, p);
+}
+
+void
+imap_put_structure(struct buf *out, struct arena *a, const struct mime *m, const struct limits *l, bool extended)
+{
+	struct structure t = {out, a, m, l, extended};
+
+	put_part(&t, &m->v[0]);
+}
+
+/* ---- HEADER.FIELDS ---- */
+
+static int
+by_name(const void *a, const void *b)
+{
+	return slice_icmp(*(const struct slice *)a, *(const struct slice *)b);
+}
+
+void
+imap_put_fields(struct buf *out, struct arena *a, struct slice header, const struct imap_section *s, const struct limits *l)
+{
+	struct header_iter it = header_iter_of(header, (size_t)l->message_header_bytes);
+	struct slice *sorted = ARENA_ARRAY(a, struct slice, s->names.n);
+	struct header_field f;
+
+	if (sorted == NULL) {
+		if (out->err == 0)
+			out->err = ERR_LIMIT;
+		return;
+	}
+	if (s->names.n > 0) {
+		memcpy(sorted, s->names.v, s->names.n * sizeof(*sorted));
+		qsort(sorted, s->names.n, sizeof(*sorted), by_name);
+	}
+	while (header_next(&it, &f)) {
+		bool named = s->names.n > 0 && bsearch(&f.name, sorted, s->names.n, sizeof(*sorted), by_name) != NULL;
+
+		if (named == s->fields_not)
+			continue;
+		buf_put(out, f.raw);
+		if (!slice_ends(f.raw, SLICE("\n")))
+			buf_put(out, SLICE("\r\n"));
+	}
+	buf_put(out, SLICE("\r\n"));
+}

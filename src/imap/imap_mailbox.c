@@ -1,0 +1,297 @@
+/* imap_mailbox.c: commands on mailboxes as such (RFC 3501 §6.3) and the ones without arguments. */
+#include "imap/imap_session.h"
+
+#include "base/log.h"
+#include "imap/imap_utf7.h"
+
+struct slice
+imap_lex_mailbox(struct imap_session *s, struct imap_lex *x)
+{
+	struct slice raw = imap_lex_astring(x), name = SLICE_EMPTY;
+	struct buf BUF_CLEANUP utf8;
+
+	if (imap_lex_failed(x))
+		return SLICE_EMPTY;
+	buf_init(&utf8, (size_t)s->limits->mailbox_name_bytes + 4);
+	if (imap_utf7_decode(raw, &utf8) != 0 || store_name_normal(s->limits, buf_slice(&utf8), &s->arena, &name) != 0)
+		return SLICE_EMPTY;
+	return name;
+}
+
+/* One mailbox name and the end: true if the command may go on. */
+static bool
+one_name(struct imap_session *s, struct imap_lex *x, struct slice *name)
+{
+	imap_lex_space(x);
+	*name = imap_lex_mailbox(s, x);
+	imap_lex_end(x);
+	if (imap_bad_syntax(s, x))
+		return false;
+	if (name->p == NULL)
+		imap_no(s, "[CANNOT]", "not a possible mailbox name");
+	return name->p != NULL;
+}
+
+static void
+finish(struct imap_session *s, int err)
+{
+	if (err == 0)
+		imap_ok(s, "", "done");
+	else
+		imap_no_err(s, err);
+}
+
+static bool
+no_arguments(struct imap_session *s, struct imap_lex *x)
+{
+	imap_lex_end(x);
+	return !imap_bad_syntax(s, x);
+}
+
+void
+imap_do_capability(struct imap_session *s, struct imap_lex *x)
+{
+	struct buf BUF_CLEANUP names;
+
+	if (!no_arguments(s, x))
+		return;
+	buf_init(&names, 1024);
+	imap_put_capabilities(&names, IMAP_CAP_ALWAYS | IMAP_CAP_AFTER);
+	imap_printf(s, "* CAPABILITY %.*s\r\n", SLICE_ARG(buf_slice(&names)));
+	imap_ok(s, "", "done");
+}
+
+void
+imap_do_noop(struct imap_session *s, struct imap_lex *x)
+{
+	if (no_arguments(s, x))
+		imap_ok(s, "", "done");
+}
+
+void
+imap_do_logout(struct imap_session *s, struct imap_lex *x)
+{
+	if (!no_arguments(s, x))
+		return;
+	imap_bye(s, "good-bye");
+	imap_printf(s, "%.*s OK done\r\n", SLICE_ARG(s->tag));
+}
+
+void
+imap_do_id(struct imap_session *s, struct imap_lex *x)
+{
+	struct slice name, version;
+	struct buf BUF_CLEANUP out;
+
+	imap_lex_space(x);
+	imap_parse_id(x, &name, &version);
+	imap_lex_end(x);
+	if (imap_bad_syntax(s, x))
+		return;
+	LOG(s->c->house, DEBUG, "imap_client", LOG_S("login", s->c->login), LOG_S("name", name), LOG_S("version", version));
+	buf_init(&out, 1024);
+	imap_put_id(&out);
+	imap_write(s, buf_slice(&out));
+	imap_ok(s, "", "done");
+}
+
+/* RFC 5161: unknown names are ignored, and none of our extensions needs to be enabled. */
+void
+imap_do_enable(struct imap_session *s, struct imap_lex *x)
+{
+	do {
+		imap_lex_space(x);
+		(void)imap_lex_atom(x);
+	} while (!imap_lex_failed(x) && imap_lex_peek(x) == ' ');
+	imap_lex_end(x);
+	if (imap_bad_syntax(s, x))
+		return;
+	imap_write(s, SLICE("* ENABLED\r\n"));
+	imap_ok(s, "", "done");
+}
+
+void
+imap_do_namespace(struct imap_session *s, struct imap_lex *x)
+{
+	if (!no_arguments(s, x))
+		return;
+	imap_write(s, SLICE("* NAMESPACE ((\"\" \"/\")) NIL NIL\r\n"));
+	imap_ok(s, "", "done");
+}
+
+static void
+open_mailbox(struct imap_session *s, struct imap_lex *x, bool read_only)
+{
+	struct slice name;
+	size_t unseen;
+	int err;
+
+	imap_lex_space(x);
+	name = imap_lex_mailbox(s, x);
+	imap_lex_end(x);
+	if (imap_bad_syntax(s, x))
+		return;
+	/* RFC 3501 §6.3.1: whatever comes of it, the old mailbox is no longer selected. */
+	imap_deselect(s);
+	err = name.p == NULL ? ERR_NOTFOUND : store_view_open(s->account, name, read_only, &s->view);
+	if (err != 0) {
+		imap_no_err(s, err);
+		return;
+	}
+	store_view_watch(s->view, s->fiber);
+	imap_tell_flag_names(s);
+	imap_printf(s, "* %zu EXISTS\r\n* %zu RECENT\r\n", store_view_count(s->view), store_view_recent(s->view));
+	unseen = store_view_first_unseen(s->view);
+	if (unseen > 0)
+		imap_printf(s, "* OK [UNSEEN %zu] The first unseen message\r\n", unseen);
+	imap_printf(s, "* OK [UIDVALIDITY %u] UIDs are valid\r\n* OK [UIDNEXT %u] The next UID\r\n",
+	    store_view_uidvalidity(s->view), store_view_uidnext(s->view));
+	imap_ok(s, read_only ? "[READ-ONLY]" : "[READ-WRITE]", "selected");
+}
+
+void
+imap_do_select(struct imap_session *s, struct imap_lex *x)
+{
+	open_mailbox(s, x, false);
+}
+
+void
+imap_do_examine(struct imap_session *s, struct imap_lex *x)
+{
+	open_mailbox(s, x, true);
+}
+
+void
+imap_do_create(struct imap_session *s, struct imap_lex *x)
+{
+	struct slice name;
+
+	if (one_name(s, x, &name))
+		finish(s, store_mailbox_create(s->account, name, STORE_ROLE_NONE));
+}
+
+void
+imap_do_delete(struct imap_session *s, struct imap_lex *x)
+{
+	struct slice name;
+	int err;
+
+	if (!one_name(s, x, &name))
+		return;
+	err = store_mailbox_delete(s->account, name);
+	/* A client that deletes what it has selected knows it; it has nothing selected then. */
+	if (err == 0 && s->view != NULL && store_view_gone(s->view))
+		imap_deselect(s);
+	finish(s, err);
+}
+
+void
+imap_do_rename(struct imap_session *s, struct imap_lex *x)
+{
+	struct slice from, to;
+
+	imap_lex_space(x);
+	from = imap_lex_mailbox(s, x);
+	imap_lex_space(x);
+	to = imap_lex_mailbox(s, x);
+	imap_lex_end(x);
+	if (imap_bad_syntax(s, x))
+		return;
+	if (from.p == NULL)
+		imap_no_err(s, ERR_NOTFOUND);
+	else if (to.p == NULL)
+		imap_no(s, "[CANNOT]", "not a possible mailbox name");
+	else
+		finish(s, store_mailbox_rename(s->account, from, to));
+}
+
+void
+imap_do_subscribe(struct imap_session *s, struct imap_lex *x)
+{
+	struct slice name;
+
+	if (one_name(s, x, &name))
+		finish(s, store_subscribe(s->account, name, true));
+}
+
+void
+imap_do_unsubscribe(struct imap_session *s, struct imap_lex *x)
+{
+	struct slice name;
+
+	if (one_name(s, x, &name))
+		finish(s, store_subscribe(s->account, name, false));
+}
+
+void
+imap_do_status(struct imap_session *s, struct imap_lex *x)
+{
+	struct store_mailbox m;
+	struct buf BUF_CLEANUP out;
+	struct slice name;
+	unsigned items;
+	int err;
+
+	imap_lex_space(x);
+	name = imap_lex_mailbox(s, x);
+	imap_lex_space(x);
+	items = imap_parse_status(x);
+	imap_lex_end(x);
+	if (imap_bad_syntax(s, x))
+		return;
+	err = name.p == NULL ? ERR_NOTFOUND : store_mailbox(s->account, name, &s->arena, &m);
+	if (err == 0 && !m.selectable)
+		err = ERR_NOTFOUND;
+	if (err != 0) {
+		imap_no_err(s, err);
+		return;
+	}
+	buf_init(&out, (size_t)s->limits->mailbox_name_bytes * 8 + 512);
+	buf_put(&out, SLICE("* STATUS "));
+	imap_put_mailbox(&out, m.name);
+	buf_put(&out, SLICE(" ("));
+	if (items & IMAP_STATUS_MESSAGES)
+		buf_printf(&out, "MESSAGES %u ", m.messages);
+	if (items & IMAP_STATUS_RECENT)
+		buf_printf(&out, "RECENT %u ", m.recent);
+	if (items & IMAP_STATUS_UIDNEXT)
+		buf_printf(&out, "UIDNEXT %u ", m.uidnext);
+	if (items & IMAP_STATUS_UIDVALIDITY)
+		buf_printf(&out, "UIDVALIDITY %u ", m.uidvalidity);
+	if (items & IMAP_STATUS_UNSEEN)
+		buf_printf(&out, "UNSEEN %u ", m.unseen);
+	buf_truncate(&out, out.n - 1);
+	buf_put(&out, SLICE(")\r\n"));
+	imap_write(s, buf_slice(&out));
+	imap_ok(s, "", "done");
+}
+
+void
+imap_do_check(struct imap_session *s, struct imap_lex *x)
+{
+	/* Everything that a client may count on is durable already; what is left is synced within the second. */
+	if (no_arguments(s, x))
+		imap_ok(s, "", "done");
+}
+
+void
+imap_do_close(struct imap_session *s, struct imap_lex *x)
+{
+	int err = 0;
+
+	if (!no_arguments(s, x))
+		return;
+	if (!store_view_read_only(s->view))
+		err = store_expunge(s->view, NULL, 0, true);
+	imap_deselect(s);
+	finish(s, err == ERR_NOTFOUND ? 0 : err);
+}
+
+void
+imap_do_unselect(struct imap_session *s, struct imap_lex *x)
+{
+	if (!no_arguments(s, x))
+		return;
+	imap_deselect(s);
+	imap_ok(s, "", "done");
+}
