@@ -96,7 +96,6 @@ fiber_start(struct loop *l, const char *name, fiber_fn *fn, void *arg, struct fi
 	f->heap_at = HEAP_NONE;
 	f->handle = out != NULL;
 	f->cancelled = l->ending;
-	f->strict = true;
 	list_push(&l->fibers, &f->node);
 	if (l->fiber_count++ == 0)
 		uv_ref((uv_handle_t *)&l->async);
@@ -188,6 +187,7 @@ park(struct loop *l, int64_t deadline_ms, bool strict, bool deaf)
 		return ERR_TIMEOUT;
 	f->strict = strict;
 	f->deaf = deaf;
+	f->woken = false;
 	f->deadline_ms = deadline_ms;
 	f->state = FIBER_PARKED;
 	fiber_timer_set(f);
@@ -222,14 +222,12 @@ fiber_wait_always(struct loop *l)
 void
 fiber_wake(struct fiber *f)
 {
-	if (f->state == FIBER_ENDED)
-		return;
-	if (f->strict || f->state == FIBER_RUNNING || f->result == ERR_CANCELLED)
-		f->kept = true;
-	else if (f->state == FIBER_PARKED)
+	if (f->state == FIBER_PARKED && !f->strict) {
+		f->woken = true;
 		fiber_ready(f, 0);
-	else
-		f->result = 0; /* about to run: woken once, or at its deadline */
+	} else if (f->state != FIBER_ENDED && !(f->state == FIBER_READY && f->woken)) {
+		f->kept = true;
+	}
 }
 
 void
@@ -237,6 +235,12 @@ fiber_resume(struct fiber *f)
 {
 	if (f->state == FIBER_PARKED)
 		fiber_ready(f, 0);
+}
+
+bool
+fiber_was_woken(struct loop *l)
+{
+	return l->current->woken;
 }
 
 bool
@@ -293,7 +297,7 @@ fiber_yield(struct loop *l)
 	ASSERT(f != NULL);
 	if (f->cancelled)
 		return ERR_CANCELLED;
-	f->strict = true;
+	f->woken = false;
 	ready_push(f);
 	fiber_stack_leave(f->stack);
 	return f->cancelled ? ERR_CANCELLED : 0;

@@ -56,6 +56,7 @@ struct fiber {
 	size_t heap_at;      /* HEAP_NONE: not in it */
 	bool handle;         /* somebody will join */
 	bool kept;           /* a wake came before the park */
+	bool woken;          /* fiber_wake() ended this park */
 	bool cancelled;
 	bool deaf;    /* this park does not hear cancellation */
 	bool strict;  /* this park is ended by fiber_resume() only; a fiber_wake() is kept for later */
@@ -84,6 +85,8 @@ void fiber_ready(struct fiber *f, int result);
 NODISCARD int fiber_wait(struct loop *l, int64_t deadline_ms);
 void fiber_wait_always(struct loop *l);
 void fiber_resume(struct fiber *f);
+/* Whether the last park was ended by fiber_wake(). */
+bool fiber_was_woken(struct loop *l);
 /* Takes the wake that is kept, if any. */
 bool fiber_take_kept(struct loop *l);
 

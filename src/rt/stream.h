@@ -1,7 +1,8 @@
 /* stream.h: a buffered two-way byte stream over a socket, in the clear or under TLS, for fibers. Errors
- * stick: after the first failed read or write every later call fails with the same error. Each wait has
- * a deadline; buffers are taken when bytes arrive and given back when idle. One fiber reads and one
- * (the same or another) writes. */
+ * stick: after the first failed read or write every later call fails with the same error. Only the end of
+ * input, a read that timed out and a cancelled one leave writing as it was, so that a reply to a half-closed
+ * client or a last "421" can be sent. Each wait has a deadline; buffers are taken when bytes arrive and given
+ * back when idle. One fiber reads and one (the same or another) writes. */
 #ifndef RT_STREAM_H
 #define RT_STREAM_H
 
@@ -39,7 +40,7 @@ struct slice stream_pending(const struct stream *st);
 NODISCARD int stream_fill(struct stream *st, size_t max);
 void stream_consume(struct stream *st, size_t n);
 /* A line up to and without its terminator, and consumes both. The terminator is exactly `end` ("\r\n" or
- * "\n"). The slice is valid until the next read. ERR_LIMIT: more than max bytes came without one (nothing
+ * "\n"). The slice is valid until the next read or stream_readable_now(). ERR_LIMIT: more than max bytes came without one (nothing
  * is consumed; use stream_skip_line). ERR_CLOSED with pending bytes left means an unfinished line. */
 NODISCARD int stream_read_line(struct stream *st, struct slice end, size_t max, struct slice *line);
 /* Discards up to and with the terminator, in constant memory. */

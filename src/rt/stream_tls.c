@@ -1,0 +1,289 @@
+/* stream_tls.c: a stream under TLS. OpenSSL works on the non-blocking descriptor itself. Its error queue belongs to
+ * the thread, so every call goes: clear the queue, call, take the result and the text, with no switch of fibers
+ * in between. Only a handshake may park inside OpenSSL, in the signature; no other fiber may use the stream then. */
+#include "rt/stream_private.h"
+#include "rt/tls_private.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <openssl/err.h>
+#include <openssl/x509v3.h>
+
+#include <arpa/inet.h>
+
+/* What a call that returned r came to: ERR_BUSY with *want, ERR_CLOSED at the end of input, or an error. `e`: errno. */
+static int
+outcome(struct tls_session *t, int r, int e, int *want)
+{
+	int kind = SSL_get_error(t->ssl, r);
+
+	switch (kind) {
+	case SSL_ERROR_WANT_READ: *want = UV_READABLE; return ERR_BUSY;
+	case SSL_ERROR_WANT_WRITE: *want = UV_WRITABLE; return ERR_BUSY;
+	case SSL_ERROR_ZERO_RETURN: return ERR_CLOSED;
+	default: break;
+	}
+	t->dead = true;
+	tls_error_text(t->info.error, sizeof(t->info.error));
+	if (kind != SSL_ERROR_SYSCALL)
+		return ERR_TLS;
+	if (e != 0)
+		(void)snprintf(t->info.error, sizeof(t->info.error), "%s", err_text(err_from_errno(e)));
+	return e == 0 ? ERR_CLOSED : err_from_errno(e);
+}
+
+static int
+enter(struct tls_session *t)
+{
+	ASSERT(!t->inside);
+	if (t->ssl == NULL || t->dead)
+		return ERR_TLS;
+	ERR_clear_error();
+	errno = 0;
+	return 0;
+}
+
+int64_t
+tls_session_read(struct stream *st, void *p, size_t n, int *want)
+{
+	struct tls_session *t = st->tls;
+	int r = enter(t);
+
+	if (r != 0)
+		return stream_fail(st, r);
+	r = SSL_read(t->ssl, p, n > INT_MAX ? INT_MAX : (int)n);
+	if (r > 0) {
+		st->bytes_in += (size_t)r;
+		return r;
+	}
+	r = outcome(t, r, errno, want);
+	return t->dead ? stream_fail(st, r) : r;
+}
+
+int64_t
+tls_session_write(struct stream *st, const void *p, size_t n, int *want)
+{
+	struct tls_session *t = st->tls;
+	int r = enter(t);
+
+	if (r != 0)
+		return r;
+	r = SSL_write(t->ssl, p, n > INT_MAX ? INT_MAX : (int)n);
+	if (r > 0) {
+		st->bytes_out += (size_t)r;
+		return r;
+	}
+	return outcome(t, r, errno, want);
+}
+
+int
+tls_session_shutdown(struct stream *st, int *want)
+{
+	struct tls_session *t = st->tls;
+	int r = enter(t);
+
+	if (r != 0 || (SSL_get_shutdown(t->ssl) & SSL_SENT_SHUTDOWN) != 0)
+		return r;
+	r = SSL_shutdown(t->ssl);
+	/* 0: ours is sent, the peer's has not come. */
+	return r >= 0 ? 0 : outcome(t, r, errno, want);
+}
+
+static void
+forget_server(struct tls_session *t)
+{
+	tls_generation_unref(t->generation);
+	tls_server_unref(t->server);
+	t->generation = NULL;
+	t->server = NULL;
+}
+
+static void
+drop_ssl(struct tls_session *t)
+{
+	SSL_free(t->ssl);
+	t->ssl = NULL;
+	forget_server(t);
+	ERR_clear_error();
+}
+
+void
+tls_session_free(struct tls_session **tp, bool polite)
+{
+	struct tls_session *t = *tp;
+
+	*tp = NULL;
+	if (t->ssl != NULL && polite && enter(t) == 0)
+		(void)SSL_shutdown(t->ssl);
+	drop_ssl(t);
+	free(t);
+}
+
+/* ---- handshakes ---- */
+
+static int
+shake_once(struct tls_session *t, int *want)
+{
+	int r = enter(t);
+
+	if (r != 0)
+		return r;
+	t->inside = true;
+	r = SSL_do_handshake(t->ssl);
+	t->inside = false;
+	return r == 1 ? 0 : outcome(t, r, errno, want);
+}
+
+static void
+fill_info(struct tls_session *t, bool verify)
+{
+	const char *name = SSL_get_servername(t->ssl, TLSEXT_NAMETYPE_host_name);
+
+	t->info.version = SSL_get_version(t->ssl);
+	t->info.cipher = SSL_get_cipher_name(t->ssl);
+	t->info.bits = SSL_get_cipher_bits(t->ssl, NULL);
+	t->info.verified = verify && SSL_get_verify_result(t->ssl) == X509_V_OK;
+	if (name != NULL)
+		(void)snprintf(t->info.server_name, sizeof(t->info.server_name), "%s", name);
+}
+
+/* Runs the handshake of st->tls to its end. A failure sticks, and leaves the sentence in the info. */
+static int
+shake(struct stream *st, bool verify, int64_t deadline_ms)
+{
+	struct tls_session *t = st->tls;
+	int64_t end = deadline_ms < st->deadline_ms ? deadline_ms : st->deadline_ms;
+	long why;
+	int r, want = 0;
+
+	while ((r = shake_once(t, &want)) == ERR_BUSY) {
+		r = stream_wait(st, STREAM_READER, want, end);
+		if (r != 0)
+			break;
+	}
+	if (r == 0) {
+		fill_info(t, verify);
+		/* Keys and certificates have done their work. */
+		SSL_certs_clear(t->ssl);
+		forget_server(t);
+		ERR_clear_error();
+		return 0;
+	}
+	why = verify ? SSL_get_verify_result(t->ssl) : X509_V_OK;
+	if (why != X509_V_OK)
+		(void)snprintf(t->info.error, sizeof(t->info.error), "the certificate is not accepted: %s", X509_verify_cert_error_string(why));
+	else if (t->info.error[0] == 0)
+		(void)snprintf(t->info.error, sizeof(t->info.error), "%s", err_text(r));
+	drop_ssl(t);
+	/* The end of input in the middle of a handshake is a failed one. */
+	return stream_fail(st, r);
+}
+
+static int
+session_new(struct stream *st, SSL_CTX *ctx)
+{
+	struct tls_session *t;
+
+	ASSERT(st->tls == NULL);
+	t = calloc(1, sizeof(*t));
+	if (t == NULL)
+		return ERR_NOMEM;
+	ERR_clear_error();
+	t->info.version = t->info.cipher = "";
+	t->ssl = SSL_new(ctx);
+	if (t->ssl == NULL || SSL_set_fd(t->ssl, st->fd) != 1) {
+		SSL_free(t->ssl);
+		free(t);
+		ERR_clear_error();
+		return ERR_NOMEM;
+	}
+	(void)SSL_set_app_data(t->ssl, t);
+	st->tls = t;
+	return 0;
+}
+
+/* What came in the clear must not be taken for what came under TLS (RFC 3207 §5). */
+static int
+ready_to_start(struct stream *st)
+{
+	int r = stream_flush(st);
+
+	if (r == 0 && st->in.n > 0)
+		r = ERR_SYNTAX;
+	return r;
+}
+
+int
+stream_start_tls_server(struct stream *st, struct tls_server *s, int64_t deadline_ms)
+{
+	int r = ready_to_start(st);
+
+	if (r == 0 && s->now == NULL)
+		r = ERR_UNAVAILABLE;
+	if (r == 0)
+		r = session_new(st, s->ctx);
+	if (r != 0)
+		return r;
+	SSL_set_accept_state(st->tls->ssl);
+	st->tls->server = s;
+	s->refs++;
+	st->tls->generation = s->now;
+	s->now->refs++;
+	return shake(st, false, deadline_ms);
+}
+
+/* SNI (names only, RFC 6066 §3) and the name or address that the certificate must have. */
+static int
+expect_name(SSL *ssl, struct slice name, bool verify)
+{
+	char text[256];
+	uint8_t ip[16];
+	bool address;
+
+	if (name.n > 0 && slice_at(name, name.n - 1) == '.')
+		name = slice_head(name, name.n - 1);
+	if (name.n == 0)
+		return verify ? ERR_INVALID : 0;
+	if (slice_to_z(name, text, sizeof(text)) != 0)
+		return ERR_INVALID;
+	address = inet_pton(AF_INET, text, ip) == 1 || inet_pton(AF_INET6, text, ip) == 1;
+	if (!address && SSL_set_tlsext_host_name(ssl, text) != 1)
+		return ERR_INVALID;
+	if (!verify)
+		return 0;
+	SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+	if (address)
+		return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), text) == 1 ? 0 : ERR_INVALID;
+	return SSL_set1_host(ssl, text) == 1 ? 0 : ERR_INVALID;
+}
+
+int
+stream_start_tls_client(struct stream *st, struct tls_client *c, struct slice name, int64_t deadline_ms)
+{
+	int r = ready_to_start(st);
+
+	if (r == 0)
+		r = session_new(st, c->ctx);
+	if (r != 0)
+		return r;
+	SSL_set_connect_state(st->tls->ssl);
+	r = expect_name(st->tls->ssl, name, c->verify);
+	if (r != 0) {
+		(void)snprintf(st->tls->info.error, sizeof(st->tls->info.error), "the server's name is not a host name");
+		drop_ssl(st->tls);
+		return stream_fail(st, r);
+	}
+	return shake(st, c->verify, deadline_ms);
+}
+
+bool
+stream_is_tls(const struct stream *st)
+{
+	return st->tls != NULL && st->tls->ssl != NULL;
+}
+
+const struct tls_info *
+stream_tls_info(struct stream *st)
+{
+	return st->tls == NULL ? NULL : &st->tls->info;
+}
