@@ -1,0 +1,75 @@
+/* pop3_command.c: splitting lines. */
+#include "pop3/pop3_command.h"
+
+#include "base/cursor.h"
+
+int
+pop3_command_parse(struct slice line, struct pop3_command *out)
+{
+	size_t n = 0;
+
+	*out = (struct pop3_command){0};
+	for (size_t i = 0; i < line.n; i++) {
+		uint8_t b = slice_at(line, i);
+
+		if (b == 0 || b == '\r' || b == '\n')
+			return ERR_SYNTAX;
+	}
+	while (n < line.n && ascii_is_alpha(slice_at(line, n)))
+		n++;
+	out->verb = slice_head(line, n);
+	if (n == 0)
+		return ERR_SYNTAX;
+	if (n == line.n)
+		return 0;
+	if (slice_at(line, n) != ' ')
+		return ERR_SYNTAX;
+	out->argument = slice_from(line, n + 1);
+	out->has_argument = true;
+	return 0;
+}
+
+int
+pop3_numbers(const struct pop3_command *c, uint64_t out[], int max)
+{
+	struct cursor cur = cursor_of(c->argument);
+	int n = 0;
+
+	if (!c->has_argument)
+		return 0;
+	for (;;) {
+		if (n == max)
+			return -1;
+		out[n++] = cursor_number(&cur, UINT32_MAX);
+		if (cur.err != 0)
+			return -1;
+		if (cursor_end(&cur))
+			return n;
+		/* A space at the very end is forgiven: some clients send it. */
+		if (!cursor_accept_byte(&cur, ' '))
+			return -1;
+		if (cursor_end(&cur))
+			return n;
+	}
+}
+
+void
+pop3_put_capabilities(struct buf *out, unsigned when)
+{
+	static const struct {
+		struct slice line;
+		unsigned when;
+	} rows[] = {
+#define CAPABILITY(line, when) {SLICE_INIT(line), when},
+#include "pop3/capabilities.def"
+#undef CAPABILITY
+	};
+
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		if ((rows[i].when & when) == 0)
+			continue;
+		buf_put(out, rows[i].line);
+		buf_put(out, SLICE("\r\n"));
+	}
+	buf_put(out, SLICE(".\r\n"));
+}
