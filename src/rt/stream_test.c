@@ -379,7 +379,8 @@ echo_main(void *arg)
 		stream_consume(f->st, p.n);
 		if (f->result == 0 && !stream_readable_now(f->st))
 			f->result = stream_flush(f->st);
-		if (f->result == 0)
+		/* stream_readable_now() may have brought more already. */
+		if (f->result == 0 && stream_pending(f->st).n == 0)
 			f->result = stream_fill(f->st, 3000);
 	}
 	if (f->result == ERR_CLOSED)
