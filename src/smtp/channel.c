@@ -42,8 +42,7 @@ smtp_channel_open(struct smtp_channel *ch, struct stream *st, struct loop *loop,
 void
 smtp_channel_close(struct smtp_channel *ch)
 {
-	if (stream_error(ch->st) == 0 && stream_flush(ch->st) == 0)
-		(void)!stream_shutdown(ch->st);
+	(void)!stream_shutdown(ch->st);
 	list_remove(&ch->node);
 	ch->sessions->count--;
 }
