@@ -1,0 +1,67 @@
+/* desk_private.h: what the files of the desk share. */
+#ifndef ROLE_DESK_PRIVATE_H
+#define ROLE_DESK_PRIVATE_H
+
+#include "base/log.h"
+#include "base/map.h"
+#include "imap/imap.h"
+#include "message/charset.h"
+#include "pop3/pop3.h"
+#include "role/role.h"
+#include "smtp/smtp.h"
+#include "store/store.h"
+
+#define DESK_ASK_MS 30000
+
+/* Durable deliveries of one account that the clerk has not been told of yet. */
+struct desk_report;
+
+struct desk {
+	struct role_context *c;
+	struct store *store;
+	struct workers *workers;           /* for sessions: charsets, large bodies */
+	struct charset_warmth *charsets;
+	bool stopping;
+	size_t requests;                   /* handlers under way that hold an account */
+	/* desk_session.c */
+	struct list sessions;
+	size_t sessions_count;
+	uint64_t sessions_total, sessions_refused;
+	struct imap_counters imap;
+	struct pop3_counters pop3;
+	struct smtp_sessions smtp;
+	/* desk_report.c */
+	struct list reports;
+	size_t reports_count;              /* waiting and under way */
+	struct waitq reports_waiting;
+	size_t reporters;
+	uint64_t reported;
+	/* desk_account.c */
+	struct map settings;               /* account id → struct desk_account */
+};
+
+/* What the clerk says of an account, remembered for a minute. */
+struct desk_account {
+	int64_t until_ms;
+	int64_t quota_bytes;
+	bool found, enabled;
+};
+
+/* desk_account.c: ERR_NOTFOUND, ERR_DENIED (disabled), ERR_UNAVAILABLE, … Without `cached` the clerk is asked. */
+NODISCARD int desk_account_settings(struct desk *d, struct slice account_id, bool cached, struct desk_account *out);
+/* Takes a reference to an account of this desk that the clerk knows; makes it if it has none yet. */
+NODISCARD int desk_account_open(struct desk *d, struct slice account_id, bool cached, struct store_account **out);
+void desk_account_forget(struct desk *d, struct slice account_id);
+void desk_account_free(struct desk *d);
+
+/* desk_session.c */
+NODISCARD int desk_session_take(struct desk *d, struct bus_desk_session_request *q);
+/* Ends them politely until end_ms, then by force. */
+void desk_sessions_end(struct desk *d, int64_t end_ms);
+
+/* desk_report.c */
+NODISCARD int desk_report_start(struct desk *d);
+void desk_report_durable(void *desk, struct slice account_id, struct slice_list delivery_ids);
+void desk_report_end(struct desk *d, int64_t end_ms);
+
+#endif

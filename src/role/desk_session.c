@@ -1,0 +1,255 @@
+/* desk_session.c: signed-in connections. The porch has checked the password and passes the client's bytes through a
+ * socket pair; the ticket, which the vault gave out for it, says whose account it is. Each session is a fiber that
+ * runs its protocol's session to the end. */
+#include "role/desk_private.h"
+
+#define SUBMIT_MS 120000
+#define CANCEL_MS 5000
+
+struct session {
+	struct list_node node;
+	struct desk *d;
+	struct fiber *fiber;
+	struct stream *stream;
+	struct store_account *account;
+	enum bus_service service;
+	struct arena mem; /* what follows lies here */
+	struct slice account_id, login, client, helo, tls, tag;
+};
+
+/* ---- submission: what it asks the clerk ------------------------------------------------------------------------ */
+
+static int
+ask_rcpt(void *ctx, struct slice address, int64_t *result)
+{
+	struct session *s = ctx;
+	struct arena ARENA_CLEANUP mem;
+	struct bus_clerk_rcpt_request q = {.address = address};
+	struct bus_clerk_rcpt_reply rep = {0};
+	int err;
+
+	arena_init(&mem, 65536);
+	err = bus_call_again(s->d->c->bus, ROLE_CLERK, 0, BUS_clerk_rcpt, &q, &mem, &rep, DESK_ASK_MS);
+	*result = rep.result;
+	return err;
+}
+
+static int
+ask_may_send_as(void *ctx, struct slice address, bool *allowed)
+{
+	struct session *s = ctx;
+	struct arena ARENA_CLEANUP mem;
+	struct bus_clerk_may_send_as_request q = {.account_id = s->account_id, .address = address};
+	struct bus_clerk_may_send_as_reply rep = {0};
+	int err;
+
+	arena_init(&mem, 65536);
+	err = bus_call_again(s->d->c->bus, ROLE_CLERK, 0, BUS_clerk_may_send_as, &q, &mem, &rep, DESK_ASK_MS);
+	*allowed = err == 0 && rep.allowed == 1;
+	return err;
+}
+
+static int
+ask_blob(void *ctx, struct arena *a, struct slice *name, int *fd)
+{
+	struct session *s = ctx;
+	struct bus_clerk_blob_create_request q;
+	struct bus_clerk_blob_create_reply rep = {.file = -1};
+	int err;
+
+	memset(&q, 0, sizeof(q));
+	err = BUS_CALL(s->d->c->bus, ROLE_CLERK, 0, clerk_blob_create, &q, a, &rep, DESK_ASK_MS);
+	if (err != 0)
+		return err;
+	if (rep.file < 0)
+		return ERR_UNAVAILABLE;
+	*name = rep.blob;
+	*fd = (int)rep.file;
+	return 0;
+}
+
+static int
+ask_submit(void *ctx, const struct smtp_message *m, struct arena *a, int64_t *result, struct slice *detail)
+{
+	struct session *s = ctx;
+	struct bus_clerk_submit_request q = {.id = m->id, .origin = ORIGIN_ACCOUNT, .account_id = s->account_id,
+	    .reverse_path = m->reverse_path, .envelope = m->envelope, .recipients = m->recipients,
+	    .recipient_envelopes = m->recipient_envelopes, .client = m->client, .helo = m->helo, .tls = m->tls, .head = m->head,
+	    .body = m->body, .blob = m->blob, .size_bytes = m->size_bytes};
+	struct bus_clerk_submit_reply rep = {0};
+	int err = BUS_CALL(s->d->c->bus, ROLE_CLERK, 0, clerk_submit, &q, a, &rep, SUBMIT_MS);
+
+	*result = rep.result;
+	*detail = rep.detail;
+	return err;
+}
+
+static void
+serve_submission(struct session *s)
+{
+	struct desk *d = s->d;
+	bool v6 = slice_find_byte(s->client, ':') != SLICE_NONE;
+	struct slice literal = arena_printf(&s->mem, "[%s%.*s]", v6 ? "IPv6:" : "", SLICE_ARG(s->client));
+
+	smtp_session(s->stream, &(struct smtp_session_config){.loop = d->c->loop, .sessions = &d->smtp, .workers = d->workers,
+	    .hostname = d->c->settings->hostname,
+	    .backend = {.rcpt = ask_rcpt, .may_send_as = ask_may_send_as, .blob_create = ask_blob, .submit = ask_submit, .ctx = s},
+	    .client = s->client, .client_literal = literal, .submission = true, .helo = s->helo, .tls_text = s->tls});
+}
+
+/* ---- running ------------------------------------------------------------------------------------------------------ */
+
+static int
+serve_imap(struct session *s)
+{
+	struct desk *d = s->d;
+
+	return imap_session(s->stream, s->account, &(struct imap_session_config){.house = d->c->house, .loop = d->c->loop,
+	    .workers = d->workers, .login = s->login, .client = s->client, .tls = s->tls, .tag = s->tag,
+	    .counters = &d->imap, .stopping = &d->stopping});
+}
+
+static int
+serve_pop3(struct session *s)
+{
+	struct desk *d = s->d;
+
+	return pop3_session(s->stream, s->account, &(struct pop3_session_config){.house = d->c->house, .loop = d->c->loop,
+	    .login = s->login, .client = s->client, .tls = s->tls, .counters = &d->pop3,
+	    .stopping = &d->stopping});
+}
+
+static void
+session_free(struct session *s)
+{
+	stream_close(&s->stream);
+	store_account_put(&s->account);
+	if (list_linked(&s->node)) {
+		list_remove(&s->node);
+		s->d->sessions_count--;
+	}
+	arena_free(&s->mem);
+	free(s);
+}
+
+static void
+run_session(void *arg)
+{
+	struct session *s = arg;
+	int err = 0;
+
+	s->fiber = fiber_self(s->d->c->loop);
+	switch (s->service) {
+	case SERVICE_IMAP: err = serve_imap(s); break;
+	case SERVICE_POP3: err = serve_pop3(s); break;
+	case SERVICE_SUBMISSION: serve_submission(s); break;
+	default: break;
+	}
+	LOG(s->d->c->house, DEBUG, "session_ended", LOG_S("account", s->account_id), LOG_S("client", s->client),
+	    LOG_I("service", s->service), LOG_E(err));
+	session_free(s);
+}
+
+/* ---- taking ---------------------------------------------------------------------------------------------------------- */
+
+static int
+redeem(struct desk *d, struct slice ticket, int64_t service, struct arena *mem, struct slice *account_id)
+{
+	struct bus_vault_redeem_request q = {.ticket = ticket};
+	struct bus_vault_redeem_reply rep = {0};
+	int err = BUS_CALL(d->c->bus, ROLE_VAULT, 0, vault_redeem, &q, mem, &rep, DESK_ASK_MS);
+
+	if (err != 0)
+		return err;
+	if (rep.service != service) /* a ticket for another service is none */
+		return ERR_DENIED;
+	*account_id = rep.account_id;
+	return 0;
+}
+
+static int
+fill_session(struct session *s, const struct bus_desk_session_request *q)
+{
+	struct arena *mem = &s->mem;
+	int err = redeem(s->d, q->ticket, q->service, mem, &s->account_id);
+	struct desk_account settings;
+
+	if (err == 0)
+		err = desk_account_settings(s->d, s->account_id, false, &settings);
+	if (err == 0 && !settings.enabled)
+		err = ERR_DENIED;
+	if (err == 0)
+		err = desk_account_open(s->d, s->account_id, true, &s->account);
+	if (err != 0)
+		return err;
+	s->service = (enum bus_service)q->service;
+	s->login = arena_copy(mem, q->login);
+	s->client = arena_copy(mem, q->client);
+	s->helo = arena_copy(mem, q->helo);
+	s->tls = arena_copy(mem, q->tls);
+	s->tag = arena_copy(mem, q->tag);
+	return arena_failed(mem) ? ERR_LIMIT : 0;
+}
+
+int
+desk_session_take(struct desk *d, struct bus_desk_session_request *q)
+{
+	struct session *s;
+	int err;
+
+	if (d->stopping)
+		return ERR_UNAVAILABLE;
+	if (q->pending.n > 0) /* what follows the sign-in comes through the socket */
+		return ERR_INVALID;
+	if (q->service != SERVICE_IMAP && q->service != SERVICE_POP3 && q->service != SERVICE_SUBMISSION)
+		return ERR_UNSUPPORTED;
+	if ((s = calloc(1, sizeof(*s))) == NULL)
+		return ERR_NOMEM;
+	s->d = d;
+	arena_init(&s->mem, 1u << 20);
+	err = fill_session(s, q);
+	if (err == 0 && d->stopping)
+		err = ERR_UNAVAILABLE;
+	if (err == 0 && (err = stream_new(&s->stream, d->c->loop, (int)q->socket)) == 0)
+		q->socket = -1;
+	if (err != 0) {
+		d->sessions_refused++;
+		session_free(s);
+		return err;
+	}
+	list_push(&d->sessions, &s->node);
+	d->sessions_count++;
+	d->sessions_total++;
+	if ((err = fiber_start(d->c->loop, "session", run_session, s, NULL)) != 0)
+		session_free(s);
+	return err;
+}
+
+static void
+wait_for_sessions(struct desk *d, int64_t end_ms)
+{
+	while (d->sessions_count > 0 && loop_now_ms(d->c->loop) < end_ms)
+		if (fiber_sleep(d->c->loop, 10) != 0)
+			return;
+}
+
+void
+desk_sessions_end(struct desk *d, int64_t end_ms)
+{
+	d->stopping = true;
+	smtp_sessions_stop(&d->smtp);
+	LIST_FOREACH (&d->sessions, n) {
+		struct session *s = CONTAINER_OF(n, struct session, node);
+
+		if (s->fiber != NULL && s->service != SERVICE_SUBMISSION)
+			fiber_wake(s->fiber);
+	}
+	wait_for_sessions(d, end_ms);
+	LIST_FOREACH (&d->sessions, n) {
+		struct session *s = CONTAINER_OF(n, struct session, node);
+
+		if (s->fiber != NULL)
+			fiber_cancel(s->fiber);
+	}
+	wait_for_sessions(d, loop_deadline(d->c->loop, CANCEL_MS));
+}
