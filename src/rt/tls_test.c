@@ -379,6 +379,8 @@ plain_shake(struct rt_test *x, struct plain *p, struct tls_server *s, SSL_SESSIO
 	if (cipher != NULL)
 		*cipher = a.result == 0 ? stream_tls_info(a.st)->cipher : "";
 	stream_close(&a.st);
+	/* OpenSSL takes a session that was not shut down for one that must not be resumed. */
+	SSL_set_shutdown(p->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
 	SSL_free(p->ssl);
 	(void)close(p->fd);
 	ERR_clear_error();
