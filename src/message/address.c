@@ -375,8 +375,8 @@ address_parse(struct arena *a, struct slice value, size_t max, struct address_li
 		err = element_read(&r);
 		if (err == 0 && cursor_accept_byte(&r.c, ';'))
 			err = group_end(&r);
-		else
-			(void)cursor_accept_byte(&r.c, ',');
+		else if (!cursor_accept_byte(&r.c, ',') && !cursor_end(&r.c))
+			out->damaged = true; /* a forgotten comma */
 	}
 	if (err == 0 && r.in_group) {
 		out->damaged = true;

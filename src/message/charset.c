@@ -325,11 +325,11 @@ struct charset_warmth {
 };
 
 struct charset_warmth *
-charset_warm(size_t *opened)
+charset_warm(size_t *missing)
 {
 	struct charset_warmth *w = calloc(1, sizeof(*w));
 
-	*opened = 0;
+	*missing = 0;
 	if (w == NULL)
 		return NULL;
 	for (size_t i = 0; i < COUNT_OF(charsets); i++) {
@@ -340,8 +340,9 @@ charset_warm(size_t *opened)
 		cd = iconv_open("UTF-8", charsets[i].iconv);
 		if (cd != (iconv_t)-1)
 			w->v[w->n++] = cd;
+		else
+			(*missing)++;
 	}
-	*opened = w->n;
 	return w;
 }
 

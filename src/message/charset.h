@@ -29,8 +29,8 @@ const char *charset_canonical(struct slice name);
 
 /* Keeps the converters of all offered charsets open, so that no file is opened later. One a process. */
 struct charset_warmth;
-/* The number of charsets opened goes to *opened. NULL when out of memory. */
-struct charset_warmth *charset_warm(size_t *opened);
+/* *missing is how many offered charsets this libc does not have. NULL when out of memory. */
+struct charset_warmth *charset_warm(size_t *missing);
 void charset_cool(struct charset_warmth *w);
 
 #endif

@@ -296,6 +296,11 @@ uu_line(struct decoder *d, struct slice line, struct buf *out)
 		uint8_t piece[3];
 		size_t take = n < 3 ? n : 3;
 
+		/* The line is shorter than it says: a group that is missing altogether gives nothing. */
+		if (i >= line.n) {
+			d->damaged = true;
+			return;
+		}
 		for (size_t k = i; k < i + 4; k++)
 			bits = bits << 6 | (k < line.n ? (uint32_t)(slice_at(line, k) - ' ') & 63 : 0);
 		if (i + take >= line.n)

@@ -63,7 +63,8 @@ dot_string(struct cursor *c)
 	return slice_range(c->s, from, c->pos);
 }
 
-/* "[192.0.2.1]", "[IPv6:2001:db8::1]" or a tagged literal: dcontent only. */
+/* "[192.0.2.1]", "[IPv6:2001:db8::1]" or a tagged literal. RFC 5321 would allow nearly any byte in one; an @ there would
+ * make it unclear where the domain begins, and no literal in use has more than these. */
 static bool
 is_literal(struct slice s)
 {
@@ -72,7 +73,7 @@ is_literal(struct slice s)
 	for (size_t i = 1; i < s.n - 1; i++) {
 		uint8_t c = slice_at(s, i);
 
-		if (c <= ' ' || c >= 0x7f || c == '[' || c == ']' || c == '\\')
+		if (!ascii_is_alnum(c) && c != ':' && c != '.' && c != '-')
 			return false;
 	}
 	return true;
