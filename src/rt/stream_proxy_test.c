@@ -154,7 +154,7 @@ static void
 flood_main(void *arg)
 {
 	struct flood *f = arg;
-	uint8_t block[8192];
+	uint8_t block[4096];
 
 	for (size_t i = 0; i < sizeof(block); i++)
 		block[i] = (uint8_t)i;
@@ -171,7 +171,7 @@ flood_main(void *arg)
 RT_TEST(test_slow_reader)
 {
 	struct chain c;
-	struct flood f = {.n = 8192 * 4000};
+	struct flood f = {.n = 4096 * 8000};
 	size_t at = 0, held;
 
 	chain_start(x, &c, 20000);

@@ -320,7 +320,8 @@ on_ticket(SSL *ssl, unsigned char name[16], unsigned char *iv, EVP_CIPHER_CTX *c
 	params[2] = OSSL_PARAM_construct_end();
 	ok = EVP_MAC_CTX_set_params(mac, params) == 1 &&
 	    EVP_CipherInit_ex(cipher, EVP_aes_256_cbc(), NULL, key + 48, iv, encrypt) == 1;
-	return !ok ? -1 : encrypt || i == 0 ? 1 : 2;
+	/* RFC 8446 §C.4: a client of TLS 1.3 should use a ticket once, so it gets another. */
+	return !ok ? -1 : encrypt || (i == 0 && SSL_version(ssl) != TLS1_3_VERSION) ? 1 : 2;
 }
 
 /* ---- life ---- */
