@@ -1,0 +1,243 @@
+/* vault.c: the role that has the secrets: private keys, password hashes, ticket keys. It answers the bus and opens
+ * nothing but secrets/. Certificates are imported before the sandbox is entered, by whoever may read them. */
+#include "base/log.h"
+#include "role/vault_files.h"
+#include "role/vault_private.h"
+
+#include <sodium.h>
+
+#define HASH_THREADS 2 /* Argon2 takes much memory */
+
+/* ---- TLS ---------------------------------------------------------------------------------------------------------- */
+
+/* A fresh key when the newest is old; two old ones stay, so that tickets given out before still work. */
+static void
+rotate(struct vault *v, struct vault_session_keys *k)
+{
+	int64_t now = house_now_us(v->house);
+
+	if (k->n > 0 && now - k->made_us < VAULT_SESSION_KEY_LIFE_US && now >= k->made_us)
+		return;
+	memmove(k->key[1], k->key[0], (VAULT_SESSION_KEYS - 1) * VAULT_SESSION_KEY_BYTES);
+	house_random(v->house, k->key[0], VAULT_SESSION_KEY_BYTES);
+	k->n = k->n < VAULT_SESSION_KEYS ? k->n + 1 : k->n;
+	k->made_us = now;
+}
+
+int
+vault_on_certificates(struct vault *v, struct bus_peer *from, struct bus_vault_certificates_request *r, struct arena *a,
+    struct bus_vault_certificates_reply *reply)
+{
+	struct vault_session_keys *session = bus_peer_role(from) == ROLE_GATE ? &v->gate_keys : &v->porch_keys;
+	const struct vault_keys *k = v->keys;
+	struct slice *names = ARENA_ARRAY(a, struct slice, k->n), *chains = ARENA_ARRAY(a, struct slice, k->n);
+	struct slice *ids = ARENA_ARRAY(a, struct slice, k->n), *tickets = ARENA_ARRAY(a, struct slice, VAULT_SESSION_KEYS);
+
+	(void)r;
+	if (arena_failed(a))
+		return ERR_NOMEM;
+	for (size_t i = 0; i < k->n; i++) { /* copies: a reload may free the keys before the reply is sent */
+		names[i] = arena_copy(a, k->v[i].names);
+		chains[i] = arena_copy(a, k->v[i].chain_pem);
+		ids[i] = arena_copy(a, slice_of(k->v[i].id, VAULT_KEY_ID_BYTES));
+	}
+	rotate(v, session);
+	for (size_t i = 0; i < session->n; i++)
+		tickets[i] = arena_copy(a, slice_of(session->key[i], VAULT_SESSION_KEY_BYTES));
+	reply->names = (struct slice_list){names, k->n};
+	reply->chains_pem = (struct slice_list){chains, k->n};
+	reply->key_ids = (struct slice_list){ids, k->n};
+	reply->ticket_keys = (struct slice_list){tickets, session->n};
+	return arena_failed(a) ? ERR_NOMEM : 0;
+}
+
+struct sign_job {
+	EVP_PKEY *pkey;
+	enum tls_sign_kind kind;
+	struct slice input;
+	uint8_t out[VAULT_SIGNATURE_MAX];
+	size_t n;
+};
+
+static int
+sign_job(void *arg)
+{
+	struct sign_job *j = arg;
+
+	return vault_sign_raw(j->pkey, j->kind, j->input, j->out, &j->n);
+}
+
+int
+vault_on_sign(struct vault *v, struct bus_peer *from, struct bus_vault_sign_request *r, struct arena *a,
+    struct bus_vault_sign_reply *reply)
+{
+	const struct vault_key *k = vault_keys_find(v->keys, r->key_id);
+	struct sign_job *j;
+	int err;
+
+	if (k == NULL)
+		return ERR_NOTFOUND;
+	if (!vault_sign_shape(k->pkey, (enum tls_sign_kind)r->kind, r->input)) {
+		v->refused_signatures++;
+		LOG(v->house, WARN, "signature_refused", LOG_Z("role", bus_role_name(bus_peer_role(from))), LOG_I("kind", r->kind),
+		    LOG_I("bytes", r->input.n));
+		return ERR_DENIED;
+	}
+	j = ARENA_NEW(a, struct sign_job);
+	if (j == NULL)
+		return ERR_NOMEM;
+	j->pkey = k->pkey;
+	j->kind = (enum tls_sign_kind)r->kind;
+	j->input = r->input;
+	EVP_PKEY_up_ref(j->pkey); /* a reload may free the keys meanwhile */
+	err = work_run(v->signers, sign_job, j);
+	EVP_PKEY_free(j->pkey);
+	reply->signature = slice_of(j->out, err == 0 ? j->n : 0);
+	v->signatures += err == 0;
+	return err;
+}
+
+/* ---- the role ---------------------------------------------------------------------------------------------------------- */
+
+static int
+vault_warm(struct role_context *c, struct buf *detail)
+{
+	if (sodium_init() < 0) {
+		buf_put_z(detail, "libsodium cannot be initialised.");
+		return ERR_UNAVAILABLE;
+	}
+	(void)EVP_sha1(); /* loads OpenSSL's providers */
+	(void)EVP_get_digestbyname("SHA512");
+	return vault_keys_import(c->house, c->data_dir, c->settings, detail);
+}
+
+static int
+open_database(struct vault *v, const char *data_dir, struct buf *detail)
+{
+	char path[VAULT_PATH_MAX], snapshots[VAULT_PATH_MAX];
+	struct sqldb_config config = {.loop = v->loop, .path = path, .durability = SQL_FULL, .migrations = secret_migrations,
+		.migrations_count = secret_migrations_count, .snapshot_dir = snapshots, .cache_kib = 1024, .secure_delete = true};
+	int err;
+
+	if (snprintf(path, sizeof(path), "%s/secrets/vault.db", data_dir) >= (int)sizeof(path) ||
+	    snprintf(snapshots, sizeof(snapshots), "%s/secrets", data_dir) >= (int)sizeof(snapshots))
+		return ERR_LIMIT;
+	err = sqldb_open(&v->db, v->house, &config, detail);
+	return err != 0 ? err : sqldb_start(v->db);
+}
+
+static void
+vault_free(struct vault **vp)
+{
+	struct vault *v = *vp;
+
+	*vp = NULL;
+	if (v == NULL)
+		return;
+	workers_free(&v->hashers);
+	workers_free(&v->signers);
+	sqldb_close(&v->db);
+	vault_keys_free(&v->keys);
+	vault_password_end(v);
+	sodium_memzero(&v->gate_keys, sizeof(v->gate_keys));
+	sodium_memzero(&v->porch_keys, sizeof(v->porch_keys));
+	free(v);
+}
+
+static void
+register_handlers(struct vault *v, struct bus *b)
+{
+	BUS_HANDLE(b, vault_certificates, vault_on_certificates, v);
+	BUS_HANDLE(b, vault_sign, vault_on_sign, v);
+	BUS_HANDLE(b, vault_verify, vault_on_verify, v);
+	BUS_HANDLE(b, vault_redeem, vault_on_redeem, v);
+	BUS_HANDLE(b, vault_set_password, vault_on_set_password, v);
+	BUS_HANDLE(b, vault_forget, vault_on_forget, v);
+	BUS_HANDLE(b, vault_app_password_add, vault_on_app_password_add, v);
+	BUS_HANDLE(b, vault_app_password_list, vault_on_app_password_list, v);
+	BUS_HANDLE(b, vault_app_password_remove, vault_on_app_password_remove, v);
+}
+
+static int
+vault_start(struct role_context *c, struct buf *detail)
+{
+	struct vault *v = calloc(1, sizeof(*v));
+	int err;
+
+	if (v == NULL)
+		return ERR_NOMEM;
+	v->house = c->house;
+	v->loop = c->loop;
+	err = vault_keys_load(&v->keys, c->house, c->data_dir, c->settings, detail);
+	if (err == 0)
+		err = open_database(v, c->data_dir, detail);
+	if (err == 0)
+		err = workers_new(&v->hashers, c->loop, "vault-hash", HASH_THREADS, (size_t)c->house->limits.argon2_queue);
+	if (err == 0)
+		err = workers_new(&v->signers, c->loop, "vault-sign", 1, (size_t)c->house->limits.sign_queue);
+	if (err == 0)
+		err = workers_start(v->hashers);
+	if (err == 0)
+		err = workers_start(v->signers);
+	if (err == 0)
+		err = vault_password_start(v);
+	if (err != 0) {
+		if (detail->n == 0)
+			buf_printf(detail, "the vault cannot start: %s.", err_text(err));
+		vault_free(&v);
+		return err;
+	}
+	c->state = v;
+	register_handlers(v, c->bus);
+	return 0;
+}
+
+static void
+vault_status(struct role_context *c, json_t *into)
+{
+	const struct vault *v = c->state;
+
+	(void)json_object_set_new(into, "verified", json_integer((json_int_t)v->verified));
+	(void)json_object_set_new(into, "refused", json_integer((json_int_t)v->refused));
+	(void)json_object_set_new(into, "busy", json_integer((json_int_t)v->busy));
+	(void)json_object_set_new(into, "signatures", json_integer((json_int_t)v->signatures));
+	(void)json_object_set_new(into, "refused_signatures", json_integer((json_int_t)v->refused_signatures));
+	(void)json_object_set_new(into, "remembered", json_integer((json_int_t)v->remembered.map.n));
+	(void)json_object_set_new(into, "certificates", json_integer((json_int_t)v->keys->n));
+	(void)json_object_set_new(into, "hashes_waiting", json_integer((json_int_t)workers_waiting(v->hashers)));
+}
+
+static int
+vault_reload(struct role_context *c, const struct settings *fresh, struct buf *detail)
+{
+	struct vault *v = c->state;
+	struct vault_keys *keys = NULL;
+	int err = vault_keys_import(c->house, c->data_dir, fresh, detail);
+
+	if (err == 0)
+		err = vault_keys_load(&keys, c->house, c->data_dir, fresh, detail);
+	if (err != 0)
+		return err;
+	vault_keys_free(&v->keys);
+	v->keys = keys;
+	return 0;
+}
+
+static void
+vault_shutdown(struct role_context *c, int64_t grace_ms)
+{
+	(void)grace_ms; /* what is asked takes a moment only; the workers finish it */
+	struct vault *v = c->state;
+
+	c->state = NULL;
+	vault_free(&v);
+}
+
+const struct role_ops role_vault_ops = {
+	.role = ROLE_VAULT,
+	.warm = vault_warm,
+	.start = vault_start,
+	.status = vault_status,
+	.reload = vault_reload,
+	.shutdown = vault_shutdown,
+};
