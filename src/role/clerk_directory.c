@@ -1,0 +1,131 @@
+/* clerk_directory.c: what gates, porches and desks ask of the directory. */
+#include "role/clerk_private.h"
+
+int
+clerk_directory_write(struct clerk *k, sql_fn *fn, void *arg)
+{
+	int err = directory_write(k->directory, fn, arg);
+
+	clerk_targets_forget(k);
+	return err;
+}
+
+static int
+on_rcpt(struct clerk *k, struct bus_peer *from, struct bus_clerk_rcpt_request *q, struct arena *a, struct bus_clerk_rcpt_reply *rep)
+{
+	struct directory_rcpt r = {0};
+	int err;
+
+	(void)from;
+	(void)a;
+	k->counters.rcpt++;
+	err = directory_check_rcpt(k->directory, q->address, &r);
+	if (err != 0)
+		LOG(k->c->house, ERROR, "directory_failed", LOG_E(err));
+	rep->result = err != 0 ? RCPT_TEMPFAIL : r.result;
+	rep->local = err == 0 && r.local;
+	return 0;
+}
+
+struct login {
+	struct slice name;
+	bool short_names;
+	struct arena *a;
+	struct directory_account account;
+};
+
+static int
+read_login(struct sqltx *tx, void *arg)
+{
+	struct login *l = arg;
+
+	return directory_login(tx, l->a, l->name, l->short_names, &l->account);
+}
+
+static int
+on_login(struct clerk *k, struct bus_peer *from, struct bus_clerk_login_request *q, struct arena *a, struct bus_clerk_login_reply *rep)
+{
+	struct login l = {.name = q->name, .short_names = k->c->settings->short_names, .a = a};
+	int err;
+
+	(void)from;
+	k->counters.login++;
+	err = sql_read(k->directory_db, read_login, &l);
+	if (err == ERR_NOTFOUND)
+		return 0;
+	if (err != 0)
+		return err;
+	rep->found = 1;
+	rep->account_id = l.account.id;
+	rep->address = l.account.address;
+	return 0;
+}
+
+struct account_get {
+	struct slice id;
+	struct arena *a;
+	struct directory_account account;
+};
+
+static int
+read_account(struct sqltx *tx, void *arg)
+{
+	struct account_get *g = arg;
+
+	return directory_account_get(tx, g->a, g->id, &g->account);
+}
+
+static int
+on_account(struct clerk *k, struct bus_peer *from, struct bus_clerk_account_request *q, struct arena *a, struct bus_clerk_account_reply *rep)
+{
+	struct account_get g = {.id = q->account_id, .a = a};
+	int err;
+
+	(void)from;
+	k->counters.account++;
+	err = sql_read(k->directory_db, read_account, &g);
+	if (err == ERR_NOTFOUND)
+		return 0;
+	if (err != 0)
+		return err;
+	*rep = (struct bus_clerk_account_reply){.found = 1, .address = g.account.address, .display_name = g.account.display_name,
+	    .quota_bytes = g.account.quota_bytes, .enabled = g.account.enabled};
+	return 0;
+}
+
+struct may_send {
+	struct slice account_id, address;
+	bool allowed;
+};
+
+static int
+read_may_send(struct sqltx *tx, void *arg)
+{
+	struct may_send *m = arg;
+
+	return directory_may_send_as(tx, m->account_id, m->address, &m->allowed);
+}
+
+static int
+on_may_send_as(struct clerk *k, struct bus_peer *from, struct bus_clerk_may_send_as_request *q, struct arena *a,
+    struct bus_clerk_may_send_as_reply *rep)
+{
+	struct may_send m = {.account_id = q->account_id, .address = q->address};
+	int err;
+
+	(void)from;
+	(void)a;
+	k->counters.may_send_as++;
+	err = sql_read(k->directory_db, read_may_send, &m);
+	rep->allowed = err == 0 && m.allowed;
+	return err == ERR_NOTFOUND ? 0 : err;
+}
+
+void
+clerk_directory_handle(struct clerk *k)
+{
+	BUS_HANDLE(k->c->bus, clerk_rcpt, on_rcpt, k);
+	BUS_HANDLE(k->c->bus, clerk_login, on_login, k);
+	BUS_HANDLE(k->c->bus, clerk_account, on_account, k);
+	BUS_HANDLE(k->c->bus, clerk_may_send_as, on_may_send_as, k);
+}

@@ -1,0 +1,83 @@
+/* clerk_private.h: the clerk's state and what its files do for each other. */
+#ifndef ROLE_CLERK_PRIVATE_H
+#define ROLE_CLERK_PRIVATE_H
+
+#include "base/log.h"
+#include "base/map.h"
+#include "directory/directory.h"
+#include "queue/queue.h"
+#include "role/control_request.h"
+#include "role/role.h"
+#include "rt/net.h"
+
+#include <sys/types.h>
+
+struct clerk {
+	struct role_context *c;
+	uid_t keeper_uid; /* who else than root may use the control socket */
+	struct sqldb *directory_db, *queue_db;
+	struct directory *directory;
+	struct queue *queue;
+	struct workers *workers;
+	struct map targets; /* spelt address → struct target_cached: addresses that lead to one mailbox */
+	struct net_acceptor *control;
+	int next_courier;
+	int submitting; /* messages that are being taken */
+	struct {
+		int64_t rcpt, login, account, may_send_as, submit, control;
+	} counters;
+};
+
+/* How long the clerk waits for other roles. */
+#define CLERK_ASK_MS 60000
+/* A courier may try many slow hosts, each with RFC 5321's own timeouts. */
+#define CLERK_SEND_MS (90 * 60 * 1000)
+
+/* clerk_directory.c: whom mail may be for, who signs in. */
+void clerk_directory_handle(struct clerk *k);
+/* Writes to the directory; forgets every cache. */
+NODISCARD int clerk_directory_write(struct clerk *k, sql_fn *fn, void *arg);
+
+/* clerk_targets.c: where mail to an address ends up. */
+void clerk_targets_init(struct clerk *k);
+void clerk_targets_forget(struct clerk *k);
+/* Each target once. 0, or the database's error. */
+NODISCARD int clerk_targets_expand(struct clerk *k, struct slice_list addresses, struct slice_list envelopes, struct arena *a,
+    struct queue_rcpt **v, size_t *n);
+
+/* clerk_queue.c: acceptance and deliveries. */
+void clerk_queue_handle(struct clerk *k);
+struct queue_ops clerk_queue_ops(struct clerk *k);
+void clerk_peer_gone(struct clerk *k, enum bus_role role, int index);
+
+/* clerk_control.c: the control socket. */
+NODISCARD int clerk_control_start(struct clerk *k, struct buf *detail);
+void clerk_control_stop(struct clerk *k);
+
+/* One request on the control socket. */
+struct control_session {
+	struct clerk *k;
+	struct stream *st;
+	struct control_request request;
+	struct arena arena;  /* of the request */
+	struct buf what, todo; /* sentences of a failure: what happened, what to do */
+	json_t *done;        /* fields beside "ok" */
+	int stream_err;
+};
+typedef int control_fn(struct control_session *s);
+#define CONTROL_COMMAND(name, words, help) int control_run_##name(struct control_session *s);
+#define CONTROL_ARG(command, key, type, need, help)
+#include "role/control.def"
+#undef CONTROL_COMMAND
+#undef CONTROL_ARG
+
+/* Sends {"row":row}; keeps no reference. */
+NODISCARD int control_row(struct control_session *s, json_t *row);
+/* Fails with words. */
+NODISCARD int control_fail(struct control_session *s, int err, const char *todo, const char *fmt, ...) PRINTF_LIKE(4, 5);
+/* Words for an error of another role, when there are none yet. */
+NODISCARD int control_fail_role(struct control_session *s, const char *role, int err, struct slice detail);
+void control_set_text(json_t *o, const char *key, struct slice utf8);
+void control_set_time(json_t *o, const char *key, int64_t us);
+
+#endif

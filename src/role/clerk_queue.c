@@ -1,0 +1,248 @@
+/* clerk_queue.c: the queue's side of the clerk: takes messages from gates and desks, has them delivered by desks and
+ * carried by couriers. */
+#include "role/clerk_private.h"
+
+#include <sysexits.h>
+
+#define SUBMIT_ARENA_BYTES ((size_t)16 << 20)
+#define DETAIL_BYTES 4096
+
+static uint64_t
+owner_of(enum bus_role role, int index)
+{
+	return ((uint64_t)role << 32) | (uint64_t)(index + 1);
+}
+
+/* ---- acceptance ------------------------------------------------------------------------------------- */
+
+static const char *
+not_allowed(struct clerk *k, const struct bus_peer *from, const struct bus_clerk_submit_request *q)
+{
+	if (bus_peer_role(from) == ROLE_GATE)
+		return q->origin == ORIGIN_STRANGER && q->account_id.n == 0 ? NULL : "a gate takes mail of strangers only";
+	if (q->origin != ORIGIN_ACCOUNT && q->origin != ORIGIN_SYSTEM)
+		return "a desk submits for its accounts only";
+	return q->account_id.n > 0 && account_desk(q->account_id, k->c->desks) == bus_peer_index(from)
+	    ? NULL
+	    : "the account belongs to another desk";
+}
+
+/* Strangers get no further than our own addresses, and a message for nobody is refused rather than bounced. */
+static const char *
+not_for_us(const struct bus_clerk_submit_request *q, const struct queue_rcpt *v, size_t n)
+{
+	size_t nobody = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		nobody += v[i].target.kind == QUEUE_TARGET_NONE;
+		if (q->origin == ORIGIN_STRANGER && v[i].target.kind == QUEUE_TARGET_REMOTE && v[i].target.via.n == 0)
+			return "relaying is not permitted";
+	}
+	return q->origin == ORIGIN_STRANGER && nobody == n ? "there is nobody to deliver this to" : NULL;
+}
+
+static enum bus_submit
+submit(struct clerk *k, const struct bus_peer *from, const struct bus_clerk_submit_request *q, struct arena *a, struct buf *detail)
+{
+	struct queue_submission s = {.id = q->id, .origin = (enum bus_origin)q->origin, .account_id = q->account_id,
+	    .reverse_path = q->reverse_path, .envelope = q->envelope, .client = q->client, .helo = q->helo, .tls = q->tls,
+	    .head = q->head, .body = q->body, .blob = q->blob, .blob_owner = owner_of(bus_peer_role(from), bus_peer_index(from)),
+	    .size_bytes = q->size_bytes};
+	struct queue_rcpt *v = NULL;
+	const char *why = not_allowed(k, from, q);
+	int err;
+
+	if (why == NULL && q->recipients.n > (size_t)k->c->house->limits.smtp_recipients)
+		why = "the message has too many recipients";
+	if (why != NULL) {
+		buf_put_z(detail, why);
+		return SUBMIT_REFUSED;
+	}
+	err = clerk_targets_expand(k, q->recipients, q->recipient_envelopes, a, &v, &s.rcpts_n);
+	if (err != 0) {
+		LOG(k->c->house, ERROR, "recipients_not_expanded", LOG_S("id", q->id), LOG_E(err));
+		buf_put_z(detail, err == ERR_LIMIT ? "the message has too many recipients" : "the directory could not be read");
+		return err == ERR_LIMIT ? SUBMIT_REFUSED : SUBMIT_TEMPFAIL;
+	}
+	s.rcpts = v;
+	why = not_for_us(q, v, s.rcpts_n);
+	if (why != NULL) {
+		buf_put_z(detail, why);
+		return SUBMIT_REFUSED;
+	}
+	return queue_submit(k->queue, &s, detail);
+}
+
+static int
+on_submit(struct clerk *k, struct bus_peer *from, struct bus_clerk_submit_request *q, struct arena *a, struct bus_clerk_submit_reply *rep)
+{
+	struct arena own ARENA_CLEANUP;
+	struct buf detail BUF_CLEANUP;
+
+	arena_init(&own, SUBMIT_ARENA_BYTES);
+	buf_init(&detail, DETAIL_BYTES);
+	k->counters.submit++;
+	k->submitting++;
+	rep->result = submit(k, from, q, &own, &detail);
+	k->submitting--;
+	rep->detail = arena_copy(a, buf_slice(&detail));
+	return 0;
+}
+
+static int
+on_blob_create(struct clerk *k, struct bus_peer *from, struct bus_clerk_blob_create_request *q, struct arena *a,
+    struct bus_clerk_blob_create_reply *rep)
+{
+	char name[QUEUE_BLOB_NAME_MAX];
+	int fd = -1, err = queue_blob_create(k->queue, owner_of(bus_peer_role(from), bus_peer_index(from)), name, &fd);
+
+	(void)q;
+	rep->file = fd;
+	if (err == 0)
+		rep->blob = arena_copy(a, slice_z(name));
+	return err;
+}
+
+/* ---- reports --------------------------------------------------------------------------------------------- */
+
+static int
+on_delivered(struct clerk *k, struct bus_peer *from, struct bus_clerk_delivered_request *q, struct arena *a,
+    struct bus_clerk_delivered_reply *rep)
+{
+	(void)a;
+	(void)rep;
+	if (account_desk(q->account_id, k->c->desks) != bus_peer_index(from))
+		return ERR_DENIED;
+	return queue_delivered(k->queue, q->account_id, q->delivery_ids);
+}
+
+static int
+on_history(struct clerk *k, struct bus_peer *from, struct bus_clerk_history_request *q, struct arena *a, struct bus_clerk_history_reply *rep)
+{
+	(void)from;
+	(void)a;
+	(void)rep;
+	return queue_history_add(k->queue, q->id, q->recipient, (enum bus_history)q->kind, q->detail);
+}
+
+void
+clerk_queue_handle(struct clerk *k)
+{
+	BUS_HANDLE(k->c->bus, clerk_submit, on_submit, k);
+	BUS_HANDLE(k->c->bus, clerk_blob_create, on_blob_create, k);
+	BUS_HANDLE(k->c->bus, clerk_delivered, on_delivered, k);
+	BUS_HANDLE(k->c->bus, clerk_history, on_history, k);
+}
+
+void
+clerk_peer_gone(struct clerk *k, enum bus_role role, int index)
+{
+	if (k->queue == NULL)
+		return;
+	queue_blob_owner_gone(k->queue, owner_of(role, index));
+	if (role == ROLE_DESK)
+		queue_desk_lost(k->queue, index);
+}
+
+/* ---- what the queue asks ------------------------------------------------------------------------------------ */
+
+static int
+ask_deliver(void *ctx, int desk, const struct bus_desk_deliver_request *r, struct arena *a, struct bus_desk_deliver_reply *rep)
+{
+	struct clerk *k = ctx;
+
+	return BUS_CALL(k->c->bus, ROLE_DESK, desk, desk_deliver, r, a, rep, CLERK_ASK_MS);
+}
+
+/* The next courier that is there. */
+static int
+next_courier(struct clerk *k)
+{
+	int n = bus_peer_count(k->c->bus, ROLE_COURIER);
+
+	for (int i = 0; i < n; i++) {
+		k->next_courier = (k->next_courier + 1) % n;
+		if (bus_peer(k->c->bus, ROLE_COURIER, k->next_courier) != NULL)
+			break;
+	}
+	return k->next_courier;
+}
+
+static int
+ask_send(void *ctx, const struct bus_courier_send_request *r, struct arena *a, struct bus_courier_send_reply *rep)
+{
+	struct clerk *k = ctx;
+
+	return BUS_CALL(k->c->bus, ROLE_COURIER, next_courier(k), courier_send, r, a, rep, CLERK_SEND_MS);
+}
+
+static int
+ask_forget(void *ctx, int desk, const struct bus_desk_forget_request *r)
+{
+	struct clerk *k = ctx;
+	struct bus_desk_forget_reply rep;
+	struct arena a ARENA_CLEANUP;
+
+	arena_init(&a, 4096);
+	return BUS_CALL(k->c->bus, ROLE_DESK, desk, desk_forget, r, &a, &rep, CLERK_ASK_MS);
+}
+
+static int
+which_desk(void *ctx, struct slice account_id)
+{
+	struct clerk *k = ctx;
+
+	return account_desk(account_id, k->c->desks);
+}
+
+static struct slice
+which_route(void *ctx, struct slice domain, struct arena *a)
+{
+	struct clerk *k = ctx;
+	const struct settings *s = k->c->settings;
+
+	for (size_t i = 0; i < s->routes_count; i++) {
+		const struct route_settings *r = &s->routes[i];
+		bool v6 = slice_find_byte(r->host, ':') != SLICE_NONE;
+
+		if (slice_ieq(r->domain, domain))
+			return arena_printf(a, "%s%.*s%s:%u", v6 ? "[" : "", SLICE_ARG(r->host), v6 ? "]" : "", (unsigned)r->port);
+	}
+	return SLICE_EMPTY;
+}
+
+static int
+ask_expand(void *ctx, struct slice address, struct arena *a, struct queue_target **v, size_t *n)
+{
+	struct clerk *k = ctx;
+	struct queue_rcpt *r = NULL;
+	struct slice_list one = {&address, 1};
+	size_t count = 0;
+	int err = clerk_targets_expand(k, one, (struct slice_list){NULL, 0}, a, &r, &count);
+
+	*n = 0;
+	if (err != 0)
+		return err;
+	*v = ARENA_ARRAY(a, struct queue_target, count + 1);
+	if (*v == NULL)
+		return ERR_LIMIT;
+	for (size_t i = 0; i < count; i++)
+		(*v)[(*n)++] = r[i].target;
+	return 0;
+}
+
+static void
+storage_failed(void *ctx, int err, const char *what)
+{
+	struct clerk *k = ctx;
+
+	LOG(k->c->house, ERROR, "storage_failed", LOG_Z("what", what), LOG_E(err));
+	_exit(EX_IOERR); /* the keeper starts the role afresh */
+}
+
+struct queue_ops
+clerk_queue_ops(struct clerk *k)
+{
+	return (struct queue_ops){.ctx = k, .deliver = ask_deliver, .send = ask_send, .forget = ask_forget, .desk = which_desk,
+	    .route = which_route, .expand = ask_expand, .fatal = storage_failed};
+}
