@@ -128,7 +128,8 @@ configure(struct ub_ctx *ctx, const struct dns_config *c, struct buf *detail)
 	/* Resolvers and stub zones may be on this machine; private address ranges are as good as others. */
 	static const char *const options[][2] = {{"do-not-query-localhost:", "no"}, {"unblock-lan-zones:", "yes"},
 	    {"insecure-lan-zones:", "yes"}, {"outgoing-range:", "512"}, {"num-queries-per-thread:", "512"}, {"serve-expired:", "no"}};
-	int e = 0;
+	/* Its own lines on stderr would mix with the log's. */
+	int e = check(ub_ctx_debugout(ctx, NULL), detail, "debug output", SLICE_EMPTY);
 
 	for (size_t i = 0; e == 0 && i < COUNT_OF(options); i++)
 		e = set_option(ctx, options[i][0], options[i][1], detail);

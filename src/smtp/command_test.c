@@ -73,6 +73,8 @@ static const struct path_row paths[] = {
     {"FROM:<a@.test>", ERR_INVALID, "", ""},
     {"FROM:<a@-b.test>", ERR_INVALID, "", ""},
     {"FROM:<\"a@b.test>", ERR_INVALID, "", ""},
+    {"FROM:\"\"", ERR_INVALID, "", ""},
+    {"FROM:<\"\"@b.test>", ERR_INVALID, "", ""},
     {"FROM:<\"a\"b@b.test>", ERR_INVALID, "", ""},
     {"FROM:<a@[1.2.3]>", ERR_INVALID, "", ""},
     {"FROM:<a@[IPv6:zz]>", ERR_INVALID, "", ""},

@@ -88,6 +88,9 @@ quoted_parse(struct cursor *c, struct arena *a, struct slice *local)
 		return ERR_SYNTAX;
 	if (b.err != 0)
 		return b.err;
+	/* "" is a quoted string, but nobody is called so, and it must not pass for <>. */
+	if (b.n == 0)
+		return ERR_SYNTAX;
 	*local = arena_copy(a, buf_slice(&b));
 	return arena_failed(a) ? ERR_NOMEM : 0;
 }
