@@ -150,7 +150,7 @@ on_trim(uv_timer_t *t)
 	struct loop *l = t->data;
 	bool again = false;
 
-	LIST_FOREACH(&l->fibers, n) {
+	LIST_FOREACH (&l->fibers, n) {
 		struct fiber *f = CONTAINER_OF(n, struct fiber, node);
 
 		if (f->ran) {
@@ -320,7 +320,7 @@ fibers_init(struct loop *l)
 void
 fibers_cancel_all(struct loop *l)
 {
-	LIST_FOREACH(&l->fibers, n)
+	LIST_FOREACH (&l->fibers, n)
 		fiber_cancel(CONTAINER_OF(n, struct fiber, node));
 }
 

@@ -30,7 +30,7 @@ struct fiber_stack {
 	size_t map_size;
 	uint8_t *low; /* lowest usable byte */
 	size_t size;
-	uint8_t *sp; /* about where the fiber left; below it nothing is alive */
+	uint8_t *sp;       /* about where the fiber left; below it nothing is alive */
 	ucontext_t *first; /* until it is first entered */
 	jmp_buf env;
 	void *fake;

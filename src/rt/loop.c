@@ -162,7 +162,8 @@ loop_post(struct loop *l, struct loop_job *job)
 
 	do
 		job->next = head;
-	while (!atomic_compare_exchange_weak_explicit(&l->posted, &head, job, memory_order_release, memory_order_relaxed));
+	while (
+	    !atomic_compare_exchange_weak_explicit(&l->posted, &head, job, memory_order_release, memory_order_relaxed));
 	/* Fails only on a handle that is closing, and nobody may post to a loop that is being freed. */
 	(void)uv_async_send(&l->async);
 }

@@ -210,7 +210,8 @@ connect_fd(struct loop *l, int fd, const struct sockaddr *sa, socklen_t n, int64
 }
 
 int
-net_connect(struct loop *l, const struct net_address *to, const struct net_address *from, int64_t deadline_ms, struct stream **out)
+net_connect(struct loop *l, const struct net_address *to, const struct net_address *from, int64_t deadline_ms,
+    struct stream **out)
 {
 	int one = 1, fd = socket(to->sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 

@@ -135,8 +135,14 @@ accept_one(struct net_acceptor *a)
 	}
 	switch (errno) {
 	case EAGAIN: return ERR_BUSY;
-	case EMFILE: case ENFILE: case ENOMEM: case ENOBUFS: return ERR_LIMIT;
-	case EBADF: case EINVAL: case ENOTSOCK: case EOPNOTSUPP: return err_from_errno(errno);
+	case EMFILE:
+	case ENFILE:
+	case ENOMEM:
+	case ENOBUFS: return ERR_LIMIT;
+	case EBADF:
+	case EINVAL:
+	case ENOTSOCK:
+	case EOPNOTSUPP: return err_from_errno(errno);
 	default: return 0; /* of the one connection: accept(2) hands on its network errors */
 	}
 }
@@ -232,7 +238,7 @@ net_acceptor_stop(struct net_acceptor *a)
 void
 net_acceptor_cancel_sessions(struct net_acceptor *a)
 {
-	LIST_FOREACH(&a->sessions, n) {
+	LIST_FOREACH (&a->sessions, n) {
 		struct accepted *s = CONTAINER_OF(n, struct accepted, node);
 
 		s->cancelled = true;

@@ -38,8 +38,8 @@ test_addresses(void **state)
 	    {"::ffff:192.0.2.9", "192.0.2.9", "[192.0.2.9]", false},
 	    {"::ffff:127.0.0.1", "127.0.0.1", "[127.0.0.1]", true},
 	};
-	static const char *const bad[] = {"", "localhost", "1.2.3", "1.2.3.4.5", "256.1.1.1", "::g", "1.2.3.4 ", "fe80::1%lo", "[::1]",
-	    "01.2.3.4", "1:2:3:4:5:6:7:8:9",
+	static const char *const bad[] = {"", "localhost", "1.2.3", "1.2.3.4.5", "256.1.1.1", "::g", "1.2.3.4 ",
+	    "fe80::1%lo", "[::1]", "01.2.3.4", "1:2:3:4:5:6:7:8:9",
 	    "0000000000000000000000000000000000000000000000000000000000000000000000000000000000000001"};
 	struct net_address a, b;
 	char text[NET_ADDRESS_TEXT_MAX];
@@ -181,7 +181,8 @@ RT_TEST(test_acceptor_limit)
 		assert_int_equal(c[0].result, 0);
 		net_acceptor_free(&acceptor);
 		assert_null(acceptor);
-		assert_int_not_equal(net_connect(x->loop, &a, NULL, loop_deadline(x->loop, 1000), &(struct stream *){NULL}), 0);
+		assert_int_not_equal(
+		    net_connect(x->loop, &a, NULL, loop_deadline(x->loop, 1000), &(struct stream *){NULL}), 0);
 	}
 }
 
@@ -260,7 +261,8 @@ RT_TEST(test_connect)
 	got = accept4(fd, (struct sockaddr *)&peer.sa, &peer.n, SOCK_CLOEXEC);
 	assert_true(got >= 0);
 	net_address_text(&peer, (char[NET_ADDRESS_TEXT_MAX]){0});
-	assert_int_equal(((struct sockaddr_in *)&peer.sa)->sin_addr.s_addr, ((struct sockaddr_in *)&from.sa)->sin_addr.s_addr);
+	assert_int_equal(
+	    ((struct sockaddr_in *)&peer.sa)->sin_addr.s_addr, ((struct sockaddr_in *)&from.sa)->sin_addr.s_addr);
 	stream_close(&st);
 	(void)close(got);
 	(void)close(fd);

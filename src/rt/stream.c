@@ -258,7 +258,8 @@ stream_fill(struct stream *st, size_t max)
 	/* Yields before the scratch buffer is in use, and before anything is read that an error would hide. */
 	r = st->err_in != 0 ? st->err_in : stream_moved(st, 0);
 	if (r == 0)
-		r = read_some(st, st->loop->scratch, max - st->in.n < LOOP_SCRATCH_BYTES ? max - st->in.n : LOOP_SCRATCH_BYTES, &got);
+		r = read_some(st, st->loop->scratch,
+		    max - st->in.n < LOOP_SCRATCH_BYTES ? max - st->in.n : LOOP_SCRATCH_BYTES, &got);
 	else
 		return fail_in(st, r);
 	if (r != 0)

@@ -67,7 +67,11 @@ int stream_fail(struct stream *st, int err);
 NODISCARD int stream_bytes_put(struct stream_bytes *b, const void *p, size_t n);
 void stream_bytes_took(struct stream_bytes *b, size_t n);
 void stream_bytes_free(struct stream_bytes *b);
-static inline uint8_t *stream_bytes_first(const struct stream_bytes *b) { return b->p == NULL ? NULL : b->p + b->at; }
+static inline uint8_t *
+stream_bytes_first(const struct stream_bytes *b)
+{
+	return b->p == NULL ? NULL : b->p + b->at;
+}
 
 /* stream_tls.c */
 NODISCARD int64_t tls_session_read(struct stream *st, void *p, size_t n, int *want);

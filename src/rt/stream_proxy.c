@@ -9,7 +9,7 @@
 struct direction {
 	struct stream *from, *to;
 	bool ended;
-	bool broken; /* `to` takes nothing any more, but what it has sent before still arrives */
+	bool broken;            /* `to` takes nothing any more, but what it has sent before still arrives */
 	int want_from, want_to; /* what to wait for */
 };
 

@@ -171,7 +171,8 @@ shake(struct stream *st, bool verify, int64_t deadline_ms)
 	}
 	why = verify ? SSL_get_verify_result(t->ssl) : X509_V_OK;
 	if (why != X509_V_OK)
-		(void)snprintf(t->info.error, sizeof(t->info.error), "the certificate is not accepted: %s", X509_verify_cert_error_string(why));
+		(void)snprintf(t->info.error, sizeof(t->info.error), "the certificate is not accepted: %s",
+		    X509_verify_cert_error_string(why));
 	else if (t->info.error[0] == 0)
 		(void)snprintf(t->info.error, sizeof(t->info.error), "%s", err_text(r));
 	drop_ssl(t);
@@ -269,7 +270,8 @@ stream_start_tls_client(struct stream *st, struct tls_client *c, struct slice na
 	SSL_set_connect_state(st->tls->ssl);
 	r = expect_name(st->tls->ssl, name, c->verify);
 	if (r != 0) {
-		(void)snprintf(st->tls->info.error, sizeof(st->tls->info.error), "the server's name is not a host name");
+		(void)snprintf(
+		    st->tls->info.error, sizeof(st->tls->info.error), "the server's name is not a host name");
 		drop_ssl(st->tls);
 		return stream_fail(st, r);
 	}

@@ -15,7 +15,7 @@ static int
 load_roots(SSL_CTX *ctx, struct slice ca_pem, struct buf *detail)
 {
 	X509_STORE *store = SSL_CTX_get_cert_store(ctx);
-	STACK_OF(X509) *v;
+	STACK_OF(X509) * v;
 	int r;
 
 	if (ca_pem.n == 0) {

@@ -22,8 +22,9 @@ tls_context_new(SSL_CTX **out, const SSL_METHOD *method)
 	}
 	/* Mail protocols mark the ends of what they carry, so an end without close_notify is an end like another. */
 	(void)SSL_CTX_set_options(c, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_IGNORE_UNEXPECTED_EOF);
-	(void)SSL_CTX_set_mode(c, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
-	    SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_AUTO_RETRY);
+	(void)SSL_CTX_set_mode(c,
+	    SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
+		SSL_MODE_AUTO_RETRY);
 	(void)SSL_CTX_set_session_cache_mode(c, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_read_ahead(c, 1);
 	return 0;
@@ -35,12 +36,15 @@ tls_error_text(char *out, size_t max)
 	unsigned long e = ERR_get_error();
 	const char *reason = ERR_reason_error_string(e);
 
-	(void)snprintf(out, max, "%s", e == 0 ? "the connection ended" : reason != NULL ? reason : "an unknown TLS error");
+	(void)snprintf(out, max, "%s",
+	    e == 0               ? "the connection ended"
+		: reason != NULL ? reason
+				 : "an unknown TLS error");
 	ERR_clear_error();
 }
 
 int
-tls_parse_pem(struct slice pem, STACK_OF(X509) **out)
+tls_parse_pem(struct slice pem, STACK_OF(X509) * *out)
 {
 	STACK_OF(X509) *v = sk_X509_new_null();
 	BIO *b;

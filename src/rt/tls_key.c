@@ -33,7 +33,8 @@ ask(struct tls_entry *e, enum tls_sign_kind kind, struct slice input, uint8_t *o
 	if (r == 0)
 		r = sig.err != 0 ? sig.err : sig.n == 0 || sig.n > max ? ERR_INVALID : 0;
 	if (r != 0) {
-		LOG(loop_house(e->loop), WARN, "tls_sign_failed", LOG_S("key", slice_of(e->key_id, e->key_id_n)), LOG_E(r));
+		LOG(loop_house(e->loop), WARN, "tls_sign_failed", LOG_S("key", slice_of(e->key_id, e->key_id_n)),
+		    LOG_E(r));
 		return 0;
 	}
 	memcpy(out, sig.p, sig.n);

@@ -23,7 +23,7 @@ struct tls_entry {
 	struct tls_signer signer;
 	enum tls_key_type type;
 	X509 *leaf;
-	STACK_OF(X509) *chain;
+	STACK_OF(X509) * chain;
 	EVP_PKEY *key;
 	uint8_t *key_id;
 	size_t key_id_n;
@@ -62,11 +62,11 @@ struct tls_client {
 
 /* A connection's TLS: see stream_tls.c. SSL_get_app_data() of its SSL is this. */
 struct tls_session {
-	SSL *ssl; /* NULL after a failed handshake */
+	SSL *ssl;                          /* NULL after a failed handshake */
 	struct tls_server *server;         /* during a handshake only */
 	struct tls_generation *generation; /* likewise */
-	bool inside; /* a fiber is in SSL_do_handshake(), perhaps parked in a signature */
-	bool dead;   /* an error that OpenSSL does not recover from */
+	bool inside;                       /* a fiber is in SSL_do_handshake(), perhaps parked in a signature */
+	bool dead;                         /* an error that OpenSSL does not recover from */
 	struct tls_info info;
 };
 
@@ -86,6 +86,6 @@ NODISCARD int tls_context_new(SSL_CTX **out, const SSL_METHOD *method);
 /* The first error of OpenSSL's queue as text; empties the queue. */
 void tls_error_text(char *out, size_t max);
 /* The certificates of a PEM text in their order: 0, ERR_SYNTAX when there is none or one is damaged, ERR_LIMIT. */
-NODISCARD int tls_parse_pem(struct slice pem, STACK_OF(X509) **out);
+NODISCARD int tls_parse_pem(struct slice pem, STACK_OF(X509) * *out);
 
 #endif

@@ -150,7 +150,8 @@ entry_make(struct tls_server *s, struct tls_entry *e, const struct tls_certifica
 	int r = tls_parse_pem(c->chain_pem, &e->chain);
 
 	if (r != 0) {
-		buf_printf(detail, "the certificate file of key %.*s holds no PEM certificates that can be read", SLICE_ARG(c->key_id));
+		buf_printf(detail, "the certificate file of key %.*s holds no PEM certificates that can be read",
+		    SLICE_ARG(c->key_id));
 		return r;
 	}
 	e->loop = s->loop;
@@ -164,7 +165,8 @@ entry_make(struct tls_server *s, struct tls_entry *e, const struct tls_certifica
 	e->key_id_n = c->key_id.n;
 	r = tls_key_make(s->methods, e);
 	if (r == ERR_UNSUPPORTED)
-		buf_printf(detail, "the certificate of key %.*s has a key that is neither RSA nor EC", SLICE_ARG(c->key_id));
+		buf_printf(
+		    detail, "the certificate of key %.*s has a key that is neither RSA nor EC", SLICE_ARG(c->key_id));
 	return r;
 }
 
@@ -180,7 +182,8 @@ entry_check(struct tls_server *s, struct tls_entry *e, struct buf *detail)
 	SSL_free(probe);
 	if (ok == 1)
 		return 0;
-	buf_printf(detail, "the certificate of key %.*s cannot be used: %s", SLICE_ARG(slice_of(e->key_id, e->key_id_n)), text);
+	buf_printf(detail, "the certificate of key %.*s cannot be used: %s",
+	    SLICE_ARG(slice_of(e->key_id, e->key_id_n)), text);
 	return ERR_INVALID;
 }
 
@@ -341,14 +344,16 @@ tls_server_new(struct tls_server **out, struct loop *l, struct tls_signer signer
 	r = tls_context_new(&s->ctx, TLS_server_method());
 	if (r == 0)
 		r = tls_key_methods_new(&s->methods);
-	if (r == 0 && (SSL_CTX_set_cipher_list(s->ctx, cipher_list) != 1 ||
-	    SSL_CTX_set_tlsext_ticket_key_evp_cb(s->ctx, on_ticket) != 1))
+	if (r == 0 &&
+	    (SSL_CTX_set_cipher_list(s->ctx, cipher_list) != 1 ||
+		SSL_CTX_set_tlsext_ticket_key_evp_cb(s->ctx, on_ticket) != 1))
 		r = ERR_TLS;
 	if (r != 0) {
 		tls_server_unref(s);
 		return r;
 	}
-	(void)SSL_CTX_set_options(s->ctx, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA | SSL_OP_NO_TICKET);
+	(void)SSL_CTX_set_options(
+	    s->ctx, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA | SSL_OP_NO_TICKET);
 	(void)SSL_CTX_set_num_tickets(s->ctx, 0);
 	(void)SSL_CTX_set_timeout(s->ctx, TICKET_SECONDS);
 	SSL_CTX_set_cert_cb(s->ctx, on_certificate, NULL);

@@ -57,7 +57,9 @@ make_certificate(struct test_key *k, const char *san)
 	assert_int_equal(ASN1_INTEGER_set(X509_get_serialNumber(x), 1), 1);
 	assert_non_null(X509_gmtime_adj(X509_getm_notBefore(x), -3600));
 	assert_non_null(X509_gmtime_adj(X509_getm_notAfter(x), 86400));
-	assert_int_equal(X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_ASC, (const unsigned char *)"test", -1, -1, 0), 1);
+	assert_int_equal(X509_NAME_add_entry_by_txt(
+			     X509_get_subject_name(x), "CN", MBSTRING_ASC, (const unsigned char *)"test", -1, -1, 0),
+	    1);
 	assert_int_equal(X509_set_issuer_name(x, X509_get_subject_name(x)), 1);
 	assert_int_equal(X509_set_pubkey(x, k->key), 1);
 	add_extension(x, NID_subject_alt_name, san);
@@ -191,7 +193,7 @@ side_main(void *arg)
 	int64_t end = loop_deadline(s->loop, s->ms == 0 ? 20000 : s->ms);
 
 	s->result = s->server != NULL ? stream_start_tls_server(s->st, s->server, end)
-	                              : stream_start_tls_client(s->st, s->client, slice_z(s->name), end);
+				      : stream_start_tls_client(s->st, s->client, slice_z(s->name), end);
 }
 
 /* Both sides of a handshake. */
@@ -425,7 +427,8 @@ RT_TEST(test_versions_and_keys)
 		assert_int_equal(plain_shake(x, &p, s, NULL, &cipher), cases[i].result);
 		assert_int_equal(p.done, cases[i].result == 0);
 		if (cases[i].result == 0 && cases[i].max == TLS1_2_VERSION)
-			assert_int_equal(strstr(cipher, "RSA") != NULL && strstr(cipher, "ECDSA") == NULL, cases[i].rsa);
+			assert_int_equal(
+			    strstr(cipher, "RSA") != NULL && strstr(cipher, "ECDSA") == NULL, cases[i].rsa);
 		SSL_CTX_free(p.ctx);
 	}
 	/* Static RSA key exchange is never agreed on. */
@@ -467,7 +470,8 @@ RT_TEST(test_tickets)
 		assert_int_equal(plain_shake(x, &p, s, p.session, NULL), 0);
 		assert_true(p.reused);
 		assert_int_equal(v.signed_n, before + 2);
-		assert_int_equal(tls_server_set_ticket_keys(s, SLICE_LIST(slice_of(keys[1], 80), slice_of(keys[0], 80))), 0);
+		assert_int_equal(
+		    tls_server_set_ticket_keys(s, SLICE_LIST(slice_of(keys[1], 80), slice_of(keys[0], 80))), 0);
 		assert_int_equal(plain_shake(x, &p, s, p.session, NULL), 0);
 		assert_true(p.reused);
 		/* Another server with the newest key takes it; one that lost the keys shakes hands in full. */
