@@ -31,6 +31,7 @@ store_open(struct store **out, const struct store_config *c, struct buf *detail)
 	map_init(&s->bodies, STORE_ACCOUNTS_MAX, house_random_u64(h));
 	list_init(&s->handles);
 	list_init(&s->dirty);
+	list_init(&s->recents);
 	list_init(&s->bodies_idle);
 	waitq_init(&s->body_memory_freed);
 	if (s->dir == NULL || (c->vfs != NULL && s->vfs == NULL))
@@ -107,6 +108,14 @@ store_sync(struct store *s)
 	return s->failed ? ERR_IO : 0;
 }
 
+static void
+wait_for_recents(struct store *s)
+{
+	while (!list_empty(&s->recents))
+		if (fiber_sleep(s->loop, 1) != 0)
+			return;
+}
+
 int
 store_close(struct store **sp)
 {
@@ -116,6 +125,7 @@ store_close(struct store **sp)
 	if (s == NULL)
 		return 0;
 	stop_syncer(s);
+	wait_for_recents(s);
 	err = store_sync(s);
 	while (store_close_idle_handle(s, INT64_MAX, false))
 		;
@@ -136,6 +146,7 @@ store_abandon(struct store **sp)
 		return;
 	if (s->started) {
 		stop_syncer(s);
+		wait_for_recents(s);
 		while (store_close_idle_handle(s, INT64_MAX, true))
 			;
 	}

@@ -46,7 +46,7 @@ struct store {
 	bool started, stopping, failed, unclean;
 	uint8_t boot[STORE_ID_BYTES];
 	uint64_t view_last;    /* views are numbered, for `own` */
-	size_t background;     /* fibers of the store's own that hold accounts */
+	struct list recents;   /* store_view.c: what is to be written of \Recent; each has a fiber and holds an account */
 	/* store_body.c */
 	struct map bodies;     /* account id and email → struct store_body */
 	struct list bodies_idle;

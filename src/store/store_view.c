@@ -388,6 +388,68 @@ store_view_watch(struct store_view *v, struct fiber *f)
 		fiber_wake(f);
 }
 
+/* ---- \Recent on disk ----------------------------------------------------------------------------------------------- */
+
+struct recent_op {
+	struct list_node node; /* in store->recents */
+	struct store_account *a;
+	int64_t mailbox;
+	uint32_t first;
+};
+
+static int
+recent_tx(struct sqltx *tx, void *arg)
+{
+	struct recent_op *r = arg;
+
+	return SQL_EXEC(tx, &store_sql_mailbox_recent, ACC(r->a), SQLI(r->mailbox), SQLI(r->first));
+}
+
+static void
+save_recent(void *arg)
+{
+	struct recent_op *r = arg;
+	struct store *s = r->a->store;
+	struct store_op op = {.tx = recent_tx, .arg = r, .write = true};
+
+	if (store_run(r->a, &op) != 0)
+		LOG(s->house, DEBUG, "recent_not_saved", LOG_S("account", acc_id(r->a)));
+	list_remove(&r->node);
+	store_account_put(&r->a);
+	free(r);
+}
+
+/* What is not written yet counts already. */
+static void
+apply_recents(struct store_box *b)
+{
+	LIST_FOREACH (&b->account->store->recents, n) {
+		const struct recent_op *r = CONTAINER_OF(n, struct recent_op, node);
+
+		if (r->a == b->account && r->mailbox == b->id && r->first > b->first_recent)
+			b->first_recent = r->first;
+	}
+}
+
+/* What has been shown as \Recent shall not be again; written behind the last session's back. */
+static void
+save_recent_later(struct store_box *b)
+{
+	struct store *s = b->account->store;
+	struct recent_op *r;
+
+	if (b->gone || b->first_recent == b->recent_saved || s->stopping || (r = calloc(1, sizeof(*r))) == NULL)
+		return;
+	*r = (struct recent_op){.a = b->account, .mailbox = b->id, .first = b->first_recent};
+	store_account_ref(r->a);
+	list_push(&s->recents, &r->node);
+	if (fiber_start(s->loop, "store recent", save_recent, r, NULL) != 0) {
+		list_remove(&r->node);
+		store_account_put(&r->a);
+		free(r);
+	}
+}
+
 /* ---- selecting ---------------------------------------------------------------------------------------------------- */
 
 struct open_op {
@@ -518,6 +580,7 @@ open_finish(void *arg, int err)
 			keywords_unref(o->a->keywords, o->v[i].keywords);
 		return;
 	}
+	apply_recents(o->box);
 	o->box->v = o->v;
 	o->box->n = o->box->cap = o->n;
 	o->a->store->counters.messages_in_views += (int64_t)o->n;
@@ -570,52 +633,6 @@ store_view_open(struct store_account *a, struct slice name, bool read_only, stru
 }
 
 /* ---- closing --------------------------------------------------------------------------------------------------------- */
-
-struct recent_op {
-	struct store_account *a;
-	int64_t mailbox;
-	uint32_t first;
-};
-
-static int
-recent_tx(struct sqltx *tx, void *arg)
-{
-	struct recent_op *r = arg;
-
-	return SQL_EXEC(tx, &store_sql_mailbox_recent, ACC(r->a), SQLI(r->mailbox), SQLI(r->first));
-}
-
-static void
-save_recent(void *arg)
-{
-	struct recent_op *r = arg;
-	struct store *s = r->a->store;
-	struct store_op op = {.tx = recent_tx, .arg = r, .write = true};
-
-	if (store_run(r->a, &op) != 0)
-		LOG(s->house, DEBUG, "recent_not_saved", LOG_S("account", acc_id(r->a)));
-	store_account_put(&r->a);
-	s->background--;
-	free(r);
-}
-
-/* What has been shown as \Recent shall not be again; done behind the last session's back. */
-static void
-save_recent_later(struct store_box *b)
-{
-	struct recent_op *r;
-
-	if (b->gone || b->first_recent == b->recent_saved || b->account->store->stopping || (r = calloc(1, sizeof(*r))) == NULL)
-		return;
-	*r = (struct recent_op){b->account, b->id, b->first_recent};
-	store_account_ref(r->a);
-	b->account->store->background++;
-	if (fiber_start(b->account->store->loop, "store recent", save_recent, r, NULL) != 0) {
-		b->account->store->background--;
-		store_account_put(&r->a);
-		free(r);
-	}
-}
 
 void
 store_view_close(struct store_view **vp)
