@@ -71,6 +71,7 @@ int
 vault_on_sign(struct vault *v, struct bus_peer *from, struct bus_vault_sign_request *r, struct arena *a,
     struct bus_vault_sign_reply *reply)
 {
+	struct vault *self VAULT_ACTIVE = vault_enter(v);
 	const struct vault_key *k = vault_keys_find(v->keys, r->key_id);
 	struct sign_job *j;
 	int err;
@@ -144,6 +145,9 @@ vault_free(struct vault **vp)
 	free(v);
 }
 
+static const enum bus_type answered[] = {BUS_vault_certificates, BUS_vault_sign, BUS_vault_verify, BUS_vault_redeem,
+	BUS_vault_set_password, BUS_vault_forget, BUS_vault_app_password_add, BUS_vault_app_password_list, BUS_vault_app_password_remove};
+
 static void
 register_handlers(struct vault *v, struct bus *b)
 {
@@ -197,6 +201,8 @@ vault_status(struct role_context *c, json_t *into)
 {
 	const struct vault *v = c->state;
 
+	if (v == NULL)
+		return;
 	(void)json_object_set_new(into, "verified", json_integer((json_int_t)v->verified));
 	(void)json_object_set_new(into, "refused", json_integer((json_int_t)v->refused));
 	(void)json_object_set_new(into, "busy", json_integer((json_int_t)v->busy));
@@ -226,11 +232,18 @@ vault_reload(struct role_context *c, const struct settings *fresh, struct buf *d
 static void
 vault_shutdown(struct role_context *c, int64_t grace_ms)
 {
-	(void)grace_ms; /* what is asked takes a moment only; the workers finish it */
 	struct vault *v = c->state;
+	int64_t deadline = loop_deadline(c->loop, grace_ms);
 
 	c->state = NULL;
-	vault_free(&v);
+	if (v == NULL)
+		return;
+	for (size_t i = 0; i < COUNT_OF(answered); i++)
+		bus_handle(c->bus, answered[i], NULL, NULL);
+	while (v->active > 0 && loop_now_ms(c->loop) < deadline && fiber_sleep(c->loop, 10) == 0)
+		;
+	if (v->active == 0) /* else the process ends with them */
+		vault_free(&v);
 }
 
 const struct role_ops role_vault_ops = {

@@ -41,6 +41,7 @@ int
 vault_on_app_password_add(struct vault *v, struct bus_peer *from, struct bus_vault_app_password_add_request *r, struct arena *a,
     struct bus_vault_app_password_add_reply *reply)
 {
+	struct vault *self VAULT_ACTIVE = vault_enter(v);
 	uint8_t hash[APP_PASSWORD_HASH_BYTES];
 	char text[APP_PASSWORD_TEXT_MAX];
 	struct app_call c = {.house = v->house, .arena = a, .account_id = r->account_id, .name = slice_trim(r->name), .hash = hash};
@@ -90,6 +91,7 @@ int
 vault_on_app_password_list(struct vault *v, struct bus_peer *from, struct bus_vault_app_password_list_request *r, struct arena *a,
     struct bus_vault_app_password_list_reply *reply)
 {
+	struct vault *self VAULT_ACTIVE = vault_enter(v);
 	struct app_call c = {.arena = a, .account_id = r->account_id};
 	struct slice *out;
 	int err = sql_read(v->db, list, &c);
@@ -108,6 +110,7 @@ int
 vault_on_app_password_remove(struct vault *v, struct bus_peer *from, struct bus_vault_app_password_remove_request *r,
     struct arena *a, struct bus_vault_app_password_remove_reply *reply)
 {
+	struct vault *self VAULT_ACTIVE = vault_enter(v);
 	struct app_call c = {.account_id = r->account_id, .id = r->id};
 	int err = sql_write(v->db, remove_one, &c);
 

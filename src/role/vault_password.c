@@ -47,8 +47,8 @@ verify_job(void *arg)
 	struct hash_job *j = arg;
 	int err = j->hash.n == 0 ? ERR_DENIED : password_verify(j->hash, j->password);
 
-	if (err != 0 && !password_is_current(j->house, j->hash))
-		(void)password_verify(j->dummy, j->password);
+	if (err != 0 && !password_is_current(j->house, j->hash) && password_verify(j->dummy, j->password) == 0)
+		return ERR_DENIED; /* nobody knows the dummy's */
 	return err;
 }
 
@@ -225,6 +225,7 @@ int
 vault_on_verify(struct vault *v, struct bus_peer *from, struct bus_vault_verify_request *r, struct arena *a,
     struct bus_vault_verify_reply *reply)
 {
+	struct vault *self VAULT_ACTIVE = vault_enter(v);
 	uint64_t changes = v->changes;
 	uint8_t key[32];
 	int err;
@@ -310,6 +311,7 @@ int
 vault_on_set_password(struct vault *v, struct bus_peer *from, struct bus_vault_set_password_request *r, struct arena *a,
     struct bus_vault_set_password_reply *reply)
 {
+	struct vault *self VAULT_ACTIVE = vault_enter(v);
 	struct account_call c = {.house = v->house, .account_id = r->account_id, .credential = {.hash = SLICE(""), .scram_sha1 = SLICE(""), .scram_sha256 = SLICE("")}};
 	struct slice password = r->password;
 	struct hash_job j HASH_JOB_CLEANUP;
@@ -343,6 +345,7 @@ int
 vault_on_forget(struct vault *v, struct bus_peer *from, struct bus_vault_forget_request *r, struct arena *a,
     struct bus_vault_forget_reply *reply)
 {
+	struct vault *self VAULT_ACTIVE = vault_enter(v);
 	struct account_call c = {.account_id = r->account_id};
 	int err = sql_write(v->db, forget_account, &c);
 

@@ -35,8 +35,23 @@ struct vault {
 	uint8_t app_key[32];
 	struct buf dummy; /* a hash that costs what a real one does */
 	uint64_t changes; /* of credentials: what was verified before one is not remembered after it */
+	size_t active; /* handlers that run: the vault is not freed under them */
 	uint64_t verified, refused, busy, signatures, refused_signatures;
 };
+
+/* In a handler that parks: `struct vault *self VAULT_ACTIVE = vault_enter(v);`. */
+static inline struct vault *
+vault_enter(struct vault *v)
+{
+	v->active++;
+	return v;
+}
+static inline void
+vault_leave(struct vault **v)
+{
+	(*v)->active--;
+}
+#define VAULT_ACTIVE __attribute__((cleanup(vault_leave), unused))
 
 /* vault_password.c: handlers, and what start() prepares for them. */
 NODISCARD int vault_password_start(struct vault *v);

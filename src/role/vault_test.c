@@ -1,0 +1,475 @@
+/* The vault over real bus links: a porch, a gate, a desk and a clerk ask; what each may and may not. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "role/vault_private.h"
+
+#include "base/log.h"
+#include "role/vault_files.h"
+
+#include <ftw.h>
+#include <jansson.h>
+#include <openssl/pem.h>
+#include <openssl/rsa.h>
+#include <openssl/x509.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+static const enum bus_role askers[] = {ROLE_GATE, ROLE_PORCH, ROLE_DESK, ROLE_CLERK};
+
+struct world {
+	struct house house;
+	struct loop *loop;
+	struct settings settings;
+	struct role_context context;
+	struct bus *vault, *peers[COUNT_OF(askers)];
+	struct arena arena;
+	struct buf detail;
+	char dir[64];
+};
+
+#define ALICE SLICE("01J00000000000000000000001")
+#define BOB SLICE("01J00000000000000000000002")
+
+static int
+remove_path(const char *path, const struct stat *st, int flag, struct FTW *ftw)
+{
+	(void)st;
+	(void)flag;
+	(void)ftw;
+	return remove(path);
+}
+
+static void
+start_vault(struct world *w)
+{
+	int sv[2];
+
+	assert_int_equal(bus_new(&w->vault, w->loop, ROLE_VAULT, 0), 0);
+	w->context = (struct role_context){.house = &w->house, .loop = w->loop, .bus = w->vault, .settings = &w->settings, .role = ROLE_VAULT,
+		.data_dir = w->dir};
+	assert_int_equal(role_vault_ops.warm(&w->context, &w->detail), 0);
+	assert_int_equal(role_vault_ops.start(&w->context, &w->detail), 0);
+	for (size_t i = 0; i < COUNT_OF(askers); i++) {
+		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv), 0);
+		assert_int_equal(bus_add_peer(w->vault, askers[i], 0, sv[0]), 0);
+		assert_int_equal(bus_new(&w->peers[i], w->loop, askers[i], 0), 0);
+		assert_int_equal(bus_add_peer(w->peers[i], ROLE_VAULT, 0, sv[1]), 0);
+	}
+}
+
+static void
+stop_vault(struct world *w)
+{
+	role_vault_ops.shutdown(&w->context, 5000);
+	for (size_t i = 0; i < COUNT_OF(askers); i++)
+		bus_free(&w->peers[i]);
+	bus_free(&w->vault);
+}
+
+struct run {
+	struct world *w;
+	void (*fn)(struct world *w);
+};
+
+static void
+run_fiber(void *arg)
+{
+	struct run *r = arg;
+
+	start_vault(r->w);
+	r->fn(r->w);
+	stop_vault(r->w);
+	loop_stop(r->w->loop);
+}
+
+static void
+run(void (*fn)(struct world *w))
+{
+	struct world w = {0};
+	struct run r = {&w, fn};
+
+	house_init(&w.house, "vault");
+	w.house.log_level = LOG_ERROR + 1;
+	w.house.limits.argon2_memory_kib = 1024;
+	w.house.limits.scram_iterations = 4096;
+	w.settings.hostname = SLICE("Mail.example.test");
+	buf_init(&w.detail, 4096);
+	arena_init(&w.arena, 64 << 20);
+	(void)snprintf(w.dir, sizeof(w.dir), "/tmp/ph-vault-XXXXXX");
+	assert_non_null(mkdtemp(w.dir));
+	assert_int_equal(loop_new(&w.loop, &w.house), 0);
+	assert_int_equal(fiber_start(w.loop, "test", run_fiber, &r, NULL), 0);
+	loop_run(w.loop);
+	loop_free(&w.loop);
+	arena_free(&w.arena);
+	buf_free(&w.detail);
+	nftw(w.dir, remove_path, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+static struct bus *
+peer(struct world *w, enum bus_role role)
+{
+	for (size_t i = 0; i < COUNT_OF(askers); i++)
+		if (askers[i] == role)
+			return w->peers[i];
+	return NULL;
+}
+
+#define ASK(w, role, name, reply, ...) \
+	BUS_CALL(peer((w), (role)), ROLE_VAULT, 0, name, (&(struct bus_##name##_request){__VA_ARGS__}), &(w)->arena, (reply), 20000)
+
+/* ---- passwords ------------------------------------------------------------------------------------------------- */
+
+static int64_t
+verify(struct world *w, struct slice id, struct slice password, struct slice *ticket)
+{
+	struct bus_vault_verify_reply r = {0};
+
+	assert_int_equal(ASK(w, ROLE_PORCH, vault_verify, &r, .account_id = id, .password = password, .service = SERVICE_IMAP, .client = SLICE("192.0.2.1")), 0);
+	if (ticket != NULL)
+		*ticket = r.ticket;
+	assert_int_equal(r.ticket.n, r.result == VERIFY_OK ? VAULT_TICKET_BYTES : 0);
+	return r.result;
+}
+
+static struct slice
+set_password(struct world *w, struct slice id, struct slice password, struct slice hash)
+{
+	struct bus_vault_set_password_reply r = {0};
+
+	assert_int_equal(ASK(w, ROLE_CLERK, vault_set_password, &r, .account_id = id, .password = password, .hash = hash), 0);
+	return r.detail;
+}
+
+static int
+redeem(struct world *w, struct slice ticket)
+{
+	struct bus_vault_redeem_reply r = {0};
+	int err = ASK(w, ROLE_DESK, vault_redeem, &r, .ticket = ticket);
+
+	if (err == 0) {
+		assert_true(slice_eq(r.account_id, ALICE));
+		assert_int_equal(r.service, SERVICE_IMAP);
+	}
+	return err;
+}
+
+static void
+passwords(struct world *w)
+{
+	struct vault *v = w->context.state;
+	struct bus_vault_forget_reply none;
+	struct slice ticket, second;
+	char longer[2000] = {0};
+
+	assert_int_equal(verify(w, ALICE, SLICE("secret"), NULL), VERIFY_BAD);
+	assert_int_equal(set_password(w, ALICE, SLICE("secret"), SLICE_EMPTY).n, 0);
+	assert_int_equal(verify(w, ALICE, SLICE("wrong"), NULL), VERIFY_BAD);
+	assert_int_equal(verify(w, BOB, SLICE("secret"), NULL), VERIFY_BAD);
+	assert_int_equal(verify(w, SLICE(""), SLICE("secret"), NULL), VERIFY_BAD);
+	assert_int_equal(verify(w, ALICE, SLICE(""), NULL), VERIFY_BAD);
+	assert_int_equal(verify(w, ALICE, slice_of(longer, sizeof(longer)), NULL), VERIFY_BAD);
+	assert_int_equal(verify(w, ALICE, SLICE("secret"), &ticket), VERIFY_OK);
+	assert_int_equal(v->remembered.map.n, 1);
+	assert_int_equal(verify(w, ALICE, SLICE("secret"), &second), VERIFY_OK);
+	assert_false(slice_eq(ticket, second));
+	/* once only, and not a made-up one */
+	assert_int_equal(redeem(w, ticket), 0);
+	assert_int_equal(redeem(w, ticket), ERR_DENIED);
+	assert_int_equal(redeem(w, SLICE("short")), ERR_DENIED);
+	assert_int_equal(redeem(w, slice_of(longer, 32)), ERR_DENIED);
+	/* a change ends what was remembered and what was not redeemed */
+	assert_int_equal(set_password(w, ALICE, SLICE("other"), SLICE_EMPTY).n, 0);
+	assert_int_equal(redeem(w, second), ERR_DENIED);
+	assert_int_equal(v->remembered.map.n, 0);
+	assert_int_equal(verify(w, ALICE, SLICE("secret"), NULL), VERIFY_BAD);
+	assert_int_equal(verify(w, ALICE, SLICE("other"), NULL), VERIFY_OK);
+	assert_int_equal(set_password(w, ALICE, SLICE_EMPTY, SLICE_EMPTY).n, 0);
+	assert_int_equal(verify(w, ALICE, SLICE("other"), NULL), VERIFY_BAD);
+	assert_true(set_password(w, ALICE, slice_of(longer, sizeof(longer)), SLICE_EMPTY).n > 0);
+	assert_int_equal(set_password(w, ALICE, SLICE("again"), SLICE_EMPTY).n, 0);
+	assert_int_equal(ASK(w, ROLE_CLERK, vault_forget, &none, .account_id = ALICE), 0);
+	assert_int_equal(verify(w, ALICE, SLICE("again"), NULL), VERIFY_BAD);
+}
+
+static void
+imports(struct world *w)
+{
+	struct vault *v = w->context.state;
+	uint64_t writes = v->verified;
+
+	assert_true(set_password(w, ALICE, SLICE_EMPTY, SLICE("{NOPE}x")).n > 0);
+	assert_int_equal(verify(w, ALICE, SLICE("secret"), NULL), VERIFY_BAD);
+	assert_int_equal(set_password(w, ALICE, SLICE_EMPTY, SLICE("{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=")).n, 0);
+	assert_int_equal(verify(w, ALICE, SLICE("wrong"), NULL), VERIFY_BAD);
+	assert_int_equal(verify(w, ALICE, SLICE("secret"), NULL), VERIFY_OK); /* renewed now */
+	vault_credentials_changed(v, ALICE);
+	assert_int_equal(verify(w, ALICE, SLICE("secret"), NULL), VERIFY_OK);
+	assert_int_equal(set_password(w, BOB, SLICE_EMPTY, SLICE("{PLAIN}plain")).n, 0);
+	assert_int_equal(verify(w, BOB, SLICE("plain"), NULL), VERIFY_OK);
+	assert_int_equal(v->verified, writes + 3);
+}
+
+static void
+app_passwords(struct world *w)
+{
+	struct bus_vault_app_password_add_reply add = {0};
+	struct bus_vault_app_password_list_reply list = {0};
+	struct bus_vault_app_password_remove_reply gone = {0};
+	struct slice text;
+	json_t *o;
+	char upper[64];
+
+	assert_int_equal(ASK(w, ROLE_CLERK, vault_app_password_add, &add, .account_id = ALICE, .name = SLICE(" ")), 0);
+	assert_true(add.detail.n > 0);
+	assert_int_equal(ASK(w, ROLE_CLERK, vault_app_password_add, &add, .account_id = ALICE, .name = SLICE("phone \"1\"")), 0);
+	assert_int_equal(add.detail.n, 0);
+	assert_int_equal(add.password.n, 29);
+	text = add.password;
+	assert_int_equal(verify(w, ALICE, text, NULL), VERIFY_OK);
+	assert_int_equal(verify(w, BOB, text, NULL), VERIFY_BAD);
+	for (size_t i = 0; i < text.n; i++)
+		upper[i] = (char)ascii_upper(slice_at(text, i) == '-' ? ' ' : slice_at(text, i));
+	assert_int_equal(verify(w, ALICE, slice_of(upper, text.n), NULL), VERIFY_OK);
+	assert_int_equal(ASK(w, ROLE_CLERK, vault_app_password_list, &list, .account_id = ALICE), 0);
+	assert_int_equal(list.json.n, 1);
+	o = json_loadb((const char *)list.json.v[0].p, list.json.v[0].n, 0, NULL);
+	assert_non_null(o);
+	assert_string_equal(json_string_value(json_object_get(o, "name")), "phone \"1\"");
+	assert_string_equal(json_string_value(json_object_get(o, "last_used_by")), "192.0.2.1");
+	json_decref(o);
+	w->house.limits.app_passwords = 1;
+	assert_int_equal(ASK(w, ROLE_CLERK, vault_app_password_add, &add, .account_id = ALICE, .name = SLICE("more")), 0);
+	assert_true(add.detail.n > 0);
+	assert_int_equal(ASK(w, ROLE_CLERK, vault_app_password_remove, &gone, .account_id = BOB, .id = add.id), 0);
+	assert_int_equal(gone.removed, 0);
+	assert_int_equal(ASK(w, ROLE_CLERK, vault_app_password_list, &list, .account_id = ALICE), 0);
+	o = json_loadb((const char *)list.json.v[0].p, list.json.v[0].n, 0, NULL);
+	assert_int_equal(ASK(w, ROLE_CLERK, vault_app_password_remove, &gone, .account_id = ALICE,
+	    .id = slice_z(json_string_value(json_object_get(o, "id")))), 0);
+	json_decref(o);
+	assert_int_equal(gone.removed, 1);
+	assert_int_equal(verify(w, ALICE, text, NULL), VERIFY_BAD);
+}
+
+/* ---- keys -------------------------------------------------------------------------------------------------------------- */
+
+static int
+sign(struct world *w, enum bus_role role, struct slice id, enum tls_sign_kind kind, struct slice input, struct slice *out)
+{
+	struct bus_vault_sign_reply r = {0};
+	int err = ASK(w, role, vault_sign, &r, .key_id = id, .kind = kind, .input = input);
+
+	if (out != NULL)
+		*out = r.signature;
+	return err;
+}
+
+static EVP_PKEY *
+public_key(struct slice chain_pem)
+{
+	BIO *b = BIO_new_mem_buf(chain_pem.p, (int)chain_pem.n);
+	X509 *x = PEM_read_bio_X509(b, NULL, NULL, NULL);
+	EVP_PKEY *k = X509_get_pubkey(x);
+
+	assert_non_null(k);
+	X509_free(x);
+	BIO_free(b);
+	return k;
+}
+
+static bool
+signature_is_good(EVP_PKEY *k, int padding, struct slice signature, struct slice digest)
+{
+	EVP_PKEY_CTX *c = EVP_PKEY_CTX_new(k, NULL);
+	bool good = EVP_PKEY_verify_init(c) == 1;
+
+	if (padding != 0)
+		good = good && EVP_PKEY_CTX_set_rsa_padding(c, padding) == 1 && EVP_PKEY_CTX_set_signature_md(c, EVP_sha256()) == 1;
+	good = good && EVP_PKEY_verify(c, signature.p, signature.n, digest.p, digest.n) == 1;
+	EVP_PKEY_CTX_free(c);
+	return good;
+}
+
+static void
+self_signed(struct world *w)
+{
+	struct bus_vault_certificates_reply c = {0}, again = {0}, gate = {0};
+	struct slice digest = SLICE("0123456789abcdef0123456789abcdef"), signature;
+	EVP_PKEY *k;
+
+	assert_int_equal(ASK(w, ROLE_PORCH, vault_certificates, &c), 0);
+	assert_int_equal(c.names.n, 1);
+	assert_true(slice_eq(c.names.v[0], SLICE("mail.example.test")));
+	assert_int_equal(c.ticket_keys.n, 1);
+	assert_int_equal(c.ticket_keys.v[0].n, 80);
+	assert_true(slice_find(c.chains_pem.v[0], SLICE("PRIVATE")) == SLICE_NONE);
+	k = public_key(c.chains_pem.v[0]);
+	assert_int_equal(sign(w, ROLE_PORCH, c.key_ids.v[0], TLS_SIGN_ECDSA, digest, &signature), 0);
+	assert_true(signature_is_good(k, 0, signature, digest));
+	EVP_PKEY_free(k);
+	assert_int_equal(sign(w, ROLE_GATE, c.key_ids.v[0], TLS_SIGN_ECDSA, slice_head(digest, 20), NULL), ERR_DENIED);
+	assert_int_equal(sign(w, ROLE_GATE, c.key_ids.v[0], TLS_SIGN_ECDSA, SLICE_EMPTY, NULL), ERR_DENIED);
+	assert_int_equal(sign(w, ROLE_GATE, c.key_ids.v[0], TLS_SIGN_RSA_PKCS1, digest, NULL), ERR_DENIED);
+	assert_int_equal(sign(w, ROLE_GATE, c.key_ids.v[0], (enum tls_sign_kind)99, digest, NULL), ERR_DENIED);
+	assert_int_equal(sign(w, ROLE_GATE, SLICE("nothing"), TLS_SIGN_ECDSA, digest, NULL), ERR_NOTFOUND);
+	/* ticket keys: per role, rotated by the house's clock, two old ones kept */
+	assert_int_equal(ASK(w, ROLE_GATE, vault_certificates, &gate), 0);
+	assert_false(slice_eq(gate.ticket_keys.v[0], c.ticket_keys.v[0]));
+	for (int i = 0; i < 4; i++) {
+		house_clock_advance(&w->house, INT64_C(13) * 3600 * 1000000);
+		assert_int_equal(ASK(w, ROLE_PORCH, vault_certificates, &again), 0);
+		if (i == 0)
+			assert_true(slice_eq(again.ticket_keys.v[1], c.ticket_keys.v[0]));
+	}
+	assert_int_equal(again.ticket_keys.n, 3);
+	/* the certificate stays over a restart */
+	stop_vault(w);
+	start_vault(w);
+	assert_int_equal(ASK(w, ROLE_PORCH, vault_certificates, &again), 0);
+	assert_true(slice_eq(again.key_ids.v[0], c.key_ids.v[0]));
+}
+
+static EVP_PKEY *
+write_rsa_pair(const char *key_path, const char *cert_path)
+{
+	EVP_PKEY *k = EVP_RSA_gen(2048);
+	X509 *x = X509_new();
+	FILE *f;
+
+	assert_non_null(k);
+	ASN1_INTEGER_set(X509_get_serialNumber(x), 7);
+	X509_gmtime_adj(X509_getm_notBefore(x), 0);
+	X509_gmtime_adj(X509_getm_notAfter(x), 86400);
+	X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_ASC, (const uint8_t *)"RSA.example.test", -1, -1, 0);
+	X509_set_issuer_name(x, X509_get_subject_name(x));
+	X509_set_pubkey(x, k);
+	assert_true(X509_sign(x, k, EVP_sha256()) > 0);
+	f = fopen(cert_path, "w");
+	assert_int_equal(PEM_write_X509(f, x), 1);
+	fclose(f);
+	f = fopen(key_path, "w");
+	assert_int_equal(PEM_write_PrivateKey(f, k, NULL, NULL, 0, NULL, NULL), 1);
+	fclose(f);
+	X509_free(x);
+	return k;
+}
+
+/* The encoded block of a PSS signature, as a TLS stack hands it over: what a signature is the private power of. */
+static void
+pss_block(EVP_PKEY *k, struct slice digest, uint8_t block[256])
+{
+	EVP_PKEY_CTX *s = EVP_PKEY_CTX_new(k, NULL), *r = EVP_PKEY_CTX_new(k, NULL);
+	uint8_t signature[256];
+	size_t n = sizeof(signature), block_n = 256;
+
+	assert_int_equal(EVP_PKEY_sign_init(s), 1);
+	assert_int_equal(EVP_PKEY_CTX_set_rsa_padding(s, RSA_PKCS1_PSS_PADDING), 1);
+	assert_int_equal(EVP_PKEY_CTX_set_signature_md(s, EVP_sha256()), 1);
+	assert_int_equal(EVP_PKEY_CTX_set_rsa_pss_saltlen(s, RSA_PSS_SALTLEN_DIGEST), 1);
+	assert_int_equal(EVP_PKEY_sign(s, signature, &n, digest.p, digest.n), 1);
+	assert_int_equal(EVP_PKEY_verify_recover_init(r), 1);
+	assert_int_equal(EVP_PKEY_CTX_set_rsa_padding(r, RSA_NO_PADDING), 1);
+	assert_int_equal(EVP_PKEY_verify_recover(r, block, &block_n, signature, n), 1);
+	EVP_PKEY_CTX_free(s);
+	EVP_PKEY_CTX_free(r);
+}
+
+static void
+configured(struct world *w)
+{
+	char key_path[128], cert_path[128];
+	struct tls_settings t = {.name = SLICE("main")};
+	struct settings fresh = {.hostname = SLICE("mail.example.test"), .tls = &t, .tls_count = 1};
+	struct bus_vault_certificates_reply c = {0};
+	uint8_t block[256], info[51];
+	static const uint8_t prefix[19] = "\x30\x31\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01\x05\x00\x04\x20";
+	struct slice digest = SLICE("0123456789abcdef0123456789abcdef"), signature;
+	EVP_PKEY *k, *private;
+
+	(void)snprintf(key_path, sizeof(key_path), "%s/k.pem", w->dir);
+	(void)snprintf(cert_path, sizeof(cert_path), "%s/c.pem", w->dir);
+	t.key = slice_z(key_path);
+	t.certificate = slice_z(cert_path);
+	assert_true(role_vault_ops.reload(&w->context, &fresh, &w->detail) < 0); /* nothing there: the old goes on */
+	assert_true(w->detail.n > 0);
+	assert_int_equal(ASK(w, ROLE_PORCH, vault_certificates, &c), 0);
+	assert_true(slice_eq(c.names.v[0], SLICE("mail.example.test")));
+	private = write_rsa_pair(key_path, cert_path);
+	assert_int_equal(role_vault_ops.reload(&w->context, &fresh, &w->detail), 0);
+	assert_int_equal(ASK(w, ROLE_PORCH, vault_certificates, &c), 0);
+	assert_true(slice_eq(c.names.v[0], SLICE("rsa.example.test")));
+	k = public_key(c.chains_pem.v[0]);
+	memcpy(info, prefix, 19);
+	memcpy(info + 19, digest.p, 32);
+	assert_int_equal(sign(w, ROLE_PORCH, c.key_ids.v[0], TLS_SIGN_RSA_PKCS1, slice_of(info, 51), &signature), 0);
+	assert_true(signature_is_good(k, RSA_PKCS1_PADDING, signature, digest));
+	pss_block(private, digest, block);
+	EVP_PKEY_free(private);
+	assert_int_equal(sign(w, ROLE_PORCH, c.key_ids.v[0], TLS_SIGN_RSA_RAW, slice_of(block, 256), &signature), 0);
+	assert_true(signature_is_good(k, RSA_PKCS1_PSS_PADDING, signature, digest));
+	EVP_PKEY_free(k);
+	/* a ciphertext, a torn block, a digest without its DigestInfo: no */
+	block[100] ^= 1;
+	assert_int_equal(sign(w, ROLE_PORCH, c.key_ids.v[0], TLS_SIGN_RSA_RAW, slice_of(block, 256), NULL), ERR_DENIED);
+	memset(block, 0, sizeof(block));
+	assert_int_equal(sign(w, ROLE_PORCH, c.key_ids.v[0], TLS_SIGN_RSA_RAW, slice_of(block, 256), NULL), ERR_DENIED);
+	block[255] = 0xbc;
+	assert_int_equal(sign(w, ROLE_PORCH, c.key_ids.v[0], TLS_SIGN_RSA_RAW, slice_of(block, 256), NULL), ERR_DENIED);
+	assert_int_equal(sign(w, ROLE_PORCH, c.key_ids.v[0], TLS_SIGN_RSA_PKCS1, digest, NULL), ERR_DENIED);
+	assert_int_equal(sign(w, ROLE_PORCH, c.key_ids.v[0], TLS_SIGN_ECDSA, digest, NULL), ERR_DENIED);
+	/* the originals may go: the copy in secrets/ is enough */
+	(void)unlink(key_path);
+	assert_int_equal(role_vault_ops.reload(&w->context, &fresh, &w->detail), 0);
+	t.name = SLICE("../evil");
+	assert_true(role_vault_ops.reload(&w->context, &fresh, &w->detail) < 0);
+}
+
+static void
+test_passwords(void **state)
+{
+	(void)state;
+	run(passwords);
+}
+static void
+test_imports(void **state)
+{
+	(void)state;
+	run(imports);
+}
+static void
+test_app_passwords(void **state)
+{
+	(void)state;
+	run(app_passwords);
+}
+static void
+test_self_signed(void **state)
+{
+	(void)state;
+	run(self_signed);
+}
+static void
+test_configured(void **state)
+{
+	(void)state;
+	run(configured);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_passwords),
+		cmocka_unit_test(test_imports),
+		cmocka_unit_test(test_app_passwords),
+		cmocka_unit_test(test_self_signed),
+		cmocka_unit_test(test_configured),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
