@@ -258,6 +258,7 @@ reload_locked(struct keeper *k, struct buf *detail)
 	take_settings(k, fresh);
 	buf_free(&k->text);
 	k->text = text;
+	keeper_note_config(k);
 	LOG(&k->house, INFO, "reloaded", LOG_I("generation", k->settings->generation));
 	return 0;
 }
@@ -520,7 +521,7 @@ main_fiber(void *arg)
 		k->started = true;
 		LOG(&k->house, INFO, "ready", LOG_Z("hostname", k->hostname), LOG_I("processes", k->children_n));
 		if (k->config->on_ready != NULL)
-			k->config->on_ready(k->config->on_ready_ctx, k->settings);
+			k->config->on_ready(k->config->on_ready_ctx, k->loop, k->settings);
 		wait_for_stop(k);
 	} else if (k->signals == 0) {
 		k->failed = true;
@@ -588,8 +589,10 @@ prepare(struct keeper *k)
 		err = keeper_open_data(k);
 	if (err == 0)
 		err = keeper_open_listeners(k);
-	if (err == 0)
+	if (err == 0) {
 		keeper_find_hostname(k);
+		keeper_note_config(k);
+	}
 	return err == 0 ? make_children(k) : err;
 }
 

@@ -13,8 +13,8 @@ struct keeper_config {
 	const char *data_dir;     /* overrides the configuration's; NULL: that one */
 	unsigned roles;           /* enum bus_role bits to start; 0: all */
 	int64_t flags;            /* enum start_flag */
-	/* Every role is ready and the ports are open. May be NULL. */
-	void (*on_ready)(void *ctx, const struct settings *s);
+	/* Every role is ready and the ports are open. Called on a fiber of the keeper's loop. May be NULL. */
+	void (*on_ready)(void *ctx, struct loop *l, const struct settings *s);
 	void *on_ready_ctx;
 };
 
@@ -29,6 +29,8 @@ NODISCARD int house_lock(const char *data_dir, int *fd, struct buf *detail);
 NODISCARD int house_make_folder(const char *path, mode_t mode, struct buf *detail);
 /* Reads a whole file of at most `max` bytes. */
 NODISCARD int house_read_file(const char *path, size_t max, struct buf *out, struct buf *detail);
+/* Writes a file (mode 0600) whole or not at all, over an older one. */
+NODISCARD int house_write_file(const char *path, struct slice text, struct buf *detail);
 /* Writes a new file (mode 0600) and makes it durable; ERR_EXISTS when there is one. */
 NODISCARD int house_write_new_file(const char *path, struct slice text, struct buf *detail);
 

@@ -100,6 +100,23 @@ house_write_new_file(const char *path, struct slice text, struct buf *detail)
 }
 
 int
+house_write_file(const char *path, struct slice text, struct buf *detail)
+{
+	char fresh[4096 + 32];
+	int err;
+
+	(void)snprintf(fresh, sizeof(fresh), "%s.new", path);
+	(void)unlink(fresh);
+	err = house_write_new_file(fresh, text, detail);
+	if (err == 0 && rename(fresh, path) != 0) {
+		err = err_from_errno(errno);
+		buf_printf(detail, "%s cannot be written: %s\n", path, err_text(err));
+		(void)unlink(fresh);
+	}
+	return err;
+}
+
+int
 house_lock(const char *data_dir, int *out, struct buf *detail)
 {
 	char path[4096 + 8], holder[32] = "";
@@ -228,6 +245,20 @@ keeper_open_data(struct keeper *k)
 	if (err == 0)
 		err = make_own_folder(k, "books", ROLE_CLERK);
 	return err == 0 ? make_own_folder(k, "accounts", ROLE_DESK) : err;
+}
+
+void
+keeper_note_config(struct keeper *k)
+{
+	struct buf detail BUF_CLEANUP;
+	char path[4096 + 32];
+
+	if ((k->config->flags & START_QUIET) != 0)
+		return;
+	buf_init(&detail, 8192);
+	(void)snprintf(path, sizeof(path), "%s/run/posthouse.conf", k->data_dir);
+	if (house_write_file(path, buf_slice(&k->text), &detail) != 0)
+		LOG(&k->house, WARN, "config_not_noted", LOG_S("detail", slice_trim(buf_slice(&detail))));
 }
 
 /* ---- listening --------------------------------------------------------------------------------------- */

@@ -76,6 +76,8 @@ NODISCARD int keeper_open_listeners(struct keeper *k);
 void keeper_close_files(struct keeper *k);
 NODISCARD int keeper_find_users(struct keeper *k);
 void keeper_find_hostname(struct keeper *k);
+/* Keeps the configuration in force in DIR/run/posthouse.conf, for commands that find no house running. */
+void keeper_note_config(struct keeper *k);
 
 /* keeper_child.c */
 NODISCARD int child_init(struct child *c, struct keeper *k, enum bus_role role, int index);

@@ -242,8 +242,9 @@ write_config(struct home *h, const char *hostname, const char *more)
 }
 
 static void
-say_ready(void *ctx, const struct settings *s)
+say_ready(void *ctx, struct loop *l, const struct settings *s)
 {
+	(void)l;
 	(void)s;
 	assert_int_equal(write(*(int *)ctx, "r", 1), 1);
 }
@@ -307,7 +308,7 @@ log_has(struct home *h, const char *what)
 static void
 home_close(struct home *h)
 {
-	const char *const folders[] = {"secrets/key", "secrets", "books", "accounts", "run", "lock", ""};
+	const char *const folders[] = {"secrets/key", "secrets", "books", "accounts", "run/posthouse.conf", "run", "lock", ""};
 	char path[256];
 
 	assert_false(log_has(h, "AddressSanitizer"));

@@ -1,0 +1,105 @@
+/* cli.h: the command line: one table (commands.def), parsed into JSON arguments, and the functions that carry commands
+ * out. */
+#ifndef CLI_CLI_H
+#define CLI_CLI_H
+
+#include "base/buf.h"
+#include "role/role.h"
+
+#include <jansson.h>
+#include <sysexits.h>
+
+enum cli_style { CLI_TABLE, CLI_RECORD, CLI_STORY };
+enum cli_type { CLI_TEXT, CLI_REST, CLI_MANY, CLI_FLAG, CLI_STDIN, CLI_BYTES, CLI_SECONDS, CLI_SELECT };
+enum cli_need { CLI_OPTIONAL, CLI_REQUIRED };
+
+struct cli;
+/* Returns a code of sysexits.h. */
+typedef int cli_fn(struct cli *c);
+
+struct cli_command {
+	const char *words;
+	cli_fn *fn;
+	enum cli_style style;
+	const char *help;
+};
+
+struct cli_arg {
+	size_t command; /* place in cli_commands */
+	const char *form;
+	enum cli_type type;
+	const char *key;
+	enum cli_need need;
+	const char *help;
+};
+
+extern const struct cli_command cli_commands[];
+extern const size_t cli_commands_count;
+extern const struct cli_arg cli_args[];
+extern const size_t cli_args_count;
+
+/* A parsed command line. */
+struct cli {
+	const struct cli_command *command;
+	json_t *args;       /* object */
+	const char *config; /* --config FILE, or NULL */
+	const char *dir;    /* --dir DIR, or NULL */
+	bool json;          /* --json */
+	bool help;          /* --help */
+	FILE *in, *out, *err;
+};
+
+/* The whole program but the roles: parses, runs, returns the exit code. */
+int cli_main(int argc, char **argv);
+/* 0, or EX_USAGE with sentences on c->err. `c->args` is to be freed by the caller in any case. */
+NODISCARD int cli_parse(struct cli *c, int argc, char **argv);
+/* The help of one command, of those that begin with the words, or of all when `words` is "". */
+void cli_print_help(FILE *out, const char *words);
+/* "posthouse: what" and what to do about it, on c->err; returns the code. */
+int cli_fail(struct cli *c, int code, const char *fmt, ...) PRINTF_LIKE(3, 4);
+const char *cli_text(const struct cli *c, const char *key); /* NULL when not given */
+bool cli_flag(const struct cli *c, const char *key);
+/* 5d, 30m, 90 as seconds; 5G, 20M as bytes: 0 or ERR_SYNTAX. */
+NODISCARD int cli_seconds(struct slice s, int64_t *out);
+NODISCARD int cli_bytes(struct slice s, int64_t *out);
+
+cli_fn cli_help, cli_version, cli_demo, cli_setup, cli_serve, cli_house, cli_stop, cli_config_default, cli_config_check, cli_config_diff, cli_message;
+
+/* cli_where.c: where the house is and what its configuration says. */
+struct cli_where {
+	char dir[4096];
+	char config_path[4096]; /* "" when there is no file */
+	struct buf config;      /* text; empty when there is no file */
+};
+/* From --config, --dir, or the standard places: 0 or an exit code (told). For `running` only the folder has to be found. */
+NODISCARD int cli_find_house(struct cli *c, struct cli_where *w);
+void cli_where_free(struct cli_where *w);
+#define CLI_WHERE_CLEANUP __attribute__((cleanup(cli_where_free)))
+
+/* cli_control.c: one question to a house. */
+struct cli_reply {
+	json_t *rows;  /* array */
+	json_t *final; /* {"ok":true,...} or {"error":{...}} */
+};
+/* Connects to DIR/run/control: the descriptor, or -1 with errno when no house answers there. */
+int cli_connect(const char *dir);
+/* Sends the request, reads the whole answer: 0 or an error. The reply is to be freed in any case. */
+NODISCARD int cli_ask(int fd, const char *command, json_t *args, struct cli_reply *reply);
+void cli_reply_free(struct cli_reply *r);
+#define CLI_REPLY_CLEANUP __attribute__((cleanup(cli_reply_free)))
+/* The error of a reply, told on c->err, as an exit code; 0 when it is none. */
+int cli_reply_code(struct cli *c, const struct cli_reply *r);
+
+/* cli_quiet.c: a house without network for the time of a few commands. */
+struct cli_quiet {
+	pid_t pid;
+};
+/* 0 or an exit code (told). */
+NODISCARD int cli_quiet_start(struct cli *c, const struct cli_where *w, struct cli_quiet *q);
+/* Ends it: its exit code. */
+int cli_quiet_stop(struct cli_quiet *q);
+
+/* cli_print.c */
+void cli_print_reply(struct cli *c, const struct cli_reply *r);
+
+#endif

@@ -1,0 +1,59 @@
+/* cli_house.c: commands of the house: to the one that runs, else to a quiet one for the time of the command. */
+#include "cli/cli.h"
+
+#include <errno.h>
+
+/* Asks over an open connection and prints what comes. */
+static int
+ask_and_print(struct cli *c, int fd)
+{
+	struct cli_reply reply CLI_REPLY_CLEANUP;
+	int err = cli_ask(fd, c->command->words, c->args, &reply), code;
+
+	if (err != 0)
+		return cli_fail(c, EX_TEMPFAIL, "the house did not answer: %s; its log tells why", err_text(err));
+	code = cli_reply_code(c, &reply);
+	cli_print_reply(c, &reply);
+	return code;
+}
+
+int
+cli_house(struct cli *c)
+{
+	struct cli_where w CLI_WHERE_CLEANUP;
+	struct cli_quiet quiet = {0};
+	int code = cli_find_house(c, &w), fd, ended;
+
+	if (code != 0)
+		return code;
+	fd = cli_connect(w.dir);
+	if (fd < 0 && errno != ENOENT && errno != ECONNREFUSED && errno != ENOTDIR)
+		return cli_fail(c, EX_NOPERM, "the house in %s cannot be asked: %s", w.dir, strerror(errno));
+	if (fd < 0) {
+		code = cli_quiet_start(c, &w, &quiet);
+		if (code != 0)
+			return code;
+		fd = cli_connect(w.dir);
+	}
+	code = fd < 0 ? cli_fail(c, EX_UNAVAILABLE, "the house does not answer: %s", strerror(errno)) : ask_and_print(c, fd);
+	if (fd >= 0)
+		(void)close(fd);
+	ended = cli_quiet_stop(&quiet);
+	return code == 0 ? ended : code;
+}
+
+int
+cli_stop(struct cli *c)
+{
+	struct cli_where w CLI_WHERE_CLEANUP;
+	int code = cli_find_house(c, &w), fd;
+
+	if (code != 0)
+		return code;
+	fd = cli_connect(w.dir);
+	if (fd < 0)
+		return cli_fail(c, EX_UNAVAILABLE, "no house runs in %s", w.dir);
+	code = ask_and_print(c, fd);
+	(void)close(fd);
+	return code;
+}

@@ -1,0 +1,216 @@
+/* cli_print.c: rows of JSON for people: tables, records, the story of a message. What a stranger has written cannot move the
+ * cursor or colour the terminal: control characters are shown as ?. */
+#include "cli/cli.h"
+
+#define COLUMNS_MAX 32
+#define CELL_WIDTH_MAX 60
+
+static void
+put_clean(FILE *out, const char *text)
+{
+	for (; *text != '\0'; text++)
+		(void)fputc((unsigned char)*text < 0x20 || *text == 0x7f ? '?' : *text, out);
+}
+
+/* A value in one line; owned by the caller. */
+static char *
+cell(const json_t *v)
+{
+	struct buf b BUF_CLEANUP;
+
+	buf_init(&b, 1 << 20);
+	if (json_is_string(v)) {
+		buf_put_z(&b, json_string_value(v));
+	} else if (json_is_integer(v)) {
+		buf_printf(&b, "%lld", (long long)json_integer_value(v));
+	} else if (json_is_boolean(v)) {
+		buf_put_z(&b, json_is_true(v) ? "yes" : "no");
+	} else if (json_is_array(v)) {
+		for (size_t i = 0; i < json_array_size(v); i++) {
+			char *part = cell(json_array_get(v, i));
+
+			buf_printf(&b, i == 0 ? "%s" : ", %s", part == NULL ? "" : part);
+			free(part);
+		}
+	} else if (json_is_object(v)) {
+		const char *key;
+		json_t *inner;
+
+		json_object_foreach ((json_t *)(uintptr_t)v, key, inner) {
+			char *part = cell(inner);
+
+			buf_printf(&b, b.n == 0 ? "%s=%s" : " %s=%s", key, part == NULL ? "" : part);
+			free(part);
+		}
+	} else if (json_is_real(v)) {
+		buf_printf(&b, "%g", json_real_value(v));
+	}
+	buf_put_u8(&b, 0);
+	return b.err != 0 ? NULL : strdup((const char *)buf_slice(&b).p);
+}
+
+/* Columns a terminal shows for UTF-8 text, to good approximation: one for each character. */
+static size_t
+width(const char *text)
+{
+	size_t n = 0;
+
+	for (; *text != '\0'; text++)
+		n += ((unsigned char)*text & 0xc0) != 0x80;
+	return n;
+}
+
+struct columns {
+	const char *keys[COLUMNS_MAX];
+	size_t widths[COLUMNS_MAX];
+	size_t n;
+};
+
+static void
+add_columns(struct columns *cols, const json_t *row)
+{
+	const char *key;
+	json_t *v;
+
+	json_object_foreach ((json_t *)(uintptr_t)row, key, v) {
+		char *text = cell(v);
+		size_t i = 0, w = text == NULL ? 0 : width(text);
+
+		while (i < cols->n && strcmp(cols->keys[i], key) != 0)
+			i++;
+		if (i == cols->n && cols->n < COLUMNS_MAX) {
+			cols->keys[cols->n++] = key;
+			cols->widths[i] = width(key);
+		}
+		if (i < cols->n && w > cols->widths[i])
+			cols->widths[i] = w > CELL_WIDTH_MAX ? CELL_WIDTH_MAX : w;
+		free(text);
+	}
+}
+
+static void
+put_cell(FILE *out, const char *text, size_t pad_to, bool last)
+{
+	put_clean(out, text);
+	for (size_t n = width(text); !last && n < pad_to + 2; n++)
+		(void)fputc(' ', out);
+}
+
+static void
+print_table(FILE *out, const json_t *rows, int indent)
+{
+	struct columns cols = {.n = 0};
+
+	for (size_t i = 0; i < json_array_size(rows); i++)
+		add_columns(&cols, json_array_get(rows, i));
+	for (size_t line = 0; cols.n > 0 && line <= json_array_size(rows); line++) {
+		(void)fprintf(out, "%*s", indent, "");
+		for (size_t i = 0; i < cols.n; i++) {
+			char *text = line == 0 ? strdup(cols.keys[i]) : cell(json_object_get(json_array_get(rows, line - 1), cols.keys[i]));
+
+			put_cell(out, text == NULL ? "" : text, cols.widths[i], i + 1 == cols.n);
+			free(text);
+		}
+		(void)fputc('\n', out);
+	}
+}
+
+static bool
+is_rows(const json_t *v)
+{
+	return json_is_array(v) && json_array_size(v) > 0 && json_is_object(json_array_get(v, 0));
+}
+
+static void
+print_record(FILE *out, const json_t *row)
+{
+	const char *key;
+	json_t *v;
+
+	json_object_foreach ((json_t *)(uintptr_t)row, key, v) {
+		char *text;
+
+		if (strcmp(key, "ok") == 0)
+			continue;
+		(void)fprintf(out, "%s:", key);
+		if (is_rows(v)) {
+			(void)fputc('\n', out);
+			print_table(out, v, 2);
+			continue;
+		}
+		text = cell(v);
+		(void)fputc(' ', out);
+		put_clean(out, text == NULL ? "" : text);
+		(void)fputc('\n', out);
+		free(text);
+	}
+}
+
+/* "2026-11-22 02:42:26  text"; a line above when another message begins. */
+static void
+print_story(FILE *out, const json_t *rows)
+{
+	const char *last = "";
+
+	for (size_t i = 0; i < json_array_size(rows); i++) {
+		const json_t *row = json_array_get(rows, i);
+		const char *id = json_string_value(json_object_get(row, "id")), *at = json_string_value(json_object_get(row, "at"));
+		const char *kind = json_string_value(json_object_get(row, "kind")), *to = json_string_value(json_object_get(row, "recipient"));
+		const char *text = json_string_value(json_object_get(row, "text"));
+
+		if (id != NULL && strcmp(id, last) != 0) {
+			(void)fprintf(out, "%s%s\n", i == 0 ? "" : "\n", id);
+			last = id;
+		}
+		(void)fputs("  ", out);
+		put_clean(out, at == NULL ? "" : at);
+		(void)fputs("  ", out);
+		put_clean(out, kind == NULL ? "" : kind);
+		if (to != NULL && to[0] != '\0') {
+			(void)fputs("  ", out);
+			put_clean(out, to);
+		}
+		if (text != NULL && text[0] != '\0') {
+			(void)fputs("\n      ", out);
+			put_clean(out, text);
+		}
+		(void)fputc('\n', out);
+	}
+}
+
+static void
+print_json(FILE *out, json_t *v)
+{
+	char *text;
+
+	if (json_object_size(v) == 0)
+		return;
+	text = json_dumps(v, JSON_COMPACT);
+	(void)fprintf(out, "%s\n", text == NULL ? "" : text);
+	free(text);
+}
+
+void
+cli_print_reply(struct cli *c, const struct cli_reply *r)
+{
+	bool failed = json_object_get(r->final, "error") != NULL;
+
+	(void)json_object_del(r->final, "ok");
+	if (c->json) {
+		for (size_t i = 0; i < json_array_size(r->rows); i++)
+			print_json(c->out, json_array_get(r->rows, i));
+		if (!failed)
+			print_json(c->out, r->final);
+		return;
+	}
+	if (c->command->style == CLI_TABLE)
+		print_table(c->out, r->rows, 0);
+	else if (c->command->style == CLI_STORY)
+		print_story(c->out, r->rows);
+	for (size_t i = 0; c->command->style == CLI_RECORD && i < json_array_size(r->rows); i++) {
+		(void)fputs(i == 0 ? "" : "\n", c->out);
+		print_record(c->out, json_array_get(r->rows, i));
+	}
+	if (!failed)
+		print_record(c->out, r->final);
+}
