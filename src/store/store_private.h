@@ -140,7 +140,7 @@ void store_sync_due(struct store *s, int64_t before_ms);
 
 /* ---- files: store_blob.c (blocking, on workers) ------------------------------------------------------------------- */
 
-#define STORE_PATH_MAX 4096
+#define STORE_PATH_MAX 2048
 /* DIR/NN/ID and then `tail`, which begins with '/' or is "". ERR_LIMIT. */
 NODISCARD int store_path(const struct store *s, struct slice account_id, const char *tail, char out[STORE_PATH_MAX]);
 NODISCARD int store_blob_path(const struct store_account *a, const char *name, bool temporary, char out[STORE_PATH_MAX]);
