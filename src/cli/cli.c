@@ -104,19 +104,21 @@ static int
 read_line(struct cli *c, json_t **out)
 {
 	char line[STDIN_LINE_BYTES];
-	size_t n;
+	size_t n = 0;
+	int byte;
 
-	if (fgets(line, sizeof(line), c->in) == NULL)
+	while ((byte = fgetc(c->in)) != EOF && byte != '\n') {
+		if (n == sizeof(line))
+			return cli_fail(c, EX_DATAERR, "the line on standard input is longer than %d bytes", STDIN_LINE_BYTES);
+		line[n++] = (char)byte;
+	}
+	if (n == 0 && byte == EOF)
 		return cli_fail(c, EX_NOINPUT, "nothing came on standard input");
-	n = strlen(line);
-	if (n == sizeof(line) - 1)
-		return cli_fail(c, EX_DATAERR, "the line on standard input is longer than %d bytes", STDIN_LINE_BYTES - 2);
-	if (n > 0 && line[n - 1] == '\n')
-		line[--n] = '\0';
 	if (n > 0 && line[n - 1] == '\r')
-		line[--n] = '\0';
-	*out = json_stringn(line, n);
-	return *out == NULL ? cli_fail(c, EX_DATAERR, "standard input is not valid UTF-8") : 0;
+		n--;
+	*out = slice_is_utf8(slice_of(line, n), true) ? json_stringn(line, n) : NULL;
+	explicit_bzero(line, sizeof(line));
+	return *out == NULL ? cli_fail(c, EX_DATAERR, "standard input is not valid UTF-8 text") : 0;
 }
 
 static int
@@ -126,14 +128,16 @@ take_value(struct cli *c, const struct cli_arg *a, const char *value)
 	const char *key = a->key;
 	json_t *v = NULL;
 	int64_t n;
+	int err;
 
 	switch (a->type) {
 	case CLI_FLAG:
 		v = json_true();
 		break;
 	case CLI_STDIN:
-		if (read_line(c, &v) != 0)
-			return EX_NOINPUT;
+		err = read_line(c, &v);
+		if (err != 0)
+			return err;
 		break;
 	case CLI_BYTES:
 		if (cli_bytes(s, &n) != 0)
