@@ -5,7 +5,7 @@
 #include "base/buf.h"
 
 #define VAULT_FILE_MAX ((size_t)1 << 20)
-#define VAULT_PATH_MAX 4096
+#define VAULT_PATH_MAX 2048
 
 /* Appends the file's content. ERR_LIMIT over the buffer's maximum. */
 NODISCARD int vault_file_read(const char *path, struct buf *out);
