@@ -206,13 +206,15 @@ write_piece(struct fetching *g, struct store_body *body, size_t from, size_t n)
 }
 
 static void
-write_section(struct fetching *g, const struct imap_section *sec, const struct extent *e, struct slice raw, struct store_body *body)
+write_section(struct fetching *g, const struct imap_section *sec, const struct extent *e, struct slice raw, struct store_body *body,
+    bool first)
 {
 	struct buf BUF_CLEANUP name;
 	size_t from = e->from, n = e->n;
 
 	buf_init(&name, 1 << 20);
-	buf_put_u8(&name, ' ');
+	if (!first)
+		buf_put_u8(&name, ' ');
 	imap_put_section(&name, sec);
 	if (sec->partial) {
 		size_t skip = sec->offset < n ? sec->offset : n;
@@ -256,7 +258,7 @@ put_plain_items(struct fetching *g, struct buf *out, const struct store_entry *e
 		buf_printf(out, " RFC822.SIZE %u", e->size);
 }
 
-/* "* n FETCH (…)": the items begin with a space each; the first space is left out. */
+/* "* n FETCH (…)": items have a space in front but for the first one. */
 static void
 write_message(struct fetching *g, const struct item *it, struct slice raw, struct store_body *body, bool now_seen)
 {
@@ -277,7 +279,7 @@ write_message(struct fetching *g, const struct item *it, struct slice raw, struc
 	if (head.n > 0)
 		imap_write(g->s, slice_from(buf_slice(&head), 1));
 	for (size_t i = 0; i < g->f.sections_n && !g->s->ended; i++)
-		write_section(g, &g->f.sections[i], &it->extents[i], raw, body);
+		write_section(g, &g->f.sections[i], &it->extents[i], raw, body, i == 0 && head.n == 0);
 	imap_write(g->s, SLICE(")\r\n"));
 }
 
