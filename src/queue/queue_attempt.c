@@ -233,9 +233,10 @@ attempt_run(struct queue *q, struct destination *d, struct job *j)
 		}
 		put_off(o, n, &a, d->kind, err);
 	}
-	free(j);
 	if (n > 0)
 		finish_outcomes(q, m, o, n);
+	ASSERT(list_empty(&j->rcpts));
+	free(j);
 	window_message_unref(q, m);
 	return err == 0 || err == ERR_NOTFOUND;
 }

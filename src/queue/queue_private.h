@@ -211,6 +211,8 @@ void window_rcpt_remove(struct queue *q, struct window_rcpt *r);
 /* RESERVED, RUNNING or AWAITING → READY: joins or makes a job. On no memory it leaves the window (the schedule finds it again). */
 void window_rcpt_ready(struct queue *q, struct window_rcpt *r);
 struct destination *window_destination(struct queue *q, const struct row_rcpt *r);
+/* How many recipients of the window the destination may have. */
+size_t window_share(const struct queue *q, const struct destination *d);
 void window_destination_release(struct queue *q, struct destination *d);
 /* A job back to its destination's front, RUNNING → READY. */
 void window_job_return(struct queue *q, struct destination *d, struct job *j);

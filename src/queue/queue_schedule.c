@@ -13,7 +13,8 @@
 #define AWAITING_MS_MAX 60000 /* then delivered again, under the same id */
 #define FAILING_MS_MAX 10000  /* then bounced without waiting for the other recipients */
 #define PAUSE_MS_MAX 10000
-#define POSTPONE_US_MIN (5 * INT64_C(1000000))
+#define POSTPONE_US_MIN INT64_C(1000000)
+#define POSTPONE_SHARE_S 10 /* a destination is taken to get through its part of the window in this time */
 #define POSTPONE_US_MAX (3600 * INT64_C(1000000))
 #define NOBODY_RUNNERS 4
 
@@ -172,13 +173,14 @@ static void
 postpone(struct queue *q, struct postpone *p, const struct row_rcpt *r, int64_t now_us)
 {
 	struct destination *d = window_destination(q, r);
-	int64_t share = q->house->limits.queue_window / 4 + 1, rate, due;
+	int64_t rate, rate_min, due;
 
 	if (d == NULL || p->n == PAGE_ROWS)
 		return;
 	rate = d->rate * 3 / 2;
-	if (rate < share / 60 + 1)
-		rate = share / 60 + 1;
+	rate_min = (int64_t)window_share(q, d) / POSTPONE_SHARE_S + 1;
+	if (rate < rate_min)
+		rate = rate_min;
 	if (d->slot_us < now_us + POSTPONE_US_MIN)
 		d->slot_us = now_us + POSTPONE_US_MIN;
 	d->slot_us += 1000000 / rate;
@@ -476,7 +478,7 @@ reckon_destinations(struct queue *q, int64_t elapsed_ms)
 	LIST_FOREACH (&q->destinations_all, n) {
 		struct destination *d = CONTAINER_OF(n, struct destination, all);
 
-		d->rate = (d->rate * 3 + d->done * 1000 / elapsed_ms) / 4;
+		d->rate = (d->rate + d->done * 1000 / elapsed_ms) / 2;
 		d->done = 0;
 		if (!list_empty(&d->ready) && !list_linked(&d->runnable) && !paused(q, d))
 			list_push(d->kind == QUEUE_TARGET_REMOTE ? &q->runnable_domains : &q->runnable_desks, &d->runnable);

@@ -1,6 +1,6 @@
 /* queue_window.c: the recipients that are under way, in memory: by delivery id, by message, by destination. Its
- * size is limits.queue_window recipients; one destination gets at most a quarter of it, so that a dead server or a slow
- * desk does not stop the mail for others. */
+ * size is limits.queue_window recipients; a domain gets at most a quarter of it and a desk three quarters, so that a dead
+ * server or a slow desk does not stop the mail for others. */
 #include "queue/queue_private.h"
 
 #define DESTINATION_KEY_MAX 300
@@ -197,6 +197,14 @@ window_rcpt_find(struct queue *q, struct slice delivery_id)
 	return map_get(&q->rcpts, delivery_id);
 }
 
+size_t
+window_share(const struct queue *q, const struct destination *d)
+{
+	size_t quarter = (size_t)q->house->limits.queue_window / 4;
+
+	return (d->kind == QUEUE_TARGET_LOCAL ? quarter * 3 : quarter) + 1;
+}
+
 struct window_rcpt *
 window_rcpt_add(struct queue *q, struct window_message *m, const struct row_rcpt *r, bool *destination_full)
 {
@@ -207,7 +215,7 @@ window_rcpt_add(struct queue *q, struct window_message *m, const struct row_rcpt
 	*destination_full = false;
 	if (d == NULL)
 		return NULL;
-	if (d->held >= (size_t)q->house->limits.queue_window / 4 + 1) {
+	if (d->held >= window_share(q, d)) {
 		*destination_full = true;
 		return NULL;
 	}
