@@ -37,16 +37,34 @@ deliver_result(int err, enum store_delivered how)
 	}
 }
 
+/* The trace fields of the message as it lies in a mailbox: final delivery puts the reverse-path on top (RFC 5321 §4.4). */
+static struct slice
+delivered_head(const struct bus_desk_deliver_request *q, struct arena *a)
+{
+	struct buf BUF_CLEANUP head;
+
+	buf_init(&head, q->head.n + q->reverse_path.n + 32);
+	buf_put_z(&head, "Return-Path: <");
+	for (size_t i = 0; i < q->reverse_path.n; i++)
+		if (slice_at(q->reverse_path, i) > ' ')
+			buf_put_u8(&head, slice_at(q->reverse_path, i));
+	buf_put_z(&head, ">\r\n");
+	buf_put(&head, q->head);
+	return head.err != 0 ? SLICE_EMPTY : arena_copy(a, buf_slice(&head));
+}
+
 static int
-deliver(struct desk *d, const struct bus_desk_deliver_request *q, enum store_delivered *how)
+deliver(struct desk *d, const struct bus_desk_deliver_request *q, struct arena *a, enum store_delivered *how)
 {
 	struct store_account STORE_ACCOUNT_CLEANUP *account = NULL;
-	struct store_delivery one = {.mailbox = q->mailbox, .head = q->head, .body = q->body, .file = (int)q->file,
+	struct store_delivery one = {.mailbox = q->mailbox, .head = delivered_head(q, a), .body = q->body, .file = (int)q->file,
 	    .size = (uint64_t)q->size_bytes, .received_s = q->received_us / 1000000};
 	int err;
 
 	if (q->delivery_id.n != STORE_ID_BYTES || q->size_bytes < 0)
 		return ERR_INVALID;
+	if (one.head.n == 0)
+		return ERR_NOMEM;
 	memcpy(one.delivery_id, q->delivery_id.p, STORE_ID_BYTES);
 	if ((err = desk_account_open(d, q->account_id, true, &account)) != 0)
 		return err;
@@ -62,7 +80,7 @@ on_deliver(struct desk *d, struct bus_peer *from, struct bus_desk_deliver_reques
 	(void)from;
 	if (!d->stopping) {
 		d->requests++;
-		err = deliver(d, q, &how);
+		err = deliver(d, q, a, &how);
 		d->requests--;
 	}
 	rep->result = deliver_result(err, how);
