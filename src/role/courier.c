@@ -102,7 +102,7 @@ all_final(const struct attempt *t)
 	return true;
 }
 
-/* Whether something more definite is known of the open recipients already. */
+/* For the recipients that are still open, or only for those of whom nothing is known yet. */
 static void
 set_open_results(struct attempt *t, int result, const char *status, struct slice text, bool overwrite)
 {
@@ -116,16 +116,30 @@ set_open_results(struct attempt *t, int result, const char *status, struct slice
 	}
 }
 
+/* The reply's host is the last that said something. */
+static void
+note_host(struct attempt *t)
+{
+	for (size_t i = 0; i < t->job.recipients_count; i++)
+		if (t->job.recipients[i].r.code != 0)
+			t->host = t->job.host;
+}
+
 static int
 try_address(struct attempt *t, const struct route_host *host, const struct net_address *address)
 {
 	char text[NET_ADDRESS_TEXT_MAX];
+	int e;
 
 	net_address_text(address, text);
 	t->to = address;
-	t->host = arena_printf(t->job.arena, "%.*s [%s]:%u", SLICE_ARG(host->name), text, (unsigned)host->port);
+	t->job.host = host->is_address ? arena_printf(t->job.arena, "[%s]:%u", text, (unsigned)host->port)
+	                               : arena_printf(t->job.arena, "%.*s [%s]:%u", SLICE_ARG(host->name), text, (unsigned)host->port);
 	t->job.server_name = host->is_address ? SLICE_EMPTY : host->name;
-	return smtp_send(&t->job);
+	e = smtp_send(&t->job);
+	if (e == 0 || t->host.n == 0)
+		note_host(t);
+	return e;
 }
 
 /* All addresses of a host, until one answers. */

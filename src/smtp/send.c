@@ -12,6 +12,9 @@ smtp_sender_result(struct smtp_sender *s, struct smtp_send_recipient *r, int res
 {
 	static const char *const defaults[] = {[SEND_OK] = "2.0.0", [SEND_TEMPFAIL] = "4.0.0", [SEND_FAIL] = "5.0.0"};
 
+	/* Of several hosts that fail, the one that leaves hope counts, and rather one that spoke than one that did not. */
+	if (!final && r->r.result == SEND_TEMPFAIL && (result == SEND_FAIL || (code == 0 && r->r.code != 0)))
+		return;
 	r->r.result = result;
 	r->r.code = code;
 	r->r.final = final;
@@ -21,13 +24,13 @@ smtp_sender_result(struct smtp_sender *s, struct smtp_send_recipient *r, int res
 }
 
 void
-smtp_sender_result_of_reply(struct smtp_sender *s, struct smtp_send_recipient *r)
+smtp_sender_result_of_reply(struct smtp_sender *s, struct smtp_send_recipient *r, bool other_host)
 {
 	int code = s->reply.code;
 	int result = code / 100 == 5 ? SEND_FAIL : SEND_TEMPFAIL;
 
 	if (code / 100 == 4 || code / 100 == 5)
-		smtp_sender_result(s, r, result, code, s->reply.status, buf_slice(&s->reply.text), result == SEND_FAIL);
+		smtp_sender_result(s, r, result, code, s->reply.status, buf_slice(&s->reply.text), result == SEND_FAIL && !other_host);
 	else
 		smtp_sender_result(s, r, SEND_TEMPFAIL, code, "4.5.0", SLICE("The remote server gave a reply that has no meaning here"), false);
 }
@@ -35,31 +38,38 @@ smtp_sender_result_of_reply(struct smtp_sender *s, struct smtp_send_recipient *r
 void
 smtp_sender_refused(struct smtp_sender *s, bool other_host)
 {
-	for (size_t i = 0; i < s->job->recipients_count; i++) {
-		struct smtp_send_recipient *r = &s->job->recipients[i];
+	for (size_t i = 0; i < s->job->recipients_count; i++)
+		if (!s->job->recipients[i].r.final)
+			smtp_sender_result_of_reply(s, &s->job->recipients[i], other_host);
+}
 
-		if (r->r.final)
-			continue;
-		smtp_sender_result_of_reply(s, r);
-		r->r.final = r->r.final && !other_host;
-	}
+/* Who it was, for a sentence. */
+static struct slice
+host_text(const struct smtp_sender *s)
+{
+	return s->job->host.n > 0 ? s->job->host : SLICE("the remote server");
+}
+
+static void
+result_for_open(struct smtp_sender *s, const char *status, struct slice text)
+{
+	for (size_t i = 0; i < s->job->recipients_count; i++)
+		if (!s->job->recipients[i].r.final)
+			smtp_sender_result(s, &s->job->recipients[i], SEND_TEMPFAIL, 0, status, text, false);
 }
 
 void
 smtp_sender_lost(struct smtp_sender *s, int e, const char *when)
 {
-	struct slice text;
-	const char *status = e == ERR_SYNTAX || e == ERR_LIMIT ? "4.5.0" : "4.4.2";
+	struct slice host = host_text(s);
+	struct arena *a = s->job->arena;
 
 	if (e == ERR_SYNTAX || e == ERR_LIMIT)
-		text = arena_printf(s->job->arena, "The remote server's answer %s is not SMTP", when);
+		result_for_open(s, "4.5.0", arena_printf(a, "What %.*s answered %s is not SMTP", SLICE_ARG(host), when));
 	else if (e == ERR_TIMEOUT)
-		text = arena_printf(s->job->arena, "The remote server did not answer in time %s", when);
+		result_for_open(s, "4.4.2", arena_printf(a, "No answer in time from %.*s %s", SLICE_ARG(host), when));
 	else
-		text = arena_printf(s->job->arena, "The connection to the remote server was lost %s: %s", when, err_text(e));
-	for (size_t i = 0; i < s->job->recipients_count; i++)
-		if (!s->job->recipients[i].r.final)
-			smtp_sender_result(s, &s->job->recipients[i], SEND_TEMPFAIL, 0, status, text, false);
+		result_for_open(s, "4.4.2", arena_printf(a, "The connection to %.*s was lost %s: %s", SLICE_ARG(host), when, err_text(e)));
 }
 
 /* ---- commands and replies ----------------------------------------------------------------------------------- */
@@ -175,11 +185,7 @@ open_connection(struct smtp_sender *s)
 	s->dead = false;
 	e = s->job->connect(s->job->connect_ctx, &s->st);
 	if (e != 0) {
-		struct slice text = arena_printf(s->job->arena, "Could not connect: %s", err_text(e));
-
-		for (size_t i = 0; i < s->job->recipients_count; i++)
-			if (!s->job->recipients[i].r.final)
-				smtp_sender_result(s, &s->job->recipients[i], SEND_TEMPFAIL, 0, "4.4.1", text, false);
+		result_for_open(s, "4.4.1", arena_printf(s->job->arena, "Could not connect to %.*s: %s", SLICE_ARG(host_text(s)), err_text(e)));
 		return e;
 	}
 	e = smtp_sender_reply(s, s->house->limits.send_greeting_timeout_ms, NULL);

@@ -29,12 +29,12 @@ void smtp_sender_command(struct smtp_sender *s, const char *fmt, ...) PRINTF_LIK
 /* Fills a recipient's result. code 0: no reply caused it. */
 void smtp_sender_result(struct smtp_sender *s, struct smtp_send_recipient *r, int result, int code, const char *status,
     struct slice text, bool final);
-/* The result that s->reply (4xx, 5xx or a code that has no place here) means for a recipient. */
-void smtp_sender_result_of_reply(struct smtp_sender *s, struct smtp_send_recipient *r);
+/* The result that s->reply (4xx, 5xx or a code that has no place here) means for a recipient. other_host: even a 5xx is not
+ * final, since another host may be more willing. */
+void smtp_sender_result_of_reply(struct smtp_sender *s, struct smtp_send_recipient *r, bool other_host);
 /* For all recipients without a final result: an error before or between replies, in words ("after MAIL"). */
 void smtp_sender_lost(struct smtp_sender *s, int e, const char *when);
-/* For all recipients without a final result: what s->reply means. other_host: even a 5xx is not final, since another host may
- * be more willing. */
+/* The same for all recipients without a final result. */
 void smtp_sender_refused(struct smtp_sender *s, bool other_host);
 
 /* Sends the message to all recipients without a final result, in as many transactions as it takes. */

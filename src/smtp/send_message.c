@@ -103,7 +103,7 @@ take_rcpt_reply(struct transaction *t, size_t i)
 		/* RFC 5321 §4.5.3.1.10: an old way to say that there are too many. */
 		smtp_sender_result(s, t->group[i], SEND_TEMPFAIL, 552, "4.5.3", buf_slice(&s->reply.text), false);
 	} else {
-		smtp_sender_result_of_reply(s, t->group[i]);
+		smtp_sender_result_of_reply(s, t->group[i], false);
 	}
 }
 
@@ -273,7 +273,7 @@ send_data(struct transaction *t)
 	}
 	for (size_t i = 0; i < t->n; i++)
 		if (t->ok[i])
-			smtp_sender_result_of_reply(s, t->group[i]);
+			smtp_sender_result_of_reply(s, t->group[i], false);
 	return 0;
 }
 
@@ -298,7 +298,7 @@ transaction_run(struct transaction *t, struct slice reverse_path)
 	}
 	for (size_t i = 0; data && i < t->n; i++)
 		if (t->ok[i])
-			smtp_sender_result_of_reply(s, t->group[i]);
+			smtp_sender_result_of_reply(s, t->group[i], false);
 	smtp_sender_command(s, "RSET");
 	return smtp_sender_reply(s, s->house->limits.send_command_timeout_ms, NULL) == 0 ? 0 : ERR_CLOSED;
 }
@@ -370,6 +370,6 @@ smtp_send_message(struct smtp_sender *s)
 	/* A 421 after the data of a group: the other groups have not been tried. */
 	for (; e == 0 && at < job->recipients_count; at++)
 		if (!job->recipients[at].r.final)
-			smtp_sender_result_of_reply(s, &job->recipients[at]);
+			smtp_sender_result_of_reply(s, &job->recipients[at], false);
 	return e;
 }

@@ -424,6 +424,47 @@ every_fault_at_every_step(void **state)
 }
 
 static void
+again(struct world *w)
+{
+	assert_int_equal(fiber_start(w->loop, "client", client_main, w, NULL), 0);
+	loop_run(w->loop);
+}
+
+/* As the courier does with the MX hosts of a domain. */
+static void
+of_several_hosts_the_hopeful_one_counts(void **state)
+{
+	struct world *w = *state;
+	struct smtp_send_result *r = &w->recipients[0].r;
+
+	w->at = STEP_RCPT;
+	w->fault = FAULT_4XX;
+	run(w);
+	want_result(r, SEND_TEMPFAIL, 451, "4.7.1", "later");
+	w->job.connect = connect_nobody;
+	again(w);
+	want_result(r, SEND_TEMPFAIL, 451, "4.7.1", "later");
+	w->job.connect = connect_server;
+	w->at = STEP_GREETING;
+	w->fault = FAULT_5XX;
+	again(w);
+	want_result(r, SEND_TEMPFAIL, 451, "4.7.1", "later");
+	assert_false(r->final);
+	w->fault = FAULT_NONE;
+	again(w);
+	want_result(r, SEND_OK, 250, "2.0.0", "taken as 42");
+	/* A host that refuses everybody, and one that is not there. */
+	w->fault = FAULT_5XX;
+	run(w);
+	want_result(r, SEND_FAIL, 550, "5.7.1", "go away");
+	assert_false(r->final);
+	w->job.connect = connect_nobody;
+	w->job.host = SLICE("mx2.b.test [192.0.2.1]:25");
+	again(w);
+	want_result(r, SEND_TEMPFAIL, 0, "4.4.1", "Could not connect to mx2.b.test [192.0.2.1]:25: the service is not available");
+}
+
+static void
 without_tls_when_tls_is_broken(void **state)
 {
 	struct tls_client_config config = {.opportunistic = true};
@@ -479,6 +520,7 @@ main(void)
 	    T(addresses_that_smtp_cannot_say),
 	    T(nobody_there),
 	    T(every_fault_at_every_step),
+	    T(of_several_hosts_the_hopeful_one_counts),
 	    T(without_tls_when_tls_is_broken),
 	    T(files_are_sent),
 	};

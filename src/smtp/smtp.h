@@ -127,6 +127,7 @@ struct smtp_send_job {
 	int64_t size_bytes;           /* of the body */
 	struct tls_client *tls;       /* opportunistic STARTTLS; NULL: never */
 	struct slice server_name;     /* for SNI: the MX host, or empty */
+	struct slice host;            /* the same for people: "mx.b.test [192.0.2.1]:25"; empty: "the remote server" */
 	/* Opens a connection to the host; called again, once, when TLS failed and the message goes in the clear. */
 	int (*connect)(void *ctx, struct stream **out);
 	void *connect_ctx;
@@ -134,7 +135,9 @@ struct smtp_send_job {
 	struct slice tls_text;        /* "TLSv1.3 TLS_AES_256_GCM_SHA384", or "" in the clear; in `arena` */
 };
 
-/* Tries to send the message to all recipients whose r.final is false, in one transaction. Fills their results. Returns
+/* Tries to send the message to all recipients whose r.final is false, in one transaction (or several, over
+ * limits.queue_send_recipients). Fills their results; what another host said before is only replaced by what this one
+ * says, not by its silence. Returns
  * 0 when the host answered to the transaction; an error when it could not be talked to at all (no connection, no
  * or a bad greeting, EHLO refused, lost before MAIL): results are then SEND_TEMPFAIL, and the next host may
  * be tried. ERR_CANCELLED and ERR_NOMEM end the attempt. */
