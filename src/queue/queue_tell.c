@@ -45,10 +45,10 @@ tell_received(struct arena *a, const struct row_message *m)
 		by = helo;
 	if (m->origin == ORIGIN_SYSTEM)
 		return arena_printf(a, "Written by this house, %lld bytes", (long long)m->size_bytes);
-	return arena_printf(a, "%s%s%.*s%s%.*s from %.*s; accepted for %lld recipient%s, %lld bytes",
-	    m->origin == ORIGIN_ACCOUNT ? "Submitted by a signed-in user" : "Received", by.n > 0 ? " at " : "", SLICE_ARG(by),
-	    tls.n > 0 ? " over " : by.n > 0 ? " without TLS" : "", SLICE_ARG(tls), SLICE_ARG(from), (long long)m->recipients,
-	    m->recipients == 1 ? "" : "s", (long long)m->size_bytes);
+	return arena_printf(a, "%s%s%.*s%s%.*s, %s %.*s; accepted for %lld recipient%s, %lld bytes",
+	    m->origin == ORIGIN_ACCOUNT ? "Submitted by a signed-in user" : "Received", by.n > 0 ? " from " : "", SLICE_ARG(by),
+	    tls.n > 0 ? " over " : by.n > 0 ? " without TLS" : "", SLICE_ARG(tls), m->origin == ORIGIN_ACCOUNT ? "sent as" : "sent by",
+	    SLICE_ARG(from), (long long)m->recipients, m->recipients == 1 ? "" : "s", (long long)m->size_bytes);
 }
 
 struct slice

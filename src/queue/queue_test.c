@@ -34,7 +34,7 @@ body_local(struct world *w)
 	assert_int_equal(w->deliver_calls, 1);
 	assert_int_equal(queue_trace(w->queue, slice_z(id), collect, &l), 0);
 	assert_string_equal(l.text,
-	    "Received at mail.a.test [127.0.0.1] over TLSv1.3 TLS_AES_256_GCM_SHA384 from a@a.test; accepted for 1 recipient, 52 bytes\n"
+	    "Received from mail.a.test [127.0.0.1] over TLSv1.3 TLS_AES_256_GCM_SHA384, sent by a@a.test; accepted for 1 recipient, 52 bytes\n"
 	    "bob@example.test: delivered to the mailbox of bob@example.test\n");
 	for (int i = 0; i < 4; i++) {
 		static const char *const keys[] = {"<one@a.test>", "one@a.test", "BOB@example.test", "a@a.test"};
