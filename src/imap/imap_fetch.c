@@ -283,9 +283,9 @@ write_message(struct fetching *g, const struct item *it, struct slice raw, struc
 	imap_write(g->s, SLICE(")\r\n"));
 }
 
-/* A message that is a file: its header, or all of it where parts are needed, in memory for the job only. */
+/* A message that is a file: its header, or all of it where parts are needed, in memory for the job only. Uses job.out. */
 static int
-write_large(struct fetching *g, const struct store_fetched *f, struct item *it, bool now_seen)
+write_large_message(struct fetching *g, const struct store_fetched *f, struct item *it, bool now_seen)
 {
 	struct store_body *body STORE_BODY_CLEANUP = NULL;
 	struct buf BUF_CLEANUP header;
@@ -294,7 +294,6 @@ write_large(struct fetching *g, const struct store_fetched *f, struct item *it, 
 	if (err != 0)
 		return err;
 	buf_init(&header, f->header_size + 1u);
-	buf_reset(&g->job.out);
 	if (g->needs_job) {
 		if (g->job.tree)
 			err = store_body_raw(body, &it->raw);
@@ -314,6 +313,25 @@ write_large(struct fetching *g, const struct store_fetched *f, struct item *it, 
 	}
 	write_message(g, it, SLICE_EMPTY, body, now_seen);
 	return 0;
+}
+
+/* The same with an output of its own, since that of the batch is still being told. */
+static int
+write_large(struct fetching *g, const struct store_fetched *f, struct item *it, bool now_seen)
+{
+	struct buf batch = g->job.out;
+	int err;
+
+	buf_init(&g->job.out, batch.max);
+	err = write_large_message(g, f, it, now_seen);
+	buf_free(&g->job.out);
+	g->job.out = batch;
+	if (err == ERR_NOTFOUND || err == ERR_LIMIT) {
+		g->gone |= err == ERR_NOTFOUND;
+		g->failed |= err == ERR_LIMIT;
+		err = 0;
+	}
+	return err;
 }
 
 /* \Seen for those of the batch whose content is read without PEEK, before they are told. */
@@ -362,27 +380,18 @@ write_batch(struct fetching *g, size_t n)
 
 	if (err == 0)
 		err = set_seen(g, n, now_seen);
-	/* Large ones last, since they use the job's buffer; FETCH responses have no order. */
 	for (size_t i = 0; i < n && err == 0 && !g->s->ended; i++) {
 		struct item *it = &g->items[i];
 
 		if (!g->fetched[i].found)
 			g->gone = true;
+		else if (g->fetched[i].large)
+			err = write_large(g, &g->fetched[i], it, now_seen[i]);
 		else if (it->failed)
 			g->failed = true;
-		else if (!g->fetched[i].large)
+		else
 			write_message(g, it, it->raw, NULL, now_seen[i]);
 		g->s->c->counters->messages_fetched++;
-	}
-	for (size_t i = 0; i < n && err == 0 && !g->s->ended; i++) {
-		if (!g->fetched[i].found || !g->fetched[i].large)
-			continue;
-		err = write_large(g, &g->fetched[i], &g->items[i], now_seen[i]);
-		if (err == ERR_NOTFOUND || err == ERR_LIMIT) {
-			g->gone |= err == ERR_NOTFOUND;
-			g->failed |= err == ERR_LIMIT;
-			err = 0;
-		}
 	}
 	return err;
 }
