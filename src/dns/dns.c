@@ -26,7 +26,7 @@ struct query {
 	struct loop_job job;
 	struct ub_result *result; /* owned */
 	int type;
-	int error;    /* of unbound */
+	int error; /* of unbound */
 	int async_id;
 	bool started, done, abandoned;
 	char name[NAME_MAX_BYTES + 2];
@@ -127,7 +127,8 @@ configure(struct ub_ctx *ctx, const struct dns_config *c, struct buf *detail)
 {
 	/* Resolvers and stub zones may be on this machine; private address ranges are as good as others. */
 	static const char *const options[][2] = {{"do-not-query-localhost:", "no"}, {"unblock-lan-zones:", "yes"},
-	    {"insecure-lan-zones:", "yes"}, {"outgoing-range:", "512"}, {"num-queries-per-thread:", "512"}, {"serve-expired:", "no"}};
+	    {"insecure-lan-zones:", "yes"}, {"outgoing-range:", "512"}, {"num-queries-per-thread:", "512"},
+	    {"serve-expired:", "no"}};
 	/* Its own lines on stderr would mix with the log's. */
 	int e = check(ub_ctx_debugout(ctx, NULL), detail, "debug output", SLICE_EMPTY);
 
@@ -306,7 +307,8 @@ answer_copy(const struct query *q, struct arena *a, struct dns_answer *out)
 		return 0;
 	if (r->bogus) {
 		out->status = DNS_BOGUS;
-		LOG(q->d->house, WARN, "dns_bogus", LOG_Z("name", q->name), LOG_I("type", q->type), LOG_Z("why", r->why_bogus));
+		LOG(q->d->house, WARN, "dns_bogus", LOG_Z("name", q->name), LOG_I("type", q->type),
+		    LOG_Z("why", r->why_bogus));
 		return 0;
 	}
 	out->secure = r->secure != 0;
@@ -330,7 +332,8 @@ answer_copy(const struct query *q, struct arena *a, struct dns_answer *out)
 }
 
 int
-dns_ask(struct dns *d, struct slice name, enum dns_type type, struct arena *a, int64_t deadline_ms, struct dns_answer *out)
+dns_ask(
+    struct dns *d, struct slice name, enum dns_type type, struct arena *a, int64_t deadline_ms, struct dns_answer *out)
 {
 	struct query *q;
 	int64_t limit = loop_deadline(d->loop, d->house->limits.dns_timeout_ms);

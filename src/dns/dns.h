@@ -29,9 +29,9 @@ enum dns_status {
 
 struct dns_answer {
 	enum dns_status status;
-	bool secure;              /* validated with DNSSEC */
-	struct slice canonical;   /* the name after CNAMEs, or empty */
-	struct slice_list rdata;  /* wire form of each record */
+	bool secure;             /* validated with DNSSEC */
+	struct slice canonical;  /* the name after CNAMEs, or empty */
+	struct slice_list rdata; /* wire form of each record */
 	uint32_t ttl_s;
 };
 
@@ -46,7 +46,8 @@ NODISCARD int dns_start(struct dns *d);
 void dns_free(struct dns **d);
 /* 0 whenever *out is filled (also for DNS_TEMPFAIL); ERR_CANCELLED, ERR_NOMEM, ERR_INVALID (not a name). Names
  * may be IDNs in UTF-8. */
-NODISCARD int dns_ask(struct dns *d, struct slice name, enum dns_type type, struct arena *a, int64_t deadline_ms, struct dns_answer *out);
+NODISCARD int dns_ask(
+    struct dns *d, struct slice name, enum dns_type type, struct arena *a, int64_t deadline_ms, struct dns_answer *out);
 /* Decoding of rdata: 0 or ERR_SYNTAX. */
 NODISCARD int dns_mx_decode(struct slice rdata, struct arena *a, struct dns_mx *out);
 NODISCARD int dns_txt_decode(struct slice rdata, struct arena *a, struct slice *out); /* strings joined */

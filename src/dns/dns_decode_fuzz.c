@@ -14,7 +14,8 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	arena_init(&a, 1 << 20);
 	if (dns_mx_decode(rdata, &a, &mx) == 0)
 		for (size_t i = 0; i < mx.host.n; i++)
-			ASSERT(slice_at(mx.host, i) > ' ' && slice_at(mx.host, i) < 127 && slice_at(mx.host, i) != '\\');
+			ASSERT(
+			    slice_at(mx.host, i) > ' ' && slice_at(mx.host, i) < 127 && slice_at(mx.host, i) != '\\');
 	if (dns_name_decode(rdata, &a, &text) == 0)
 		ASSERT(text.n <= 253);
 	if (dns_txt_decode(rdata, &a, &text) == 0)

@@ -7,13 +7,7 @@
 
 #include "base/log.h"
 #include "dns/dns.h"
-
-#include <fcntl.h>
-#include <signal.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
+#include "dns/nsd_test.h"
 
 /* ---- decoding ------------------------------------------------------------------------------------------- */
 
@@ -56,107 +50,19 @@ records_are_decoded(void **state)
 
 /* ---- a name server ---------------------------------------------------------------------------------------- */
 
-static const char zone[] =
-    "$ORIGIN a.test.\n"
-    "@ 60 IN SOA ns hostmaster 1 60 60 60 60\n"
-    "@ NS ns\n"
-    "ns A 127.0.0.1\n"
-    "@ MX 10 mx1\n"
-    "@ MX 20 MX2\n"
-    "@ TXT \"one\" \" two\"\n"
-    "mx1 A 192.0.2.1\n"
-    "mx1 AAAA 2001:db8::1\n"
-    "mx2 A 192.0.2.2\n"
-    "null MX 0 .\n"
-    "alias CNAME mx1\n"
-    "xn--mller-kva A 192.0.2.3\n";
-
-struct server {
-	char folder[64];
-	pid_t pid;
-	uint16_t port;
-};
-
-static const char *
-nsd_path(void)
-{
-	static const char *const paths[] = {"/usr/sbin/nsd", "/usr/local/sbin/nsd"};
-
-	for (size_t i = 0; i < COUNT_OF(paths); i++)
-		if (access(paths[i], X_OK) == 0)
-			return paths[i];
-	return NULL;
-}
-
-static void
-write_file(const struct server *s, const char *name, const char *text)
-{
-	char path[128];
-	int fd;
-
-	(void)snprintf(path, sizeof(path), "%s/%s", s->folder, name);
-	fd = open(path, O_CREAT | O_WRONLY | O_TRUNC, 0600);
-	assert_true(fd >= 0);
-	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
-	close(fd);
-}
-
-/* A port that is free for UDP at this moment. */
-static uint16_t
-free_port(void)
-{
-	struct sockaddr_in sa = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t n = sizeof(sa);
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-
-	assert_int_equal(bind(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&sa, &n), 0);
-	close(fd);
-	return ntohs(sa.sin_port);
-}
-
-static void
-server_start(struct server *s)
-{
-	char conf[2000], path[128];
-	int null;
-
-	memcpy(s->folder, "/tmp/dns_test.XXXXXX", sizeof("/tmp/dns_test.XXXXXX"));
-	assert_non_null(mkdtemp(s->folder));
-	s->port = free_port();
-	(void)snprintf(conf, sizeof(conf), "server:\n ip-address: 127.0.0.1\n port: %u\n server-count: 1\n username: \"\"\n chroot: \"\"\n pidfile: \"%s/pid\"\n database: \"\"\n"
-	    " zonesdir: \"%s\"\n xfrdfile: \"%s/xfrd\"\n zonelistfile: \"%s/list\"\n logfile: \"%s/log\"\nremote-control:\n control-enable: no\n"
-	    "zone:\n name: a.test\n zonefile: a.test.zone\n", s->port, s->folder, s->folder, s->folder, s->folder, s->folder);
-	write_file(s, "nsd.conf", conf);
-	write_file(s, "a.test.zone", zone);
-	(void)snprintf(path, sizeof(path), "%s/nsd.conf", s->folder);
-	s->pid = fork();
-	assert_true(s->pid >= 0);
-	if (s->pid == 0) {
-		null = open("/dev/null", O_RDWR);
-		(void)dup2(null, 1);
-		(void)dup2(null, 2);
-		(void)execl(nsd_path(), "nsd", "-d", "-c", path, (char *)NULL);
-		_exit(127);
-	}
-}
-
-static void
-server_stop(struct server *s)
-{
-	static const char *const files[] = {"nsd.conf", "a.test.zone", "pid", "xfrd", "list", "log"};
-	int status;
-
-	(void)kill(s->pid, SIGTERM);
-	(void)waitpid(s->pid, &status, 0);
-	for (size_t i = 0; i < COUNT_OF(files); i++) {
-		char path[128];
-
-		(void)snprintf(path, sizeof(path), "%s/%s", s->folder, files[i]);
-		(void)unlink(path);
-	}
-	(void)rmdir(s->folder);
-}
+static const char zone[] = "$ORIGIN a.test.\n"
+			   "@ 60 IN SOA ns hostmaster 1 60 60 60 60\n"
+			   "@ NS ns\n"
+			   "ns A 127.0.0.1\n"
+			   "@ MX 10 mx1\n"
+			   "@ MX 20 MX2\n"
+			   "@ TXT \"one\" \" two\"\n"
+			   "mx1 A 192.0.2.1\n"
+			   "mx1 AAAA 2001:db8::1\n"
+			   "mx2 A 192.0.2.2\n"
+			   "null MX 0 .\n"
+			   "alias CNAME mx1\n"
+			   "xn--mller-kva A 192.0.2.3\n";
 
 /* ---- asking ----------------------------------------------------------------------------------------------- */
 
@@ -259,26 +165,28 @@ a_zone_is_asked_about(void **state)
 {
 	char stub[64];
 	struct slice stubs;
-	struct server s;
+	struct nsd s;
 
 	(void)state;
 	if (nsd_path() == NULL)
 		skip();
-	server_start(&s);
+	nsd_start(&s, zone);
 	(void)snprintf(stub, sizeof(stub), "a.test=127.0.0.1@%u", s.port);
 	stubs = slice_z(stub);
 	world_run(&(struct dns_config){.stubs = {&stubs, 1}}, questions);
-	server_stop(&s);
+	nsd_stop(&s);
 }
 
 static void
 bad_names(struct world *w)
 {
-	static const char *const names[] = {"", ".", "a..b", "a b", "a\\.b", "1234567890123456789012345678901234567890123456789012345678901234.test", "\xff.test", "a.test..", ".a"};
+	static const char *const names[] = {"", ".", "a..b", "a b", "a\\.b",
+	    "1234567890123456789012345678901234567890123456789012345678901234.test", "\xff.test", "a.test..", ".a"};
 	struct dns_answer answer;
 
 	for (size_t i = 0; i < COUNT_OF(names); i++)
-		assert_int_equal(dns_ask(w->dns, slice_z(names[i]), DNS_A, &w->arena, DEADLINE_NEVER, &answer), ERR_INVALID);
+		assert_int_equal(
+		    dns_ask(w->dns, slice_z(names[i]), DNS_A, &w->arena, DEADLINE_NEVER, &answer), ERR_INVALID);
 	assert_int_equal(dns_ask(w->dns, SLICE("a\0b.test"), DNS_A, &w->arena, DEADLINE_NEVER, &answer), ERR_INVALID);
 }
 
@@ -322,7 +230,8 @@ static void
 configuration_errors_are_told(void **state)
 {
 	static const struct slice bad = SLICE_INIT("not an address");
-	const struct dns_config v[] = {{.forwarders = {&bad, 1}}, {.stubs = {&bad, 1}}, {.trust_anchors = {&bad, 1}}, {.resolv_conf = "/nonexistent/resolv.conf"}};
+	const struct dns_config v[] = {{.forwarders = {&bad, 1}}, {.stubs = {&bad, 1}}, {.trust_anchors = {&bad, 1}},
+	    {.resolv_conf = "/nonexistent/resolv.conf"}};
 	struct house house;
 	struct loop *loop;
 

@@ -7,8 +7,8 @@
 #include "base/log.h"
 #include "smtp/smtp.h"
 
-#define ATTEMPT_MS (20 * 60 * 1000)  /* after this no further host is tried */
-#define HOST_ADDRESSES_MAX 6         /* tried of one host */
+#define ATTEMPT_MS (20 * 60 * 1000) /* after this no further host is tried */
+#define HOST_ADDRESSES_MAX 6        /* tried of one host */
 #define FILE_THREADS 2
 #define FILE_QUEUE 1000
 
@@ -54,7 +54,9 @@ resolver_release(struct resolver **r)
 static int
 resolver_new(struct resolver **out, struct role_context *c, const struct settings *s, struct buf *detail)
 {
-	struct dns_config config = {.forwarders = s->dns_forwarders, .trust_anchors = s->dns_trust_anchors, .stubs = s->dns_stubs,
+	struct dns_config config = {.forwarders = s->dns_forwarders,
+	    .trust_anchors = s->dns_trust_anchors,
+	    .stubs = s->dns_stubs,
 	    .insecure = s->dns_insecure};
 	struct resolver *r = calloc(1, sizeof(*r));
 	char path[4096];
@@ -87,7 +89,8 @@ connect_host(void *ctx, struct stream **out)
 {
 	struct attempt *t = ctx;
 	struct loop *l = t->k->c->loop;
-	const struct net_address *from = t->from != NULL && t->from->sa.ss_family == t->to->sa.ss_family ? t->from : NULL;
+	const struct net_address *from = t->from != NULL && t->from->sa.ss_family == t->to->sa.ss_family ? t->from
+													 : NULL;
 
 	t->k->connections++;
 	return net_connect(l, t->to, from, loop_deadline(l, t->k->c->house->limits.send_connect_timeout_ms), out);
@@ -133,8 +136,9 @@ try_address(struct attempt *t, const struct route_host *host, const struct net_a
 
 	net_address_text(address, text);
 	t->to = address;
-	t->job.host = host->is_address ? arena_printf(t->job.arena, "[%s]:%u", text, (unsigned)host->port)
-	                               : arena_printf(t->job.arena, "%.*s [%s]:%u", SLICE_ARG(host->name), text, (unsigned)host->port);
+	t->job.host = host->is_address
+	    ? arena_printf(t->job.arena, "[%s]:%u", text, (unsigned)host->port)
+	    : arena_printf(t->job.arena, "%.*s [%s]:%u", SLICE_ARG(host->name), text, (unsigned)host->port);
 	t->job.server_name = host->is_address ? SLICE_EMPTY : host->name;
 	e = smtp_send(&t->job);
 	if (e == 0 || t->host.n == 0)
@@ -149,14 +153,18 @@ try_host(struct attempt *t, struct dns *d, const struct route_host *host)
 	struct net_address *v;
 	bool temporary;
 	size_t n;
-	int e = route_addresses(d, host, t->job.arena, loop_deadline(t->k->c->loop, t->k->c->house->limits.dns_timeout_ms), &v, &n, &temporary);
+	int e = route_addresses(d, host, t->job.arena,
+	    loop_deadline(t->k->c->loop, t->k->c->house->limits.dns_timeout_ms), &v, &n, &temporary);
 
 	if (e != 0)
 		return e;
 	if (n == 0)
 		set_open_results(t, temporary ? SEND_TEMPFAIL : SEND_FAIL, temporary ? "4.4.3" : "5.4.4",
-		    arena_printf(t->job.arena, temporary ? "The address of %.*s could not be looked up in DNS" : "The mail server %.*s has no address in DNS",
-		        SLICE_ARG(host->name)), false);
+		    arena_printf(t->job.arena,
+			temporary ? "The address of %.*s could not be looked up in DNS"
+				  : "The mail server %.*s has no address in DNS",
+			SLICE_ARG(host->name)),
+		    false);
 	for (size_t i = 0; i < n && i < HOST_ADDRESSES_MAX; i++) {
 		e = try_address(t, host, &v[i]);
 		if (e == 0 || e == ERR_CANCELLED || e == ERR_NOMEM)
@@ -207,8 +215,12 @@ fill_reply(struct attempt *t, struct arena *a, struct bus_courier_send_reply *re
 		t->k->recipients_deferred += r->result == SEND_TEMPFAIL;
 		t->k->recipients_failed += r->result == SEND_FAIL;
 	}
-	*rep = (struct bus_courier_send_reply){.results = {results, n}, .codes = {codes, n}, .statuses = {statuses, n}, .texts = {texts, n},
-	    .host = t->host, .tls = t->job.tls_text};
+	*rep = (struct bus_courier_send_reply){.results = {results, n},
+	    .codes = {codes, n},
+	    .statuses = {statuses, n},
+	    .texts = {texts, n},
+	    .host = t->host,
+	    .tls = t->job.tls_text};
 	t->k->over_tls += t->job.tls_text.n > 0;
 	return arena_failed(a) ? ERR_NOMEM : 0;
 }
@@ -230,10 +242,21 @@ attempt_run(struct courier *k, struct bus_courier_send_request *q, struct arena 
 		    .envelope = i < q->recipient_envelopes.n ? q->recipient_envelopes.v[i] : SLICE_EMPTY};
 	if (c->settings->send_bind.n > 0 && net_address_parse(c->settings->send_bind, 0, &from) == 0)
 		t.from = &from;
-	t.job = (struct smtp_send_job){.loop = c->loop, .workers = k->workers, .arena = a, .hostname = c->settings->hostname,
-	    .reverse_path = q->reverse_path, .envelope = q->envelope, .recipients = recipients, .recipients_count = q->recipients.n,
-	    .head = q->head, .body = q->body, .fd = (int)q->file, .size_bytes = q->file >= 0 ? q->size_bytes : (int64_t)q->body.n,
-	    .tls = k->tls, .connect = connect_host, .connect_ctx = &t};
+	t.job = (struct smtp_send_job){.loop = c->loop,
+	    .workers = k->workers,
+	    .arena = a,
+	    .hostname = c->settings->hostname,
+	    .reverse_path = q->reverse_path,
+	    .envelope = q->envelope,
+	    .recipients = recipients,
+	    .recipients_count = q->recipients.n,
+	    .head = q->head,
+	    .body = q->body,
+	    .fd = (int)q->file,
+	    .size_bytes = q->file >= 0 ? q->size_bytes : (int64_t)q->body.n,
+	    .tls = k->tls,
+	    .connect = connect_host,
+	    .connect_ctx = &t};
 	resolver->users++;
 	e = try_all(&t, resolver->dns, q);
 	resolver_release(&resolver);
@@ -244,7 +267,8 @@ attempt_run(struct courier *k, struct bus_courier_send_request *q, struct arena 
 }
 
 static int
-on_send(struct courier *k, struct bus_peer *from, struct bus_courier_send_request *q, struct arena *a, struct bus_courier_send_reply *rep)
+on_send(struct courier *k, struct bus_peer *from, struct bus_courier_send_request *q, struct arena *a,
+    struct bus_courier_send_reply *rep)
 {
 	struct role_context *c = k->c;
 	int64_t began_ms = loop_now_ms(c->loop);
@@ -263,8 +287,8 @@ on_send(struct courier *k, struct bus_peer *from, struct bus_courier_send_reques
 	e = attempt_run(k, q, a, rep);
 	k->active--;
 	waitq_wake_one(&k->slots);
-	LOG(c->house, INFO, "send_attempt", LOG_S("id", q->id), LOG_S("domain", q->domain), LOG_S("host", rep->host), LOG_S("tls", rep->tls),
-	    LOG_S("first_status", rep->statuses.n > 0 ? rep->statuses.v[0] : SLICE_EMPTY),
+	LOG(c->house, INFO, "send_attempt", LOG_S("id", q->id), LOG_S("domain", q->domain), LOG_S("host", rep->host),
+	    LOG_S("tls", rep->tls), LOG_S("first_status", rep->statuses.n > 0 ? rep->statuses.v[0] : SLICE_EMPTY),
 	    LOG_S("first_text", rep->texts.n > 0 ? rep->texts.v[0] : SLICE_EMPTY), LOG_I("recipients", q->recipients.n),
 	    LOG_I("ms", loop_now_ms(c->loop) - began_ms), LOG_E(e));
 	return e;
@@ -360,4 +384,5 @@ shut_down(struct role_context *c, int64_t grace_ms)
 	/* Its memory goes with the process: requests may still come in. */
 }
 
-const struct role_ops role_courier_ops = {.role = ROLE_COURIER, .start = start, .status = status, .reload = reload, .shutdown = shut_down};
+const struct role_ops role_courier_ops = {
+    .role = ROLE_COURIER, .start = start, .status = status, .reload = reload, .shutdown = shut_down};

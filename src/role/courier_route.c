@@ -34,8 +34,10 @@ fixed_host(struct route *out, struct arena *a, struct slice text)
 	struct slice host;
 	uint64_t port;
 
-	if (colon == SLICE_NONE || colon == 0 || slice_to_u64(slice_from(text, colon + 1), 65535, &port) != 0 || port == 0) {
-		no_route(out, SEND_TEMPFAIL, "4.3.5", arena_printf(a, "The configured route %.*s is not host:port", SLICE_ARG(text)));
+	if (colon == SLICE_NONE || colon == 0 || slice_to_u64(slice_from(text, colon + 1), 65535, &port) != 0 ||
+	    port == 0) {
+		no_route(out, SEND_TEMPFAIL, "4.3.5",
+		    arena_printf(a, "The configured route %.*s is not host:port", SLICE_ARG(text)));
 		return 0;
 	}
 	host = slice_head(text, colon);
@@ -55,7 +57,8 @@ literal_host(struct route *out, struct arena *a, struct slice domain, uint16_t p
 		inside = slice_from(inside, 5);
 	e = single(out, a, inside, port);
 	if (e == 0 && !out->hosts[0].is_address)
-		no_route(out, SEND_FAIL, "5.1.2", arena_printf(a, "%.*s is not an address literal that mail can be sent to", SLICE_ARG(domain)));
+		no_route(out, SEND_FAIL, "5.1.2",
+		    arena_printf(a, "%.*s is not an address literal that mail can be sent to", SLICE_ARG(domain)));
 	return e;
 }
 
@@ -91,12 +94,15 @@ drop_ourselves(struct route *out, struct slice hostname, struct slice domain, st
 		out->n = i;
 	}
 	if (out->n == 0)
-		no_route(out, SEND_FAIL, "5.4.6", arena_printf(a, "The mail server of %.*s is this one, which does not know that domain: mail would loop",
-		    SLICE_ARG(domain)));
+		no_route(out, SEND_FAIL, "5.4.6",
+		    arena_printf(a,
+			"The mail server of %.*s is this one, which does not know that domain: mail would loop",
+			SLICE_ARG(domain)));
 }
 
 static int
-hosts_of_mx(struct house *h, const struct dns_answer *mx, uint16_t port, struct slice domain, struct arena *a, struct route *out)
+hosts_of_mx(struct house *h, const struct dns_answer *mx, uint16_t port, struct slice domain, struct arena *a,
+    struct route *out)
 {
 	size_t max = (size_t)h->limits.send_mx_hosts;
 	bool null_mx = false;
@@ -112,12 +118,15 @@ hosts_of_mx(struct house *h, const struct dns_answer *mx, uint16_t port, struct 
 			return e;
 		null_mx |= e == 0 && record.host.n == 0;
 		if (e == 0 && record.host.n > 0)
-			out->hosts[out->n++] = (struct route_host){.name = record.host, .port = port, .preference = record.preference};
+			out->hosts[out->n++] = (struct route_host){
+			    .name = record.host, .port = port, .preference = record.preference};
 	}
 	if (out->n == 0 && null_mx)
-		no_route(out, SEND_FAIL, "5.1.10", arena_printf(a, "%.*s says that it does not accept mail (null MX)", SLICE_ARG(domain)));
+		no_route(out, SEND_FAIL, "5.1.10",
+		    arena_printf(a, "%.*s says that it does not accept mail (null MX)", SLICE_ARG(domain)));
 	else if (out->n == 0)
-		no_route(out, SEND_TEMPFAIL, "4.4.3", arena_printf(a, "The MX records of %.*s cannot be read", SLICE_ARG(domain)));
+		no_route(out, SEND_TEMPFAIL, "4.4.3",
+		    arena_printf(a, "The MX records of %.*s cannot be read", SLICE_ARG(domain)));
 	order(h, out->hosts, out->n);
 	if (out->n > max)
 		out->n = max;
@@ -125,7 +134,8 @@ hosts_of_mx(struct house *h, const struct dns_answer *mx, uint16_t port, struct 
 }
 
 static int
-look_up(struct dns *d, struct house *h, const struct settings *s, struct slice domain, struct arena *a, int64_t deadline_ms, struct route *out)
+look_up(struct dns *d, struct house *h, const struct settings *s, struct slice domain, struct arena *a,
+    int64_t deadline_ms, struct route *out)
 {
 	uint16_t port = s->smtp_port != 0 ? s->smtp_port : 25;
 	struct dns_answer mx;
@@ -138,9 +148,7 @@ look_up(struct dns *d, struct house *h, const struct settings *s, struct slice d
 	if (e != 0)
 		return e;
 	switch (mx.status) {
-	case DNS_OK:
-		e = hosts_of_mx(h, &mx, port, domain, a, out);
-		break;
+	case DNS_OK: e = hosts_of_mx(h, &mx, port, domain, a, out); break;
 	case DNS_NODATA:
 		/* The domain itself is the host (RFC 5321 §5.1). */
 		e = single(out, a, domain, port);
@@ -149,10 +157,12 @@ look_up(struct dns *d, struct house *h, const struct settings *s, struct slice d
 		no_route(out, SEND_FAIL, "5.1.2", arena_printf(a, "The domain %.*s does not exist", SLICE_ARG(domain)));
 		return 0;
 	case DNS_TEMPFAIL:
-		no_route(out, SEND_TEMPFAIL, "4.4.3", arena_printf(a, "The mail servers of %.*s could not be looked up in DNS", SLICE_ARG(domain)));
+		no_route(out, SEND_TEMPFAIL, "4.4.3",
+		    arena_printf(a, "The mail servers of %.*s could not be looked up in DNS", SLICE_ARG(domain)));
 		return 0;
 	case DNS_BOGUS:
-		no_route(out, SEND_TEMPFAIL, "4.7.5", arena_printf(a, "The DNS records of %.*s failed DNSSEC validation", SLICE_ARG(domain)));
+		no_route(out, SEND_TEMPFAIL, "4.7.5",
+		    arena_printf(a, "The DNS records of %.*s failed DNSSEC validation", SLICE_ARG(domain)));
 		return 0;
 	}
 	if (e == 0 && out->n > 0)
@@ -161,8 +171,8 @@ look_up(struct dns *d, struct house *h, const struct settings *s, struct slice d
 }
 
 int
-route_find(struct dns *d, struct house *h, const struct settings *s, struct slice domain, struct slice fixed, struct arena *a,
-    int64_t deadline_ms, struct route *out)
+route_find(struct dns *d, struct house *h, const struct settings *s, struct slice domain, struct slice fixed,
+    struct arena *a, int64_t deadline_ms, struct route *out)
 {
 	int e;
 
@@ -182,8 +192,8 @@ route_find(struct dns *d, struct house *h, const struct settings *s, struct slic
 }
 
 int
-route_addresses(struct dns *d, const struct route_host *host, struct arena *a, int64_t deadline_ms, struct net_address **v, size_t *n,
-    bool *temporary)
+route_addresses(struct dns *d, const struct route_host *host, struct arena *a, int64_t deadline_ms,
+    struct net_address **v, size_t *n, bool *temporary)
 {
 	static const enum dns_type types[] = {DNS_AAAA, DNS_A};
 	struct dns_answer answers[COUNT_OF(types)];

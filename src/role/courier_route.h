@@ -6,7 +6,7 @@
 #include "role/settings.h"
 
 struct route_host {
-	struct slice name;          /* of the host; an address in text for literals and fixed addresses */
+	struct slice name; /* of the host; an address in text for literals and fixed addresses */
 	bool is_address;
 	struct net_address address; /* if is_address */
 	uint16_t port;
@@ -25,8 +25,8 @@ struct route {
 /* domain: as in the address, a literal in brackets included. fixed: "host:port" instead of looking anything up, or empty:
  * then [route DOMAIN] of the settings counts. Everything lies in the arena. 0 with out->n > 0 or out->result set;
  * ERR_CANCELLED, ERR_NOMEM. */
-NODISCARD int route_find(struct dns *d, struct house *h, const struct settings *s, struct slice domain, struct slice fixed,
-    struct arena *a, int64_t deadline_ms, struct route *out);
+NODISCARD int route_find(struct dns *d, struct house *h, const struct settings *s, struct slice domain,
+    struct slice fixed, struct arena *a, int64_t deadline_ms, struct route *out);
 /* The addresses of a host, IPv6 and IPv4 in turns. *n 0: none, and *temporary tells whether that may change soon. */
 NODISCARD int route_addresses(struct dns *d, const struct route_host *host, struct arena *a, int64_t deadline_ms,
     struct net_address **v, size_t *n, bool *temporary);

@@ -7,8 +7,8 @@
 #include "base/map.h"
 #include "smtp/smtp.h"
 
-#define ASK_MS 30000      /* a question to the clerk's books */
-#define SUBMIT_MS 120000  /* taking a message: RFC 5321 §4.5.3.2.6 gives us 10 minutes */
+#define ASK_MS 30000     /* a question to the clerk's books */
+#define SUBMIT_MS 120000 /* taking a message: RFC 5321 §4.5.3.2.6 gives us 10 minutes */
 #define REPLY_BYTES_MAX 65536
 #define FILE_THREADS 2
 #define FILE_QUEUE 4000
@@ -64,9 +64,19 @@ static int
 ask_submit(void *ctx, const struct smtp_message *m, struct arena *a, int64_t *result, struct slice *detail)
 {
 	struct gate *g = ctx;
-	struct bus_clerk_submit_request q = {.id = m->id, .origin = ORIGIN_STRANGER, .reverse_path = m->reverse_path, .envelope = m->envelope,
-	    .recipients = m->recipients, .recipient_envelopes = m->recipient_envelopes, .client = m->client, .helo = m->helo, .tls = m->tls,
-	    .head = m->head, .body = m->body, .blob = m->blob, .size_bytes = m->size_bytes};
+	struct bus_clerk_submit_request q = {.id = m->id,
+	    .origin = ORIGIN_STRANGER,
+	    .reverse_path = m->reverse_path,
+	    .envelope = m->envelope,
+	    .recipients = m->recipients,
+	    .recipient_envelopes = m->recipient_envelopes,
+	    .client = m->client,
+	    .helo = m->helo,
+	    .tls = m->tls,
+	    .head = m->head,
+	    .body = m->body,
+	    .blob = m->blob,
+	    .size_bytes = m->size_bytes};
 	struct bus_clerk_submit_reply rep = {0};
 	int e = BUS_CALL(g->c->bus, ROLE_CLERK, 0, clerk_submit, &q, a, &rep, SUBMIT_MS);
 
@@ -113,9 +123,16 @@ serve(struct net_session *n)
 	net_address_prefix_key(&n->peer, key);
 	counted = address_enter(g, slice_of(key, sizeof(key)));
 	g->refused_sessions += !counted;
-	smtp_session(n->stream, &(struct smtp_session_config){.loop = g->c->loop, .sessions = &g->sessions, .workers = g->workers,
-	    .hostname = g->c->settings->hostname, .backend = {.rcpt = ask_rcpt, .blob_create = ask_blob, .submit = ask_submit, .ctx = g},
-	    .client = slice_z(text), .client_literal = slice_z(literal), .tls = tls_bus_server(g->tls), .refused = !counted});
+	smtp_session(n->stream,
+	    &(struct smtp_session_config){.loop = g->c->loop,
+		.sessions = &g->sessions,
+		.workers = g->workers,
+		.hostname = g->c->settings->hostname,
+		.backend = {.rcpt = ask_rcpt, .blob_create = ask_blob, .submit = ask_submit, .ctx = g},
+		.client = slice_z(text),
+		.client_literal = slice_z(literal),
+		.tls = tls_bus_server(g->tls),
+		.refused = !counted});
 	if (counted)
 		address_leave(g, slice_of(key, sizeof(key)));
 	stream_close(&n->stream);
@@ -136,9 +153,11 @@ listen_all(struct gate *g, struct buf *detail)
 
 		if (c->listeners[i].settings->service != LISTEN_SMTP)
 			continue;
-		e = net_accept_start(&g->acceptors[g->acceptors_count], c->loop, c->listeners[i].fd, (size_t)c->house->limits.smtp_sessions, serve, g);
+		e = net_accept_start(&g->acceptors[g->acceptors_count], c->loop, c->listeners[i].fd,
+		    (size_t)c->house->limits.smtp_sessions, serve, g);
 		if (e != 0) {
-			buf_printf(detail, "[listen %.*s] cannot accept connections: %s", SLICE_ARG(c->listeners[i].settings->name), err_text(e));
+			buf_printf(detail, "[listen %.*s] cannot accept connections: %s",
+			    SLICE_ARG(c->listeners[i].settings->name), err_text(e));
 			return e;
 		}
 		g->acceptors_count++;
@@ -205,4 +224,5 @@ shut_down(struct role_context *c, int64_t grace_ms)
 		net_acceptor_cancel_sessions(g->acceptors[i]);
 }
 
-const struct role_ops role_gate_ops = {.role = ROLE_GATE, .start = start, .status = status, .reload = reload, .shutdown = shut_down};
+const struct role_ops role_gate_ops = {
+    .role = ROLE_GATE, .start = start, .status = status, .reload = reload, .shutdown = shut_down};

@@ -108,7 +108,8 @@ renew(void *arg)
 		e = tls_bus_refresh(t, &detail);
 		wait_ms = e == 0 ? RENEW_MS : RETRY_MS;
 		if (e != 0 && e != ERR_CANCELLED)
-			LOG(loop_house(t->loop), WARN, "tls_refresh_failed", LOG_E(e), LOG_S("detail", buf_slice(&detail)));
+			LOG(loop_house(t->loop), WARN, "tls_refresh_failed", LOG_E(e),
+			    LOG_S("detail", buf_slice(&detail)));
 	}
 }
 

@@ -19,7 +19,7 @@ void
 smtp_sessions_stop(struct smtp_sessions *s)
 {
 	s->stopping = true;
-	LIST_FOREACH(&s->running, n) {
+	LIST_FOREACH (&s->running, n) {
 		struct smtp_channel *ch = CONTAINER_OF(n, struct smtp_channel, node);
 		struct fiber *f = ch->waiting;
 
@@ -32,7 +32,8 @@ smtp_sessions_stop(struct smtp_sessions *s)
 void
 smtp_channel_open(struct smtp_channel *ch, struct stream *st, struct loop *loop, struct smtp_sessions *sessions)
 {
-	*ch = (struct smtp_channel){.sessions = sessions, .st = st, .loop = loop, .house = loop_house(loop), .deadline_ms = DEADLINE_NEVER};
+	*ch = (struct smtp_channel){
+	    .sessions = sessions, .st = st, .loop = loop, .house = loop_house(loop), .deadline_ms = DEADLINE_NEVER};
 	stream_set_timeouts(st, ch->house->limits.smtp_command_timeout_ms, ch->house->limits.write_timeout_ms);
 	list_push(&sessions->running, &ch->node);
 	sessions->count++;
@@ -211,8 +212,8 @@ offers_starttls(const struct smtp_channel *ch)
 static void
 reply_ehlo(struct smtp_channel *ch)
 {
-	(void)!stream_printf(ch->st, "250-%.*s\r\n250-PIPELINING\r\n250-SIZE %lld\r\n250-8BITMIME\r\n", SLICE_ARG(ch->hostname),
-	    (long long)ch->house->limits.smtp_message_bytes);
+	(void)!stream_printf(ch->st, "250-%.*s\r\n250-PIPELINING\r\n250-SIZE %lld\r\n250-8BITMIME\r\n",
+	    SLICE_ARG(ch->hostname), (long long)ch->house->limits.smtp_message_bytes);
 	if (offers_starttls(ch))
 		(void)!stream_write(ch->st, SLICE("250-STARTTLS\r\n"));
 	if (ch->where == SMTP_PORCH && (stream_is_tls(ch->st) || ch->cleartext_sign_in))
@@ -242,7 +243,8 @@ command_help(struct smtp_channel *ch)
 
 	for (size_t i = 0; i < smtp_commands_count; i++)
 		if ((smtp_commands[i].where & ch->where) != 0)
-			(void)!stream_printf(ch->st, "%d-%s %.*s\r\n", r->code, r->status, SLICE_ARG(smtp_commands[i].help));
+			(void)!stream_printf(
+			    ch->st, "%d-%s %.*s\r\n", r->code, r->status, SLICE_ARG(smtp_commands[i].help));
 	smtp_reply_more(ch, SMTP_R_HELP, SLICE("End of help"));
 }
 
@@ -271,7 +273,8 @@ command_starttls(struct smtp_channel *ch)
 	smtp_reply(ch, SMTP_R_STARTTLS);
 	e = stream_flush(ch->st);
 	if (e == 0)
-		e = stream_start_tls_server(ch->st, ch->tls, loop_deadline(ch->loop, ch->house->limits.handshake_timeout_ms));
+		e = stream_start_tls_server(
+		    ch->st, ch->tls, loop_deadline(ch->loop, ch->house->limits.handshake_timeout_ms));
 	if (e != 0) {
 		LOG(ch->house, INFO, "smtp_handshake_failed", LOG_E(e));
 		ch->over = true;
@@ -286,27 +289,14 @@ smtp_channel_common(struct smtp_channel *ch, const struct smtp_command *c)
 {
 	switch (c->verb) {
 	case SMTP_EHLO:
-	case SMTP_HELO:
-		command_hello(ch, c);
-		return true;
+	case SMTP_HELO: command_hello(ch, c); return true;
 	case SMTP_NOOP:
-	case SMTP_RSET:
-		smtp_reply(ch, SMTP_R_OK);
-		return true;
-	case SMTP_VRFY:
-		smtp_reply(ch, SMTP_R_VRFY);
-		return true;
-	case SMTP_HELP:
-		command_help(ch);
-		return true;
-	case SMTP_QUIT:
-		smtp_channel_end(ch, SMTP_R_QUIT);
-		return true;
-	case SMTP_STARTTLS:
-		command_starttls(ch);
-		return true;
-	default:
-		return false;
+	case SMTP_RSET: smtp_reply(ch, SMTP_R_OK); return true;
+	case SMTP_VRFY: smtp_reply(ch, SMTP_R_VRFY); return true;
+	case SMTP_HELP: command_help(ch); return true;
+	case SMTP_QUIT: smtp_channel_end(ch, SMTP_R_QUIT); return true;
+	case SMTP_STARTTLS: command_starttls(ch); return true;
+	default: return false;
 	}
 }
 

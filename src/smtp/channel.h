@@ -23,22 +23,22 @@ struct smtp_reply_row {
 extern const struct smtp_reply_row smtp_replies[SMTP_R_COUNT];
 
 struct smtp_channel {
-	struct list_node node;   /* in sessions->running */
+	struct list_node node; /* in sessions->running */
 	struct smtp_sessions *sessions;
 	struct stream *st;
 	struct loop *loop;
 	struct house *house;
 	struct slice hostname;
-	struct tls_server *tls;  /* for STARTTLS, or NULL */
-	struct fiber *waiting;   /* the session's fiber while it waits for a command */
-	unsigned where;          /* SMTP_GATE, SMTP_PORCH or SMTP_DESK */
-	bool cleartext_sign_in;  /* SMTP_PORCH: AUTH is offered without TLS */
-	bool over;               /* the session ends: every later read fails */
-	bool extended;           /* EHLO, not HELO */
-	bool greeted;            /* either */
+	struct tls_server *tls; /* for STARTTLS, or NULL */
+	struct fiber *waiting;  /* the session's fiber while it waits for a command */
+	unsigned where;         /* SMTP_GATE, SMTP_PORCH or SMTP_DESK */
+	bool cleartext_sign_in; /* SMTP_PORCH: AUTH is offered without TLS */
+	bool over;              /* the session ends: every later read fails */
+	bool extended;          /* EHLO, not HELO */
+	bool greeted;           /* either */
 	char helo[SMTP_DOMAIN_MAX + 1];
 	int64_t errors;
-	int64_t deadline_ms;     /* of all commands together: for signing in; DEADLINE_NEVER */
+	int64_t deadline_ms; /* of all commands together: for signing in; DEADLINE_NEVER */
 };
 
 /* Registers the session. The channel does not own the stream. */

@@ -1,7 +1,8 @@
 #include "smtp/command.h"
 
 const struct smtp_command_row smtp_commands[] = {
-#define COMMAND(name, argument, where, help) {SLICE_INIT(#name), SMTP_##name, SMTP_ARGUMENT_##argument, (where), SLICE_INIT(help)},
+#define COMMAND(name, argument, where, help) \
+	{SLICE_INIT(#name), SMTP_##name, SMTP_ARGUMENT_##argument, (where), SLICE_INIT(help)},
 #include "smtp/commands.def"
 #undef COMMAND
 };
@@ -11,9 +12,10 @@ const size_t smtp_commands_count = COUNT_OF(smtp_commands);
 static bool
 is_foreign(struct slice verb)
 {
-	static const struct slice words[] = {SLICE_INIT("GET"), SLICE_INIT("POST"), SLICE_INIT("PUT"), SLICE_INIT("HEAD"),
-	    SLICE_INIT("DELETE"), SLICE_INIT("OPTIONS"), SLICE_INIT("CONNECT"), SLICE_INIT("PATCH"), SLICE_INIT("TRACE"), SLICE_INIT("PRI"),
-	    SLICE_INIT("Host:"), SLICE_INIT("User-Agent:"), SLICE_INIT("Content-Type:"), SLICE_INIT("Content-Length:")};
+	static const struct slice words[] = {SLICE_INIT("GET"), SLICE_INIT("POST"), SLICE_INIT("PUT"),
+	    SLICE_INIT("HEAD"), SLICE_INIT("DELETE"), SLICE_INIT("OPTIONS"), SLICE_INIT("CONNECT"), SLICE_INIT("PATCH"),
+	    SLICE_INIT("TRACE"), SLICE_INIT("PRI"), SLICE_INIT("Host:"), SLICE_INIT("User-Agent:"),
+	    SLICE_INIT("Content-Type:"), SLICE_INIT("Content-Length:")};
 
 	for (size_t i = 0; i < COUNT_OF(words); i++)
 		if (slice_ieq(verb, words[i]))
@@ -47,7 +49,8 @@ parameter_parse(struct cursor *c, struct smtp_parameter *out)
 	size_t from = c->pos;
 	int b;
 
-	for (b = cursor_peek(c); b >= 0 && (ascii_is_alnum((uint8_t)b) || (b == '-' && c->pos > from)); b = cursor_peek(c))
+	for (b = cursor_peek(c); b >= 0 && (ascii_is_alnum((uint8_t)b) || (b == '-' && c->pos > from));
+	     b = cursor_peek(c))
 		cursor_skip(c, 1);
 	out->name = slice_range(c->s, from, c->pos);
 	out->value = SLICE_EMPTY;

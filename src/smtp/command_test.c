@@ -15,9 +15,11 @@ verbs_are_recognised(void **state)
 		const char *line;
 		enum smtp_verb verb;
 		const char *argument;
-	} v[] = {{"EHLO a.test", SMTP_EHLO, "a.test"}, {"ehlo  a.test ", SMTP_EHLO, "a.test"}, {"QUIT", SMTP_QUIT, ""}, {"quit ", SMTP_QUIT, ""},
-	    {"MAIL FROM:<>", SMTP_MAIL, "FROM:<>"}, {"MAILFROM:<>", SMTP_VERB_UNKNOWN, ""}, {"", SMTP_VERB_UNKNOWN, ""}, {"GET / HTTP/1.1", SMTP_VERB_FOREIGN, "/ HTTP/1.1"},
-	    {"host: x", SMTP_VERB_FOREIGN, "x"}, {"XCLIENT a", SMTP_VERB_UNKNOWN, "a"}, {"NOOP\ta", SMTP_VERB_UNKNOWN, ""}};
+	} v[] = {{"EHLO a.test", SMTP_EHLO, "a.test"}, {"ehlo  a.test ", SMTP_EHLO, "a.test"}, {"QUIT", SMTP_QUIT, ""},
+	    {"quit ", SMTP_QUIT, ""}, {"MAIL FROM:<>", SMTP_MAIL, "FROM:<>"}, {"MAILFROM:<>", SMTP_VERB_UNKNOWN, ""},
+	    {"", SMTP_VERB_UNKNOWN, ""}, {"GET / HTTP/1.1", SMTP_VERB_FOREIGN, "/ HTTP/1.1"},
+	    {"host: x", SMTP_VERB_FOREIGN, "x"}, {"XCLIENT a", SMTP_VERB_UNKNOWN, "a"},
+	    {"NOOP\ta", SMTP_VERB_UNKNOWN, ""}};
 
 	(void)state;
 	for (size_t i = 0; i < COUNT_OF(v); i++) {
@@ -111,7 +113,8 @@ paths_are_read(void **state)
 				fail_msg("%s: <%.*s>", paths[i].argument, SLICE_ARG(path.address));
 			assert_int_equal(path.null, path.address.n == 0);
 			for (size_t j = 0; j < parameters.n; j++)
-				buf_printf(&ps, "%.*s=%.*s;", SLICE_ARG(parameters.v[j].name), SLICE_ARG(parameters.v[j].value));
+				buf_printf(&ps, "%.*s=%.*s;", SLICE_ARG(parameters.v[j].name),
+				    SLICE_ARG(parameters.v[j].value));
 			assert_true(slice_eq(buf_slice(&ps), slice_z(paths[i].parameters)));
 		}
 		arena_free(&a);
@@ -125,8 +128,8 @@ long_paths_are_refused(void **state)
 		size_t local, labels;
 		int error;
 		enum smtp_path_error why;
-	} v[] = {{64, 1, 0, SMTP_PATH_FINE}, {256, 1, 0, SMTP_PATH_FINE}, {257, 1, ERR_INVALID, SMTP_PATH_LONG}, {1, 25, 0, SMTP_PATH_FINE},
-	    {1, 26, ERR_INVALID, SMTP_PATH_LONG}, {256, 25, 0, SMTP_PATH_FINE}};
+	} v[] = {{64, 1, 0, SMTP_PATH_FINE}, {256, 1, 0, SMTP_PATH_FINE}, {257, 1, ERR_INVALID, SMTP_PATH_LONG},
+	    {1, 25, 0, SMTP_PATH_FINE}, {1, 26, ERR_INVALID, SMTP_PATH_LONG}, {256, 25, 0, SMTP_PATH_FINE}};
 
 	(void)state;
 	for (size_t i = 0; i < COUNT_OF(v); i++) {
@@ -175,7 +178,8 @@ replies_of_others_are_read_with_care(void **state)
 	    {{"250+x"}, ERR_SYNTAX, 0, "", ""},
 	    {{"HTTP/1.1 400 Bad Request"}, ERR_SYNTAX, 0, "", ""},
 	    {{""}, ERR_SYNTAX, 0, "", ""},
-	    {{"250-12345678901234567890", "250-12345678901234567890", "250 x"}, ERR_LIMIT, 250, "", "12345678901234567890"},
+	    {{"250-12345678901234567890", "250-12345678901234567890", "250 x"}, ERR_LIMIT, 250, "",
+		"12345678901234567890"},
 	};
 
 	(void)state;
@@ -199,15 +203,22 @@ replies_of_others_are_read_with_care(void **state)
 static void
 received_cannot_be_broken_out_of(void **state)
 {
-	struct smtp_received r = {.helo = SLICE("a)b;c\"d\\e(f\x01"), .client_literal = SLICE("[192.0.2.1]"), .hostname = SLICE("mx.test"),
-	    .protocol = smtp_protocol_name(true, true, false), .tls = SLICE("TLSv1.3 X"), .id = SLICE("01J"), .recipient = SLICE("bob@b.test"), .time_s = 1795316906};
+	struct smtp_received r = {.helo = SLICE("a)b;c\"d\\e(f\x01"),
+	    .client_literal = SLICE("[192.0.2.1]"),
+	    .hostname = SLICE("mx.test"),
+	    .protocol = smtp_protocol_name(true, true, false),
+	    .tls = SLICE("TLSv1.3 X"),
+	    .id = SLICE("01J"),
+	    .recipient = SLICE("bob@b.test"),
+	    .time_s = 1795316906};
 	BUF_CLEANUP struct buf b;
 
 	(void)state;
 	buf_init(&b, 1000);
 	smtp_received_put(&b, &r);
-	assert_true(slice_eq(buf_slice(&b), SLICE("Received: from a?b?c?d?e?f? ([192.0.2.1])\r\n\tby mx.test with ESMTPS (TLSv1.3 X)\r\n\tid 01J\r\n\t"
-	                                          "for <bob@b.test>;\r\n\tSun, 22 Nov 2026 03:08:26 +0000\r\n")));
+	assert_true(slice_eq(buf_slice(&b),
+	    SLICE("Received: from a?b?c?d?e?f? ([192.0.2.1])\r\n\tby mx.test with ESMTPS (TLSv1.3 X)\r\n\tid 01J\r\n\t"
+		  "for <bob@b.test>;\r\n\tSun, 22 Nov 2026 03:08:26 +0000\r\n")));
 	assert_true(slice_eq(smtp_protocol_name(false, false, false), SLICE("SMTP")));
 	assert_true(slice_eq(smtp_protocol_name(true, true, true), SLICE("ESMTPSA")));
 }

@@ -86,8 +86,7 @@ step(struct smtp_data *d, uint8_t c)
 		line_grows(d, 1);
 		return true;
 	case SMTP_DATA_LINE:
-	case SMTP_DATA_END:
-		break;
+	case SMTP_DATA_END: break;
 	}
 	ASSERT(d->state == SMTP_DATA_LINE);
 	return true;

@@ -12,18 +12,18 @@ enum smtp_data_state {
 	SMTP_DATA_DOT,        /* after a dot at the start of a line */
 	SMTP_DATA_DOT_CR,
 	SMTP_DATA_LINE,
-	SMTP_DATA_LINE_CR,    /* after a CR inside a line */
+	SMTP_DATA_LINE_CR, /* after a CR inside a line */
 	SMTP_DATA_END
 };
 
 struct smtp_data {
 	enum smtp_data_state state;
-	size_t line_max;   /* bytes of a line with its CR LF */
-	size_t line;       /* bytes of this line so far */
-	uint64_t bytes;    /* of the message, without stuffing and end */
-	bool bare;         /* a CR or LF stood alone */
+	size_t line_max; /* bytes of a line with its CR LF */
+	size_t line;     /* bytes of this line so far */
+	uint64_t bytes;  /* of the message, without stuffing and end */
+	bool bare;       /* a CR or LF stood alone */
 	bool long_line;
-	bool eight_bit;    /* a byte over 127 was seen */
+	bool eight_bit; /* a byte over 127 was seen */
 };
 
 /* Takes a run of bytes of the message: 0, or an error that smtp_data_feed passes on. */

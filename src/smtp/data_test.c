@@ -71,9 +71,11 @@ good_text_is_kept_byte_for_byte(void **state)
 static void
 nothing_else_ends_a_message(void **state)
 {
-	static const struct slice ends[] = {SLICE_INIT("\n.\n"), SLICE_INIT("\r.\r"), SLICE_INIT("\n.\r\n"), SLICE_INIT("\r\n.\n"), SLICE_INIT("\r\n.\r"),
-	    SLICE_INIT("\r.\r\n"), SLICE_INIT("\r\n.\r\r\n"), SLICE_INIT("\n.\r"), SLICE_INIT("\r.\n"), SLICE_INIT("\r\r\n.\r\n\r."), SLICE_INIT("\r\n\n.\r\n"), SLICE_INIT("\r\n.\r.\r\n"),
-	    SLICE_INIT("\n\r.\r\n"), SLICE_INIT("\r\n.\0\r\n\r"), SLICE_INIT("\r\n.\r\0\n")};
+	static const struct slice ends[] = {SLICE_INIT("\n.\n"), SLICE_INIT("\r.\r"), SLICE_INIT("\n.\r\n"),
+	    SLICE_INIT("\r\n.\n"), SLICE_INIT("\r\n.\r"), SLICE_INIT("\r.\r\n"), SLICE_INIT("\r\n.\r\r\n"),
+	    SLICE_INIT("\n.\r"), SLICE_INIT("\r.\n"), SLICE_INIT("\r\r\n.\r\n\r."), SLICE_INIT("\r\n\n.\r\n"),
+	    SLICE_INIT("\r\n.\r.\r\n"), SLICE_INIT("\n\r.\r\n"), SLICE_INIT("\r\n.\0\r\n\r"),
+	    SLICE_INIT("\r\n.\r\0\n")};
 
 	(void)state;
 	for (size_t i = 0; i < COUNT_OF(ends); i++) {
@@ -108,7 +110,8 @@ lines_have_a_limit(void **state)
 		const char *in;
 		bool is_long;
 	} v[] = {{"12345678\r\n.\r\n", false}, {"123456789\r\n.\r\n", true}, {"1\r\n12345678\r\n\r\n.\r\n", false},
-	    {"..2345678\r\n.\r\n", false}, {"..23456789\r\n.\r\n", true}, {".12345678\r\n.\r\n", false}, {".123456789\r\n.\r\n", true}};
+	    {"..2345678\r\n.\r\n", false}, {"..23456789\r\n.\r\n", true}, {".12345678\r\n.\r\n", false},
+	    {".123456789\r\n.\r\n", true}};
 
 	(void)state;
 	for (size_t i = 0; i < COUNT_OF(v); i++)
@@ -127,8 +130,10 @@ lines_have_a_limit(void **state)
 static void
 header_fields_are_counted(void **state)
 {
-	static const char text[] = "Received: from a\r\n\tby b\r\nRECEIVED : x\r\nX-Received: no\r\nFrom: Alice\r\n <a@a.test>\r\nfrom:b@b.test\r\n"
-	    "Receivedx: no\r\n Received: folded\r\nbroken line\r\nDate: now\r\nMessage-ID:<x>\r\n\r\nReceived: body\r\nFrom: c@c.test\r\n";
+	static const char text[] = "Received: from a\r\n\tby b\r\nRECEIVED : x\r\nX-Received: no\r\nFrom: Alice\r\n "
+				   "<a@a.test>\r\nfrom:b@b.test\r\n"
+				   "Receivedx: no\r\n Received: folded\r\nbroken line\r\nDate: "
+				   "now\r\nMessage-ID:<x>\r\n\r\nReceived: body\r\nFrom: c@c.test\r\n";
 	struct slice in = slice_z(text);
 
 	(void)state;

@@ -8,13 +8,13 @@
 #define SMTP_FROM_MAX 65536
 
 struct smtp_header_watch {
-	bool done;             /* the empty line was seen */
+	bool done; /* the empty line was seen */
 	bool keep_from;
-	size_t received;       /* Received fields */
+	size_t received; /* Received fields */
 	size_t from_count, date_count, message_id_count;
-	struct buf from;       /* values of all From fields, unfolded, joined by ", " ; err when too long */
+	struct buf from; /* values of all From fields, unfolded, joined by ", " ; err when too long */
 	/* where we are */
-	uint8_t name[16];      /* beginning of this line, lower case */
+	uint8_t name[16]; /* beginning of this line, lower case */
 	size_t name_n;
 	bool in_name, in_from;
 };

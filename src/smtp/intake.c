@@ -8,9 +8,9 @@
 
 #include <errno.h>
 
-#define INTAKE_CHUNK 65536            /* of input at a time */
-#define INTAKE_WRITE (256 * 1024)     /* to the file at a time */
-#define INTAKE_PROGRESS 1024          /* bytes that must come within limits.smtp_data_timeout_ms */
+#define INTAKE_CHUNK 65536        /* of input at a time */
+#define INTAKE_WRITE (256 * 1024) /* to the file at a time */
+#define INTAKE_PROGRESS 1024      /* bytes that must come within limits.smtp_data_timeout_ms */
 #define HEAD_BYTES_MAX 16384
 
 void
@@ -144,8 +144,9 @@ check_from(struct smtp_server *s, struct smtp_intake *in)
 	if (in->watch.from_count == 0)
 		return s->reverse_path.n > 0 ? SMTP_R_OK : SMTP_R_NO_FROM;
 	if (in->watch.from.err != 0 ||
-	    address_parse(&s->arena, buf_slice(&in->watch.from), (size_t)s->ch.house->limits.message_addresses, &list) != 0 || list.truncated ||
-	    address_first(&list) == NULL)
+	    address_parse(
+		&s->arena, buf_slice(&in->watch.from), (size_t)s->ch.house->limits.message_addresses, &list) != 0 ||
+	    list.truncated || address_first(&list) == NULL)
 		return SMTP_R_NO_FROM;
 	for (size_t i = 0; i < list.n; i++) {
 		bool allowed = false;
@@ -188,8 +189,13 @@ static void
 put_head(struct smtp_server *s, struct smtp_intake *in, struct buf *head, struct slice id, struct slice tls)
 {
 	int64_t now_s = house_now_s(s->ch.house);
-	struct smtp_received r = {.helo = slice_z(s->ch.helo), .client_literal = s->c->client_literal, .hostname = s->c->hostname,
-	    .protocol = smtp_protocol_name(s->ch.extended, tls.n > 0, s->c->submission), .tls = tls, .id = id, .time_s = now_s};
+	struct smtp_received r = {.helo = slice_z(s->ch.helo),
+	    .client_literal = s->c->client_literal,
+	    .hostname = s->c->hostname,
+	    .protocol = smtp_protocol_name(s->ch.extended, tls.n > 0, s->c->submission),
+	    .tls = tls,
+	    .id = id,
+	    .time_s = now_s};
 
 	if (s->recipients_count == 1)
 		r.recipient = s->recipients[0];
@@ -245,17 +251,24 @@ submit(struct smtp_server *s, struct smtp_intake *in)
 		e = spill(s, in);
 	if (e == 0 && (envelopes == NULL || head.err != 0))
 		e = ERR_NOMEM;
-	m = (struct smtp_message){.id = slice_z(id), .reverse_path = s->reverse_path,
+	m = (struct smtp_message){.id = slice_z(id),
+	    .reverse_path = s->reverse_path,
 	    .envelope = s->body_8bitmime || in->data.eight_bit ? SLICE("BODY=8BITMIME\n") : SLICE_EMPTY,
-	    .recipients = {s->recipients, s->recipients_count}, .recipient_envelopes = {envelopes, s->recipients_count},
-	    .helo = slice_z(s->ch.helo), .client = s->c->client, .tls = tls, .head = buf_slice(&head), .body = buf_slice(&in->body),
-	    .blob = in->blob, .size_bytes = (int64_t)in->data.bytes};
+	    .recipients = {s->recipients, s->recipients_count},
+	    .recipient_envelopes = {envelopes, s->recipients_count},
+	    .helo = slice_z(s->ch.helo),
+	    .client = s->c->client,
+	    .tls = tls,
+	    .head = buf_slice(&head),
+	    .body = buf_slice(&in->body),
+	    .blob = in->blob,
+	    .size_bytes = (int64_t)in->data.bytes};
 	if (e == 0)
 		e = s->c->backend.submit(s->c->backend.ctx, &m, &s->arena, &result, &detail);
 	s->c->sessions->bytes += in->data.bytes;
-	LOG(s->ch.house, INFO, e == 0 && result == SUBMIT_OK ? "smtp_accepted" : "smtp_not_accepted", LOG_S("id", m.id), LOG_S("client", m.client),
-	    LOG_S("helo", m.helo), LOG_S("from", m.reverse_path), LOG_I("recipients", m.recipients.n), LOG_I("size", m.size_bytes),
-	    LOG_S("tls", m.tls), LOG_E(e));
+	LOG(s->ch.house, INFO, e == 0 && result == SUBMIT_OK ? "smtp_accepted" : "smtp_not_accepted", LOG_S("id", m.id),
+	    LOG_S("client", m.client), LOG_S("helo", m.helo), LOG_S("from", m.reverse_path),
+	    LOG_I("recipients", m.recipients.n), LOG_I("size", m.size_bytes), LOG_S("tls", m.tls), LOG_E(e));
 	reply_submitted(s, e, result, m.id, detail);
 }
 
@@ -271,8 +284,9 @@ smtp_intake_run(struct smtp_server *s)
 			submit(s, &in);
 		} else {
 			s->c->sessions->messages_refused++;
-			LOG(s->ch.house, INFO, "smtp_refused", LOG_S("client", s->c->client), LOG_S("from", s->reverse_path),
-			    LOG_I("code", smtp_replies[refusal].code), LOG_Z("why", smtp_replies[refusal].text), LOG_I("size", in.data.bytes));
+			LOG(s->ch.house, INFO, "smtp_refused", LOG_S("client", s->c->client),
+			    LOG_S("from", s->reverse_path), LOG_I("code", smtp_replies[refusal].code),
+			    LOG_Z("why", smtp_replies[refusal].text), LOG_I("size", in.data.bytes));
 			smtp_reply(&s->ch, refusal);
 		}
 	}

@@ -24,7 +24,8 @@ smtp_domain_is_valid(struct slice domain)
 		if (label.n == 0 || label.n > 63 || slice_at(label, 0) == '-' || slice_at(label, label.n - 1) == '-')
 			return false;
 		for (size_t i = 0; i < label.n; i++)
-			if (!ascii_is_alnum(slice_at(label, i)) && slice_at(label, i) != '-' && slice_at(label, i) != '_')
+			if (!ascii_is_alnum(slice_at(label, i)) && slice_at(label, i) != '-' &&
+			    slice_at(label, i) != '_')
 				return false;
 	}
 	return true;
@@ -56,10 +57,12 @@ literal_is_valid(struct slice inside)
 	size_t colon = slice_find_byte(inside, ':');
 
 	if (slice_istarts(inside, SLICE("IPv6:")))
-		return slice_to_z(slice_from(inside, 5), text, sizeof(text)) == 0 && inet_pton(AF_INET6, text, &v6) == 1;
+		return slice_to_z(slice_from(inside, 5), text, sizeof(text)) == 0 &&
+		    inet_pton(AF_INET6, text, &v6) == 1;
 	if (colon != SLICE_NONE) {
 		for (size_t i = 0; i < inside.n; i++)
-			if (slice_at(inside, i) < 33 || slice_at(inside, i) > 126 || memchr("[]\\<>()\"@", slice_at(inside, i), 9) != NULL)
+			if (slice_at(inside, i) < 33 || slice_at(inside, i) > 126 ||
+			    memchr("[]\\<>()\"@", slice_at(inside, i), 9) != NULL)
 				return false;
 		return colon > 0 && colon + 1 < inside.n;
 	}
@@ -124,8 +127,8 @@ domain_parse(struct cursor *c, struct arena *a, struct smtp_path *out)
 		out->literal = true;
 		text = slice_range(c->s, from, c->pos);
 	} else {
-		while (cursor_peek(c) >= 0 && cursor_peek(c) != '>' && cursor_peek(c) != ' ' && cursor_peek(c) != '\t' &&
-		    cursor_peek(c) != ':' && cursor_peek(c) != ',')
+		while (cursor_peek(c) >= 0 && cursor_peek(c) != '>' && cursor_peek(c) != ' ' &&
+		    cursor_peek(c) != '\t' && cursor_peek(c) != ':' && cursor_peek(c) != ',')
 			cursor_skip(c, 1);
 		text = slice_range(c->s, from, c->pos);
 		if (text.n > SMTP_DOMAIN_MAX + 1)
@@ -173,7 +176,8 @@ mailbox_parse(struct cursor *c, struct arena *a, struct smtp_path *out)
 		return e;
 	if (out->local.n + 1 + out->domain.n > SMTP_PATH_MAX)
 		return ERR_LIMIT;
-	out->address = arena_printf(a, "%.*s%s%.*s", SLICE_ARG(out->local), out->domain.n > 0 ? "@" : "", SLICE_ARG(out->domain));
+	out->address = arena_printf(
+	    a, "%.*s%s%.*s", SLICE_ARG(out->local), out->domain.n > 0 ? "@" : "", SLICE_ARG(out->domain));
 	return arena_failed(a) ? ERR_NOMEM : 0;
 }
 

@@ -6,7 +6,7 @@
 #include "base/arena.h"
 #include "base/cursor.h"
 
-#define SMTP_LOCAL_PART_MAX 256  /* RFC 5321 §4.5.3.1.1 asks for 64; VERP and SRS need more */
+#define SMTP_LOCAL_PART_MAX 256 /* RFC 5321 §4.5.3.1.1 asks for 64; VERP and SRS need more */
 #define SMTP_DOMAIN_MAX 255
 #define SMTP_PATH_MAX 512
 
@@ -14,10 +14,10 @@ enum smtp_path_error { SMTP_PATH_FINE = 0, SMTP_PATH_SYNTAX, SMTP_PATH_LONG, SMT
 
 struct smtp_path {
 	enum smtp_path_error error;
-	bool null;              /* <> */
-	struct slice address;   /* local@domain, or a bare local part; empty for <>. The last @ is the one that counts */
-	struct slice local;     /* unquoted */
-	struct slice domain;    /* lower case; "[192.0.2.1]" for literals; empty when there is none (<postmaster>) */
+	bool null;            /* <> */
+	struct slice address; /* local@domain, or a bare local part; empty for <>. The last @ is the one that counts */
+	struct slice local;   /* unquoted */
+	struct slice domain;  /* lower case; "[192.0.2.1]" for literals; empty when there is none (<postmaster>) */
 	bool literal;
 };
 

@@ -10,9 +10,9 @@
 struct presession {
 	struct smtp_channel ch;
 	const struct smtp_presession_config *c;
-	struct arena arena;        /* of one AUTH command */
+	struct arena arena; /* of one AUTH command */
 	int64_t failures;
-	struct stream *desk;       /* after sign-in */
+	struct stream *desk; /* after sign-in */
 };
 
 struct credentials {
@@ -87,8 +87,13 @@ read_login(struct presession *p, struct slice initial, struct credentials *out)
 static void
 sign_in(struct presession *p, const struct credentials *cr)
 {
-	struct signin_request r = {.service = SERVICE_SUBMISSION, .authzid = cr->authzid, .login = cr->login, .password = cr->password,
-	    .client = p->c->client, .helo = slice_z(p->ch.helo), .tls = smtp_tls_text(p->ch.st, &p->arena)};
+	struct signin_request r = {.service = SERVICE_SUBMISSION,
+	    .authzid = cr->authzid,
+	    .login = cr->login,
+	    .password = cr->password,
+	    .client = p->c->client,
+	    .helo = slice_z(p->ch.helo),
+	    .tls = smtp_tls_text(p->ch.st, &p->arena)};
 	int e;
 
 	if (cr->password.n > (size_t)p->ch.house->limits.password_bytes)
@@ -148,16 +153,11 @@ command_run(struct presession *p, const struct smtp_command *c)
 	if (!smtp_channel_accepts(&p->ch, c))
 		return;
 	switch (c->verb) {
-	case SMTP_AUTH:
-		command_auth(p, c);
-		break;
+	case SMTP_AUTH: command_auth(p, c); break;
 	case SMTP_MAIL:
 	case SMTP_RCPT:
-	case SMTP_DATA:
-		smtp_reply(&p->ch, SMTP_R_SIGN_IN_FIRST);
-		break;
-	default:
-		(void)smtp_channel_common(&p->ch, c);
+	case SMTP_DATA: smtp_reply(&p->ch, SMTP_R_SIGN_IN_FIRST); break;
+	default: (void)smtp_channel_common(&p->ch, c);
 	}
 }
 
@@ -190,7 +190,8 @@ smtp_presession(struct stream *st, const struct smtp_presession_config *c)
 	p->ch.cleartext_sign_in = c->cleartext_sign_in;
 	p->ch.deadline_ms = loop_deadline(c->loop, p->ch.house->limits.sign_in_timeout_ms);
 	arena_init(&p->arena, AUTH_ARENA_MAX);
-	(void)!stream_printf(st, "%d %.*s %s\r\n", smtp_replies[SMTP_R_GREETING].code, SLICE_ARG(c->hostname), smtp_replies[SMTP_R_GREETING].text);
+	(void)!stream_printf(st, "%d %.*s %s\r\n", smtp_replies[SMTP_R_GREETING].code, SLICE_ARG(c->hostname),
+	    smtp_replies[SMTP_R_GREETING].text);
 	while (!p->ch.over && p->desk == NULL) {
 		int e = smtp_channel_line(&p->ch, (size_t)p->ch.house->limits.smtp_command_bytes, &line);
 

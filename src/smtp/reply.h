@@ -11,7 +11,7 @@ struct smtp_reply {
 	char status[SMTP_STATUS_MAX]; /* RFC 2034, or "" when the reply has none of the code's class */
 	bool complete;
 	size_t lines, bytes, max;
-	struct buf text;              /* of all lines, joined by spaces, without code and enhanced status */
+	struct buf text; /* of all lines, joined by spaces, without code and enhanced status */
 };
 
 /* max: bytes of all lines together. */
@@ -22,6 +22,10 @@ void smtp_reply_reset(struct smtp_reply *r);
 /* Takes a line without its end (a CR left at its end is dropped). 0; ERR_SYNTAX: not a reply line, or another code than
  * the lines before; ERR_LIMIT. *text, when not NULL, gets the line's text (for EHLO keywords), a part of `line`. */
 NODISCARD int smtp_reply_line(struct smtp_reply *r, struct slice line, struct slice *text);
-static inline bool smtp_reply_class(const struct smtp_reply *r, int first_digit) { return r->code / 100 == first_digit; }
+static inline bool
+smtp_reply_class(const struct smtp_reply *r, int first_digit)
+{
+	return r->code / 100 == first_digit;
+}
 
 #endif

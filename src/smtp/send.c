@@ -30,9 +30,11 @@ smtp_sender_result_of_reply(struct smtp_sender *s, struct smtp_send_recipient *r
 	int result = code / 100 == 5 ? SEND_FAIL : SEND_TEMPFAIL;
 
 	if (code / 100 == 4 || code / 100 == 5)
-		smtp_sender_result(s, r, result, code, s->reply.status, buf_slice(&s->reply.text), result == SEND_FAIL && !other_host);
+		smtp_sender_result(
+		    s, r, result, code, s->reply.status, buf_slice(&s->reply.text), result == SEND_FAIL && !other_host);
 	else
-		smtp_sender_result(s, r, SEND_TEMPFAIL, code, "4.5.0", SLICE("The remote server gave a reply that has no meaning here"), false);
+		smtp_sender_result(s, r, SEND_TEMPFAIL, code, "4.5.0",
+		    SLICE("The remote server gave a reply that has no meaning here"), false);
 }
 
 void
@@ -65,11 +67,13 @@ smtp_sender_lost(struct smtp_sender *s, int e, const char *when)
 	struct arena *a = s->job->arena;
 
 	if (e == ERR_SYNTAX || e == ERR_LIMIT)
-		result_for_open(s, "4.5.0", arena_printf(a, "What %.*s answered %s is not SMTP", SLICE_ARG(host), when));
+		result_for_open(
+		    s, "4.5.0", arena_printf(a, "What %.*s answered %s is not SMTP", SLICE_ARG(host), when));
 	else if (e == ERR_TIMEOUT)
 		result_for_open(s, "4.4.2", arena_printf(a, "No answer in time from %.*s %s", SLICE_ARG(host), when));
 	else
-		result_for_open(s, "4.4.2", arena_printf(a, "The connection to %.*s was lost %s: %s", SLICE_ARG(host), when, err_text(e)));
+		result_for_open(s, "4.4.2",
+		    arena_printf(a, "The connection to %.*s was lost %s: %s", SLICE_ARG(host), when, err_text(e)));
 }
 
 /* ---- commands and replies ----------------------------------------------------------------------------------- */
@@ -185,7 +189,8 @@ open_connection(struct smtp_sender *s)
 	s->dead = false;
 	e = s->job->connect(s->job->connect_ctx, &s->st);
 	if (e != 0) {
-		result_for_open(s, "4.4.1", arena_printf(s->job->arena, "Could not connect to %.*s: %s", SLICE_ARG(host_text(s)), err_text(e)));
+		result_for_open(s, "4.4.1",
+		    arena_printf(s->job->arena, "Could not connect to %.*s: %s", SLICE_ARG(host_text(s)), err_text(e)));
 		return e;
 	}
 	e = smtp_sender_reply(s, s->house->limits.send_greeting_timeout_ms, NULL);
@@ -212,7 +217,8 @@ start_tls(struct smtp_sender *s)
 	if (e == 0 && !smtp_reply_class(&s->reply, 2))
 		return ERR_UNSUPPORTED;
 	if (e == 0)
-		e = stream_start_tls_client(s->st, s->job->tls, s->job->server_name, loop_deadline(s->job->loop, s->house->limits.handshake_timeout_ms));
+		e = stream_start_tls_client(s->st, s->job->tls, s->job->server_name,
+		    loop_deadline(s->job->loop, s->house->limits.handshake_timeout_ms));
 	if (e == 0)
 		e = hello(s);
 	if (e != 0)

@@ -17,7 +17,7 @@ struct smtp_sender {
 	struct stream *st;
 	struct smtp_reply reply; /* the last one */
 	struct smtp_capabilities can;
-	bool dead;               /* nothing more can be said on this connection */
+	bool dead; /* nothing more can be said on this connection */
 };
 
 /* Reads a whole reply into s->reply within timeout_ms; `can`, when not NULL, takes EHLO's keywords. An error (connection

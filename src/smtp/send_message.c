@@ -21,7 +21,8 @@ struct transaction {
 };
 
 static void
-group_result(struct transaction *t, bool accepted_only, int result, int code, const char *status, struct slice text, bool final)
+group_result(
+    struct transaction *t, bool accepted_only, int result, int code, const char *status, struct slice text, bool final)
 {
 	for (size_t i = 0; i < t->n; i++)
 		if (!t->group[i]->r.final && (!accepted_only || t->ok[i]))
@@ -263,7 +264,8 @@ send_data(struct transaction *t)
 	if (e != 0) {
 		/* Nobody knows whether it was taken (RFC 1047): later, not at another host now. */
 		group_result(t, true, SEND_TEMPFAIL, 0, "4.4.2",
-		    SLICE("The connection was lost after the end of the message, before the remote server's answer"), true);
+		    SLICE("The connection was lost after the end of the message, before the remote server's answer"),
+		    true);
 		smtp_sender_lost(s, e, "after the end of the message");
 		return e;
 	}
@@ -312,7 +314,8 @@ precheck(struct smtp_sender *s, struct buf *reverse_path)
 	if (job->reverse_path.n > 0 && !path_put(reverse_path, job->reverse_path)) {
 		for (size_t i = 0; i < job->recipients_count; i++)
 			if (!job->recipients[i].r.final)
-				smtp_sender_result(s, &job->recipients[i], SEND_FAIL, 0, "5.6.7", SLICE("The sender's address cannot be expressed in SMTP"), true);
+				smtp_sender_result(s, &job->recipients[i], SEND_FAIL, 0, "5.6.7",
+				    SLICE("The sender's address cannot be expressed in SMTP"), true);
 		return false;
 	}
 	for (size_t i = 0; i < job->recipients_count; i++) {
@@ -323,11 +326,13 @@ precheck(struct smtp_sender *s, struct buf *reverse_path)
 		if (r->r.final)
 			continue;
 		if (!path_put(&path, r->address))
-			smtp_sender_result(s, r, SEND_FAIL, 0, "5.6.7", SLICE("The recipient's address cannot be expressed in SMTP"), true);
+			smtp_sender_result(s, r, SEND_FAIL, 0, "5.6.7",
+			    SLICE("The recipient's address cannot be expressed in SMTP"), true);
 		else if (s->can.size_max > 0 && (uint64_t)message_bytes(job) > s->can.size_max)
 			smtp_sender_result(s, r, SEND_FAIL, 0, "5.3.4",
 			    arena_printf(job->arena, "The message has %lld bytes; the remote server takes at most %llu",
-			        (long long)message_bytes(job), (unsigned long long)s->can.size_max), true);
+				(long long)message_bytes(job), (unsigned long long)s->can.size_max),
+			    true);
 	}
 	return true;
 }

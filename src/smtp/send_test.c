@@ -13,7 +13,19 @@
 /* The steps at which a server speaks. */
 enum step { STEP_GREETING, STEP_EHLO, STEP_MAIL, STEP_RCPT, STEP_DATA, STEP_TEXT, STEP_COUNT };
 
-enum fault { FAULT_NONE, FAULT_CLOSE, FAULT_421, FAULT_4XX, FAULT_5XX, FAULT_GARBAGE, FAULT_ENDLESS, FAULT_SILENCE, FAULT_3XX, FAULT_PARTIAL, FAULT_COUNT };
+enum fault {
+	FAULT_NONE,
+	FAULT_CLOSE,
+	FAULT_421,
+	FAULT_4XX,
+	FAULT_5XX,
+	FAULT_GARBAGE,
+	FAULT_ENDLESS,
+	FAULT_SILENCE,
+	FAULT_3XX,
+	FAULT_PARTIAL,
+	FAULT_COUNT
+};
 
 struct world {
 	struct house house;
@@ -26,7 +38,7 @@ struct world {
 	enum fault fault;
 	const char *refuse; /* RCPT commands with this inside get 550 */
 	int connections, transactions, rsets;
-	bool took;          /* 250 to the text was sent */
+	bool took; /* 250 to the text was sent */
 	struct stream *server;
 	struct buf commands, text;
 	/* the job */
@@ -46,24 +58,12 @@ say(struct world *w, enum step step, const char *line)
 		return true;
 	}
 	switch (w->fault) {
-	case FAULT_421:
-		(void)!stream_write(st, SLICE("421 4.3.2 going down\r\n"));
-		return false;
-	case FAULT_4XX:
-		(void)!stream_write(st, SLICE("451 4.7.1 later\r\n"));
-		return true;
-	case FAULT_5XX:
-		(void)!stream_write(st, SLICE("550-5.7.1 go\r\n550 5.7.1 away\r\n"));
-		return true;
-	case FAULT_3XX:
-		(void)!stream_write(st, SLICE("399 hm\r\n"));
-		return true;
-	case FAULT_GARBAGE:
-		(void)!stream_write(st, SLICE("HTTP/1.1 200 OK\r\n\r\n"));
-		return true;
-	case FAULT_PARTIAL:
-		(void)!stream_write(st, SLICE("250-and\r\n25"));
-		return false;
+	case FAULT_421: (void)!stream_write(st, SLICE("421 4.3.2 going down\r\n")); return false;
+	case FAULT_4XX: (void)!stream_write(st, SLICE("451 4.7.1 later\r\n")); return true;
+	case FAULT_5XX: (void)!stream_write(st, SLICE("550-5.7.1 go\r\n550 5.7.1 away\r\n")); return true;
+	case FAULT_3XX: (void)!stream_write(st, SLICE("399 hm\r\n")); return true;
+	case FAULT_GARBAGE: (void)!stream_write(st, SLICE("HTTP/1.1 200 OK\r\n\r\n")); return true;
+	case FAULT_PARTIAL: (void)!stream_write(st, SLICE("250-and\r\n25")); return false;
 	case FAULT_ENDLESS:
 		for (int i = 0; i < 2000; i++)
 			if (stream_printf(st, "250-line %d\r\n", i) != 0)
@@ -73,8 +73,7 @@ say(struct world *w, enum step step, const char *line)
 		(void)!stream_flush(st);
 		(void)!fiber_sleep(w->loop, 200);
 		return false;
-	default:
-		return false;
+	default: return false;
 	}
 }
 
@@ -103,7 +102,8 @@ answer(struct world *w, struct slice line, size_t *accepted, bool *over)
 			return say(w, STEP_COUNT, "502 5.5.1 what?");
 		if (w->at == STEP_EHLO && w->fault != FAULT_NONE)
 			return say(w, STEP_EHLO, "");
-		(void)!stream_printf(w->server, "250-server.test hello\r\n%s%s250 8BITMIME\r\n", w->pipelining ? "250-PIPELINING\r\n" : "", w->extra);
+		(void)!stream_printf(w->server, "250-server.test hello\r\n%s%s250 8BITMIME\r\n",
+		    w->pipelining ? "250-PIPELINING\r\n" : "", w->extra);
 		return true;
 	}
 	if (slice_istarts(line, SLICE("HELO")))
@@ -157,7 +157,8 @@ server_main(void *arg)
 
 	stream_set_timeouts(w->server, 2000, 2000);
 	if (say(w, STEP_GREETING, "220 server.test ESMTP"))
-		while (!over && stream_flush(w->server) == 0 && stream_read_line(w->server, SLICE("\r\n"), 10000, &line) == 0)
+		while (!over && stream_flush(w->server) == 0 &&
+		    stream_read_line(w->server, SLICE("\r\n"), 10000, &line) == 0)
 			if (!answer(w, line, &accepted, &over))
 				break;
 	(void)!stream_flush(w->server);
@@ -217,7 +218,8 @@ setup(void **state)
 
 	house_init(&w->house, "test");
 	w->house.log_level = LOG_ERROR;
-	w->house.limits.send_greeting_timeout_ms = w->house.limits.send_command_timeout_ms = w->house.limits.send_data_timeout_ms = 100;
+	w->house.limits.send_greeting_timeout_ms = w->house.limits.send_command_timeout_ms =
+	    w->house.limits.send_data_timeout_ms = 100;
 	assert_int_equal(loop_new(&w->loop, &w->house), 0);
 	arena_init(&w->arena, 1 << 20);
 	w->ehlo = w->pipelining = true;
@@ -226,9 +228,17 @@ setup(void **state)
 		w->recipients[i].address = slice_z(to[i]);
 	buf_init(&w->commands, 100000);
 	buf_init(&w->text, 10 << 20);
-	w->job = (struct smtp_send_job){.loop = w->loop, .arena = &w->arena, .hostname = SLICE("mx.a.test"), .reverse_path = SLICE("alice@a.test"),
-	    .recipients = w->recipients, .recipients_count = 3, .head = SLICE("Received: x\r\n"), .body = SLICE("Subject: y\r\n\r\n.dot\r\nend"), .fd = -1,
-	    .connect = connect_server, .connect_ctx = w};
+	w->job = (struct smtp_send_job){.loop = w->loop,
+	    .arena = &w->arena,
+	    .hostname = SLICE("mx.a.test"),
+	    .reverse_path = SLICE("alice@a.test"),
+	    .recipients = w->recipients,
+	    .recipients_count = 3,
+	    .head = SLICE("Received: x\r\n"),
+	    .body = SLICE("Subject: y\r\n\r\n.dot\r\nend"),
+	    .fd = -1,
+	    .connect = connect_server,
+	    .connect_ctx = w};
 	w->job.size_bytes = (int64_t)w->job.body.n;
 	*state = w;
 	return 0;
@@ -257,7 +267,8 @@ want(const struct buf *b, const char *text)
 static void
 want_result(const struct smtp_send_result *r, int result, int code, const char *status, const char *text)
 {
-	if (r->result != result || r->code != code || strcmp(r->status, status) != 0 || !slice_eq(r->text, slice_z(text)))
+	if (r->result != result || r->code != code || strcmp(r->status, status) != 0 ||
+	    !slice_eq(r->text, slice_z(text)))
 		fail_msg("got %d %d %s %.*s", r->result, r->code, r->status, SLICE_ARG(r->text));
 }
 
@@ -270,7 +281,9 @@ a_message_goes_out(void **state)
 		w->pipelining = i == 0;
 		run(w);
 		assert_int_equal(w->result, 0);
-		want(&w->commands, "EHLO mx.a.test\nMAIL FROM:<alice@a.test>\nRCPT TO:<bob@b.test>\nRCPT TO:<\"carol x\"@b.test>\nRCPT TO:<dan@b.test>\nDATA\nQUIT\n");
+		want(&w->commands,
+		    "EHLO mx.a.test\nMAIL FROM:<alice@a.test>\nRCPT TO:<bob@b.test>\nRCPT TO:<\"carol "
+		    "x\"@b.test>\nRCPT TO:<dan@b.test>\nDATA\nQUIT\n");
 		want(&w->text, "Received: x\r\nSubject: y\r\n\r\n..dot\r\nend\r\n");
 		for (size_t j = 0; j < 3; j++)
 			want_result(&w->recipients[j].r, SEND_OK, 250, "2.0.0", "taken as 42");
@@ -291,7 +304,8 @@ capabilities_are_used(void **state)
 	w->extra = "250-SIZE 35\r\n";
 	run(w);
 	want(&w->commands, "EHLO mx.a.test\nQUIT\n");
-	want_result(&w->recipients[0].r, SEND_FAIL, 0, "5.3.4", "The message has 36 bytes; the remote server takes at most 35");
+	want_result(
+	    &w->recipients[0].r, SEND_FAIL, 0, "5.3.4", "The message has 36 bytes; the remote server takes at most 35");
 	w->ehlo = false;
 	run(w);
 	want(&w->commands, "EHLO mx.a.test\nHELO mx.a.test\nMAIL FROM:<>\nRCPT TO:<bob@b.test>\nDATA\nQUIT\n");
@@ -366,7 +380,8 @@ addresses_that_smtp_cannot_say(void **state)
 	struct world *w = *state;
 
 	w->recipients[0].address = SLICE("bob\r\nDATA@b.test");
-	w->recipients[1].address = SLICE("b\xc3\xb6" "b@b.test");
+	w->recipients[1].address = SLICE("b\xc3\xb6"
+					 "b@b.test");
 	w->recipients[2].address = SLICE("bob@b.test> NOTIFY=NEVER");
 	run(w);
 	for (size_t j = 0; j < 3; j++)
@@ -408,13 +423,18 @@ every_fault_at_every_step(void **state)
 				assert_false(w->took);
 				for (size_t i = 0; i < 3; i++) {
 					const struct smtp_send_result *r = &w->recipients[i].r;
-					bool lost = fault == FAULT_CLOSE || fault == FAULT_GARBAGE || fault == FAULT_ENDLESS || fault == FAULT_SILENCE || fault == FAULT_PARTIAL;
+					bool lost = fault == FAULT_CLOSE || fault == FAULT_GARBAGE ||
+					    fault == FAULT_ENDLESS || fault == FAULT_SILENCE || fault == FAULT_PARTIAL;
 					int result = fault == FAULT_5XX ? SEND_FAIL : SEND_TEMPFAIL;
-					bool final = at > STEP_EHLO && (result == SEND_FAIL || (at == STEP_TEXT && lost));
+					bool final = at > STEP_EHLO &&
+					    (result == SEND_FAIL || (at == STEP_TEXT && lost));
 
-					if (r->result != result || r->final != final || r->text.n == 0 || r->status[0] != (result == SEND_FAIL ? '5' : '4'))
-						fail_msg("step %d fault %d pipelining %d: result %d code %d final %d %s %.*s", at, fault, pipelining, r->result, r->code,
-						    r->final, r->status, SLICE_ARG(r->text));
+					if (r->result != result || r->final != final || r->text.n == 0 ||
+					    r->status[0] != (result == SEND_FAIL ? '5' : '4'))
+						fail_msg("step %d fault %d pipelining %d: result %d code %d final %d "
+							 "%s %.*s",
+						    at, fault, pipelining, r->result, r->code, r->final, r->status,
+						    SLICE_ARG(r->text));
 					if (lost || fault == FAULT_421 || at <= STEP_EHLO)
 						assert_true(at == STEP_TEXT || w->result != 0);
 					if (fault == FAULT_421)
@@ -461,7 +481,8 @@ of_several_hosts_the_hopeful_one_counts(void **state)
 	w->job.connect = connect_nobody;
 	w->job.host = SLICE("mx2.b.test [192.0.2.1]:25");
 	again(w);
-	want_result(r, SEND_TEMPFAIL, 0, "4.4.1", "Could not connect to mx2.b.test [192.0.2.1]:25: the service is not available");
+	want_result(r, SEND_TEMPFAIL, 0, "4.4.1",
+	    "Could not connect to mx2.b.test [192.0.2.1]:25: the service is not available");
 }
 
 static void

@@ -18,7 +18,8 @@ transaction_reset(struct smtp_server *s)
 
 /* Answers a path that could not be read. */
 static void
-refuse_path(struct smtp_server *s, int e, const struct smtp_path *path, enum smtp_reply_id syntax, enum smtp_reply_id bad)
+refuse_path(
+    struct smtp_server *s, int e, const struct smtp_path *path, enum smtp_reply_id syntax, enum smtp_reply_id bad)
 {
 	if (e == ERR_NOMEM)
 		smtp_reply(&s->ch, SMTP_R_NO_SPACE);
@@ -110,8 +111,8 @@ recipient_add(struct smtp_server *s, struct slice address)
 	for (size_t i = 0; i < s->recipients_count; i++)
 		if (slice_eq(s->recipients[i], address))
 			return true;
-	s->recipients = arena_grow(&s->arena, s->recipients, s->recipients_count, &s->recipients_cap, sizeof(*s->recipients),
-	    (size_t)s->ch.house->limits.smtp_recipients);
+	s->recipients = arena_grow(&s->arena, s->recipients, s->recipients_count, &s->recipients_cap,
+	    sizeof(*s->recipients), (size_t)s->ch.house->limits.smtp_recipients);
 	if (s->recipients == NULL) {
 		s->recipients_count = s->recipients_cap = 0;
 		return false;
@@ -123,9 +124,12 @@ recipient_add(struct smtp_server *s, struct slice address)
 static void
 recipient_judge(struct smtp_server *s, struct slice address)
 {
-	static const enum smtp_reply_id replies[] = {
-	    [RCPT_OK] = SMTP_R_RECIPIENT_OK, [RCPT_REMOTE] = SMTP_R_NO_RELAY, [RCPT_UNKNOWN] = SMTP_R_NO_SUCH_USER,
-	    [RCPT_DISABLED] = SMTP_R_DISABLED, [RCPT_SYNTAX] = SMTP_R_BAD_ADDRESS, [RCPT_TEMPFAIL] = SMTP_R_TEMPFAIL,
+	static const enum smtp_reply_id replies[] = {[RCPT_OK] = SMTP_R_RECIPIENT_OK,
+	    [RCPT_REMOTE] = SMTP_R_NO_RELAY,
+	    [RCPT_UNKNOWN] = SMTP_R_NO_SUCH_USER,
+	    [RCPT_DISABLED] = SMTP_R_DISABLED,
+	    [RCPT_SYNTAX] = SMTP_R_BAD_ADDRESS,
+	    [RCPT_TEMPFAIL] = SMTP_R_TEMPFAIL,
 	    [RCPT_NO_SPACE] = SMTP_R_NO_SPACE};
 	int64_t result = 0;
 	int e = s->c->backend.rcpt(s->c->backend.ctx, address, &result);
@@ -190,18 +194,10 @@ command_run(struct smtp_server *s, const struct smtp_command *c)
 	if (!smtp_channel_accepts(&s->ch, c))
 		return;
 	switch (c->verb) {
-	case SMTP_MAIL:
-		command_mail(s, c);
-		break;
-	case SMTP_RCPT:
-		command_rcpt(s, c);
-		break;
-	case SMTP_DATA:
-		command_data(s);
-		break;
-	case SMTP_AUTH:
-		smtp_reply(&s->ch, SMTP_R_SIGNED_IN_ALREADY);
-		break;
+	case SMTP_MAIL: command_mail(s, c); break;
+	case SMTP_RCPT: command_rcpt(s, c); break;
+	case SMTP_DATA: command_data(s); break;
+	case SMTP_AUTH: smtp_reply(&s->ch, SMTP_R_SIGNED_IN_ALREADY); break;
 	case SMTP_EHLO:
 	case SMTP_HELO:
 	case SMTP_RSET:
@@ -209,8 +205,7 @@ command_run(struct smtp_server *s, const struct smtp_command *c)
 		transaction_reset(s);
 		(void)smtp_channel_common(&s->ch, c);
 		break;
-	default:
-		(void)smtp_channel_common(&s->ch, c);
+	default: (void)smtp_channel_common(&s->ch, c);
 	}
 }
 
@@ -223,11 +218,12 @@ greet(struct smtp_server *s)
 		smtp_channel_end(&s->ch, SMTP_R_TOO_MANY_SESSIONS);
 	} else if (c->submission) {
 		/* The porch has heard EHLO and AUTH; RFC 4954 keeps the state without a security layer. */
-		s->ch.greeted = s->ch.extended = slice_to_z(c->helo, s->ch.helo, sizeof(s->ch.helo)) == 0 && c->helo.n > 0;
+		s->ch.greeted = s->ch.extended = slice_to_z(c->helo, s->ch.helo, sizeof(s->ch.helo)) == 0 &&
+		    c->helo.n > 0;
 		smtp_reply(&s->ch, SMTP_R_SIGNED_IN);
 	} else {
-		(void)!stream_printf(s->ch.st, "%d %.*s %s\r\n", smtp_replies[SMTP_R_GREETING].code, SLICE_ARG(c->hostname),
-		    smtp_replies[SMTP_R_GREETING].text);
+		(void)!stream_printf(s->ch.st, "%d %.*s %s\r\n", smtp_replies[SMTP_R_GREETING].code,
+		    SLICE_ARG(c->hostname), smtp_replies[SMTP_R_GREETING].text);
 	}
 }
 

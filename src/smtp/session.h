@@ -11,22 +11,22 @@
 struct smtp_intake {
 	struct smtp_data data;
 	struct smtp_header_watch watch;
-	struct buf body;         /* all of it, or what is not yet in the file */
-	struct slice blob;       /* the file's name, or empty */
-	int fd;                  /* -1: none */
-	int64_t written_bytes;   /* in the file */
+	struct buf body;       /* all of it, or what is not yet in the file */
+	struct slice blob;     /* the file's name, or empty */
+	int fd;                /* -1: none */
+	int64_t written_bytes; /* in the file */
 	bool too_large;
-	int err;                 /* could not be kept: 451 at the end (ERR_FULL: 452) */
+	int err; /* could not be kept: 451 at the end (ERR_FULL: 452) */
 };
 
 struct smtp_server {
 	struct smtp_channel ch;
 	const struct smtp_session_config *c;
-	struct arena arena;            /* of the transaction; empty between two */
-	bool in_mail;                  /* MAIL was accepted */
+	struct arena arena; /* of the transaction; empty between two */
+	bool in_mail;       /* MAIL was accepted */
 	struct slice reverse_path;
-	bool body_8bitmime;            /* BODY=8BITMIME was declared */
-	struct slice *recipients;      /* of the arena */
+	bool body_8bitmime;       /* BODY=8BITMIME was declared */
+	struct slice *recipients; /* of the arena */
 	size_t recipients_count, recipients_cap;
 };
 

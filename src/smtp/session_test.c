@@ -32,9 +32,9 @@ struct world {
 	/* the test */
 	struct stream *client, *server;
 	const char *const *script;
-	struct slice raw;     /* instead of a script: sent in two pieces, cut at `cut` */
+	struct slice raw; /* instead of a script: sent in two pieces, cut at `cut` */
 	size_t cut;
-	struct buf replies;   /* to raw */
+	struct buf replies; /* to raw */
 	bool failed;
 };
 
@@ -58,12 +58,14 @@ fake_rcpt(void *ctx, struct slice address, int64_t *result)
 	static const struct {
 		const char *address;
 		int64_t result;
-	} known[] = {{"alice@example.test", RCPT_OK}, {"bob@example.test", RCPT_OK}, {"postmaster", RCPT_OK}, {"postmaster@example.test", RCPT_OK},
-	    {"off@example.test", RCPT_DISABLED}, {"later@example.test", RCPT_TEMPFAIL}, {"full@example.test", RCPT_NO_SPACE}};
+	} known[] = {{"alice@example.test", RCPT_OK}, {"bob@example.test", RCPT_OK}, {"postmaster", RCPT_OK},
+	    {"postmaster@example.test", RCPT_OK}, {"off@example.test", RCPT_DISABLED},
+	    {"later@example.test", RCPT_TEMPFAIL}, {"full@example.test", RCPT_NO_SPACE}};
 	size_t at = slice_rfind_byte(address, '@');
 
 	(void)ctx;
-	*result = at != SLICE_NONE && slice_ieq(slice_from(address, at + 1), SLICE("example.test")) ? RCPT_UNKNOWN : RCPT_REMOTE;
+	*result = at != SLICE_NONE && slice_ieq(slice_from(address, at + 1), SLICE("example.test")) ? RCPT_UNKNOWN
+												    : RCPT_REMOTE;
 	for (size_t i = 0; i < COUNT_OF(known); i++)
 		if (slice_ieq(address, slice_z(known[i].address)))
 			*result = known[i].result;
@@ -145,7 +147,8 @@ fake_sign_in(void *ctx, const struct signin_request *r, struct stream **desk)
 {
 	struct world *w = ctx;
 
-	buf_printf(&w->signed_in, "[%.*s|%.*s|%.*s|%.*s]", SLICE_ARG(r->authzid), SLICE_ARG(r->login), SLICE_ARG(r->password), SLICE_ARG(r->helo));
+	buf_printf(&w->signed_in, "[%.*s|%.*s|%.*s|%.*s]", SLICE_ARG(r->authzid), SLICE_ARG(r->login),
+	    SLICE_ARG(r->password), SLICE_ARG(r->helo));
 	if (w->sign_in_result != 0)
 		return w->sign_in_result;
 	if (!slice_eq(r->password, SLICE("secret")))
@@ -197,9 +200,7 @@ script_run(struct world *w)
 			(void)!stream_write(w->client, text);
 			(void)!stream_write(w->client, SLICE("\r\n"));
 			break;
-		case '=':
-			(void)!stream_write(w->client, text);
-			break;
+		case '=': (void)!stream_write(w->client, text); break;
 		case '<':
 			(void)!stream_flush(w->client);
 			expect(w, w->script[i] + 1);
@@ -281,10 +282,17 @@ setup(void **state)
 	w->house.log_level = LOG_ERROR;
 	assert_int_equal(loop_new(&w->loop, &w->house), 0);
 	smtp_sessions_init(&w->sessions);
-	w->config = (struct smtp_session_config){.loop = w->loop, .sessions = &w->sessions, .hostname = SLICE("mx.example.test"),
-	    .backend = {fake_rcpt, fake_may_send_as, fake_blob, fake_submit, w}, .client = SLICE("192.0.2.1"), .client_literal = SLICE("[192.0.2.1]")};
-	w->presession = (struct smtp_presession_config){.loop = w->loop, .sessions = &w->sessions, .hostname = SLICE("mx.example.test"),
-	    .client = SLICE("192.0.2.1"), .signin = {fake_sign_in, w}};
+	w->config = (struct smtp_session_config){.loop = w->loop,
+	    .sessions = &w->sessions,
+	    .hostname = SLICE("mx.example.test"),
+	    .backend = {fake_rcpt, fake_may_send_as, fake_blob, fake_submit, w},
+	    .client = SLICE("192.0.2.1"),
+	    .client_literal = SLICE("[192.0.2.1]")};
+	w->presession = (struct smtp_presession_config){.loop = w->loop,
+	    .sessions = &w->sessions,
+	    .hostname = SLICE("mx.example.test"),
+	    .client = SLICE("192.0.2.1"),
+	    .signin = {fake_sign_in, w}};
 	w->submit_result = SUBMIT_OK;
 	w->blob_fd = -1;
 	buf_init(&w->body, 10 << 20);
@@ -324,7 +332,9 @@ want(const struct buf *b, const char *text)
 		fail_msg("got %.*s instead of %s", SLICE_ARG(buf_slice(b)), text);
 }
 
-#define HELLO "<220 mx.example.test ESMTP", ">EHLO c.test", "<250-mx.example.test", "<250-PIPELINING", "<250-SIZE 52428800", "<250-8BITMIME", "<250 ENHANCEDSTATUSCODES"
+#define HELLO \
+	"<220 mx.example.test ESMTP", ">EHLO c.test", "<250-mx.example.test", "<250-PIPELINING", "<250-SIZE 52428800", \
+	    "<250-8BITMIME", "<250 ENHANCEDSTATUSCODES"
 #define BYE ">QUIT", "<221 2.0.0", "<EOF"
 #define GO ">MAIL FROM:<x@a.test>", "<250 2.1.0", ">RCPT TO:<bob@example.test>", "<250 2.1.5", ">DATA", "<354 "
 
@@ -336,8 +346,8 @@ a_message_comes_in(void **state)
 	struct world *w = *state;
 	char want_reply[128];
 
-	PLAY(w, HELLO, ">MAIL FROM:<x@A.test> SIZE=100 BODY=8BITMIME", "<250 2.1.0", ">RCPT TO:<bob@EXAMPLE.test.>", "<250 2.1.5", ">DATA", "<354 ",
-	    ">Subject: hi", ">", ">..dot", ">.", "<250 2.0.0 OK id=", BYE);
+	PLAY(w, HELLO, ">MAIL FROM:<x@A.test> SIZE=100 BODY=8BITMIME", "<250 2.1.0", ">RCPT TO:<bob@EXAMPLE.test.>",
+	    "<250 2.1.5", ">DATA", "<354 ", ">Subject: hi", ">", ">..dot", ">.", "<250 2.0.0 OK id=", BYE);
 	(void)snprintf(want_reply, sizeof(want_reply), "with ESMTP\r\n\tid %s\r\n\tfor <bob@example.test>;", w->id);
 	assert_int_equal(w->submits, 1);
 	want(&w->body, "Subject: hi\r\n\r\n.dot\r\n");
@@ -345,7 +355,8 @@ a_message_comes_in(void **state)
 	want(&w->recipients, "bob@example.test;");
 	want(&w->envelope, "BODY=8BITMIME\n");
 	assert_int_equal(w->size_bytes, 21);
-	assert_true(slice_starts(buf_slice(&w->head), SLICE("Received: from c.test ([192.0.2.1])\r\n\tby mx.example.test ")));
+	assert_true(
+	    slice_starts(buf_slice(&w->head), SLICE("Received: from c.test ([192.0.2.1])\r\n\tby mx.example.test ")));
 	assert_int_not_equal(slice_find(buf_slice(&w->head), slice_z(want_reply)), SLICE_NONE);
 }
 
@@ -354,11 +365,13 @@ commands_in_the_wrong_order(void **state)
 {
 	struct world *w = *state;
 
-	PLAY(w, "<220 ", ">MAIL FROM:<a@b.test>", "<503 5.5.1", ">RCPT TO:<bob@example.test>", "<503 5.5.1", ">DATA", "<503 5.5.1",
-	    ">HELO c.test", "<250 mx.example.test", ">RCPT TO:<bob@example.test>", "<503 5.5.1", ">MAIL FROM:<>", "<250 2.1.0", ">MAIL FROM:<>", "<503 5.5.1",
-	    ">DATA", "<503 5.5.1", ">RCPT TO:<nobody@example.test>", "<550 5.1.1", ">DATA", "<503 5.5.1", ">RSET", "<250 2.0.0", ">DATA", "<503 5.5.1",
-	    ">STARTTLS", "<502 5.5.1", ">AUTH PLAIN AGE=", "<502 5.5.1", ">EXPN x", "<502 5.5.1", ">XYZZY", "<500 5.5.1", ">", "<500 5.5.1", ">QUIT now", "<501 5.5.4", ">NOOP x", "<250 2.0.0",
-	    ">VRFY bob", "<252 2.0.0", ">EHLO", "<501 5.5.4", ">EHLO a(b", "<501 5.5.4", BYE);
+	PLAY(w, "<220 ", ">MAIL FROM:<a@b.test>", "<503 5.5.1", ">RCPT TO:<bob@example.test>", "<503 5.5.1", ">DATA",
+	    "<503 5.5.1", ">HELO c.test", "<250 mx.example.test", ">RCPT TO:<bob@example.test>", "<503 5.5.1",
+	    ">MAIL FROM:<>", "<250 2.1.0", ">MAIL FROM:<>", "<503 5.5.1", ">DATA", "<503 5.5.1",
+	    ">RCPT TO:<nobody@example.test>", "<550 5.1.1", ">DATA", "<503 5.5.1", ">RSET", "<250 2.0.0", ">DATA",
+	    "<503 5.5.1", ">STARTTLS", "<502 5.5.1", ">AUTH PLAIN AGE=", "<502 5.5.1", ">EXPN x", "<502 5.5.1",
+	    ">XYZZY", "<500 5.5.1", ">", "<500 5.5.1", ">QUIT now", "<501 5.5.4", ">NOOP x", "<250 2.0.0", ">VRFY bob",
+	    "<252 2.0.0", ">EHLO", "<501 5.5.4", ">EHLO a(b", "<501 5.5.4", BYE);
 	assert_int_equal(w->submits, 0);
 }
 
@@ -368,13 +381,17 @@ parameters_and_paths(void **state)
 	struct world *w = *state;
 
 	w->house.limits.smtp_errors = 100;
-	PLAY(w, HELLO, ">MAIL FROM:<x@a.test> SIZE=52428801", "<552 5.3.4", ">MAIL FROM:<x@a.test> SIZE=99999999999999999999999", "<552 5.3.4",
-	    ">MAIL FROM:<x@a.test> SIZE=x", "<501 5.5.4", ">MAIL FROM:<x@a.test> BODY=BINARYMIME", "<501 5.5.4", ">MAIL FROM:<x@a.test> FOO=1", "<555 5.5.4",
-	    ">MAIL FROM:<x@a.test> AUTH=<>", "<555 5.5.4", ">MAIL x", "<501 5.5.4", ">MAIL FROM:<x@>", "<501 5.1.7", ">MAIL FROM:<x>", "<501 5.1.7",
-	    ">MAIL FROM:<\xc3\xa9@a.test>", "<553 5.6.7", ">mail from: <x@a.test>", "<250 2.1.0", ">RCPT TO:<>", "<501 5.1.3", ">RCPT TO:<bob@example.test> NOTIFY=NEVER", "<555 5.5.4",
-	    ">RCPT TO:<later@example.test>", "<451 4.3.0", ">RCPT TO:<full@example.test>", "<452 4.3.1", ">RCPT TO:<off@example.test>", "<550 5.2.1",
-	    ">RCPT TO:<broken@example.test>", "<451 4.3.0", ">RCPT bob", "<501 5.5.4", ">rcpt to: bob@example.test", "<250 2.1.5", ">RCPT TO:<Postmaster>", "<250 2.1.5",
-	    ">RCPT TO:<bob@example.test>", "<250 2.1.5", ">DATA", "<354 ", ">.", "<250 2.0.0", BYE);
+	PLAY(w, HELLO, ">MAIL FROM:<x@a.test> SIZE=52428801", "<552 5.3.4",
+	    ">MAIL FROM:<x@a.test> SIZE=99999999999999999999999", "<552 5.3.4", ">MAIL FROM:<x@a.test> SIZE=x",
+	    "<501 5.5.4", ">MAIL FROM:<x@a.test> BODY=BINARYMIME", "<501 5.5.4", ">MAIL FROM:<x@a.test> FOO=1",
+	    "<555 5.5.4", ">MAIL FROM:<x@a.test> AUTH=<>", "<555 5.5.4", ">MAIL x", "<501 5.5.4", ">MAIL FROM:<x@>",
+	    "<501 5.1.7", ">MAIL FROM:<x>", "<501 5.1.7", ">MAIL FROM:<\xc3\xa9@a.test>", "<553 5.6.7",
+	    ">mail from: <x@a.test>", "<250 2.1.0", ">RCPT TO:<>", "<501 5.1.3",
+	    ">RCPT TO:<bob@example.test> NOTIFY=NEVER", "<555 5.5.4", ">RCPT TO:<later@example.test>", "<451 4.3.0",
+	    ">RCPT TO:<full@example.test>", "<452 4.3.1", ">RCPT TO:<off@example.test>", "<550 5.2.1",
+	    ">RCPT TO:<broken@example.test>", "<451 4.3.0", ">RCPT bob", "<501 5.5.4", ">rcpt to: bob@example.test",
+	    "<250 2.1.5", ">RCPT TO:<Postmaster>", "<250 2.1.5", ">RCPT TO:<bob@example.test>", "<250 2.1.5", ">DATA",
+	    "<354 ", ">.", "<250 2.0.0", BYE);
 	want(&w->recipients, "bob@example.test;Postmaster;");
 	want(&w->body, "");
 }
@@ -385,19 +402,28 @@ no_relay(void **state)
 {
 	static const struct {
 		const char *to, *reply;
-	} v[] = {
-	    {"<victim@other.test>", "550 5.7.1"}, {"<victim@OTHER.TEST>", "550 5.7.1"}, {"<victim@other.test.>", "550 5.7.1"}, {"victim@other.test", "550 5.7.1"},
-	    {"<victim%other.test@example.test>", "550 5.1.1"}, {"<victim%other.test@EXAMPLE.test.>", "550 5.1.1"}, {"<other.test!victim@example.test>", "550 5.1.1"},
-	    {"<other.test!victim>", "550 5.7.1"}, {"<victim%other.test>", "550 5.7.1"}, {"<\"victim@other.test\"@example.test>", "550 5.1.1"},
-	    {"<\"victim@other.test\">", "550 5.7.1"}, {"<\"victim\"@other.test>", "550 5.7.1"}, {"<victim@other.test@example.test>", "501 5.1.3"},
-	    {"<victim@example.test@other.test>", "501 5.1.3"}, {"<@example.test:victim@other.test>", "550 5.7.1"}, {"<@example.test,@other.test:victim@other.test>", "550 5.7.1"},
-	    {"<@other.test:bob@other.test>", "550 5.7.1"}, {"<victim@[127.0.0.1]>", "550 5.7.1"}, {"<victim@[192.0.2.1]>", "550 5.7.1"}, {"<victim@[IPv6:::1]>", "550 5.7.1"},
-	    {"<bob@[127.0.0.1]>", "550 5.7.1"}, {"<victim@localhost>", "550 5.7.1"}, {"<victim@sub.example.test>", "550 5.7.1"}, {"<victim@example.test.other.test>", "550 5.7.1"},
-	    {"<victim@notexample.test>", "550 5.7.1"}, {"<bob@example.test,victim@other.test>", "501 5.1.3"}, {"<bob@example.test> <victim@other.test>", "501 5.5.4"},
-	    {"<bob@example.test;victim@other.test>", "501 5.1.3"}, {"<bob@example.test victim@other.test>", "501 5.1.3"}, {"<victim@other.test\\@example.test>", "501 5.1.3"},
-	    {"<\"victim@other.test\\\"\"@example.test>", "550 5.1.1"}, {"<victim+bob@other.test>", "550 5.7.1"}, {"<root@other.test>", "550 5.7.1"}, {"<postmaster@other.test>", "550 5.7.1"},
-	    {"<victim@example.test%other.test>", "501 5.1.3"}, {"<other.test!bob@example.test>", "550 5.1.1"}, {"<bob@example.test\xc2\xa0>", "553 5.6.7"}, {"<>", "501 5.1.3"},
-	    {"<bob@example..test>", "501 5.1.3"}, {"<bob@example.test:25>", "501 5.1.3"}};
+	} v[] = {{"<victim@other.test>", "550 5.7.1"}, {"<victim@OTHER.TEST>", "550 5.7.1"},
+	    {"<victim@other.test.>", "550 5.7.1"}, {"victim@other.test", "550 5.7.1"},
+	    {"<victim%other.test@example.test>", "550 5.1.1"}, {"<victim%other.test@EXAMPLE.test.>", "550 5.1.1"},
+	    {"<other.test!victim@example.test>", "550 5.1.1"}, {"<other.test!victim>", "550 5.7.1"},
+	    {"<victim%other.test>", "550 5.7.1"}, {"<\"victim@other.test\"@example.test>", "550 5.1.1"},
+	    {"<\"victim@other.test\">", "550 5.7.1"}, {"<\"victim\"@other.test>", "550 5.7.1"},
+	    {"<victim@other.test@example.test>", "501 5.1.3"}, {"<victim@example.test@other.test>", "501 5.1.3"},
+	    {"<@example.test:victim@other.test>", "550 5.7.1"},
+	    {"<@example.test,@other.test:victim@other.test>", "550 5.7.1"},
+	    {"<@other.test:bob@other.test>", "550 5.7.1"}, {"<victim@[127.0.0.1]>", "550 5.7.1"},
+	    {"<victim@[192.0.2.1]>", "550 5.7.1"}, {"<victim@[IPv6:::1]>", "550 5.7.1"},
+	    {"<bob@[127.0.0.1]>", "550 5.7.1"}, {"<victim@localhost>", "550 5.7.1"},
+	    {"<victim@sub.example.test>", "550 5.7.1"}, {"<victim@example.test.other.test>", "550 5.7.1"},
+	    {"<victim@notexample.test>", "550 5.7.1"}, {"<bob@example.test,victim@other.test>", "501 5.1.3"},
+	    {"<bob@example.test> <victim@other.test>", "501 5.5.4"},
+	    {"<bob@example.test;victim@other.test>", "501 5.1.3"},
+	    {"<bob@example.test victim@other.test>", "501 5.1.3"}, {"<victim@other.test\\@example.test>", "501 5.1.3"},
+	    {"<\"victim@other.test\\\"\"@example.test>", "550 5.1.1"}, {"<victim+bob@other.test>", "550 5.7.1"},
+	    {"<root@other.test>", "550 5.7.1"}, {"<postmaster@other.test>", "550 5.7.1"},
+	    {"<victim@example.test%other.test>", "501 5.1.3"}, {"<other.test!bob@example.test>", "550 5.1.1"},
+	    {"<bob@example.test\xc2\xa0>", "553 5.6.7"}, {"<>", "501 5.1.3"}, {"<bob@example..test>", "501 5.1.3"},
+	    {"<bob@example.test:25>", "501 5.1.3"}};
 	struct world *w = *state;
 
 	w->house.limits.smtp_errors = 100;
@@ -406,7 +432,8 @@ no_relay(void **state)
 
 		(void)snprintf(rcpt, sizeof(rcpt), ">RCPT TO:%s", v[i].to);
 		(void)snprintf(reply, sizeof(reply), "<%s", v[i].reply);
-		PLAY(w, HELLO, ">MAIL FROM:<alice@example.test>", "<250 2.1.0", rcpt, reply, ">DATA", "<503 5.5.1", BYE);
+		PLAY(
+		    w, HELLO, ">MAIL FROM:<alice@example.test>", "<250 2.1.0", rcpt, reply, ">DATA", "<503 5.5.1", BYE);
 	}
 	assert_int_equal(w->submits, 0);
 }
@@ -415,16 +442,21 @@ no_relay(void **state)
 static void
 no_smuggling(void **state)
 {
-	static const char *const ends[] = {"\n.\n", "\r.\r", "\n.\r\n", "\r\n.\n", "\r\n.\r", "\r.\r\n", "\n\n.\r\n", "\r.\n"};
+	static const char *const ends[] = {
+	    "\n.\n", "\r.\r", "\n.\r\n", "\r\n.\n", "\r\n.\r", "\r.\r\n", "\n\n.\r\n", "\r.\n"};
 	struct world *w = *state;
 
 	for (size_t i = 0; i < COUNT_OF(ends); i++) {
 		BUF_CLEANUP struct buf in;
 
 		buf_init(&in, 10000);
-		buf_put_z(&in, "EHLO c.test\r\nMAIL FROM:<x@a.test>\r\nRCPT TO:<bob@example.test>\r\nDATA\r\nSubject: x\r\n\r\nfirst");
+		buf_put_z(&in,
+		    "EHLO c.test\r\nMAIL FROM:<x@a.test>\r\nRCPT TO:<bob@example.test>\r\nDATA\r\nSubject: "
+		    "x\r\n\r\nfirst");
 		buf_put_z(&in, ends[i]);
-		buf_put_z(&in, "MAIL FROM:<evil@a.test>\r\nRCPT TO:<bob@example.test>\r\nDATA\r\nSubject: second\r\n\r\nevil\r\n.\r\nQUIT\r\n");
+		buf_put_z(&in,
+		    "MAIL FROM:<evil@a.test>\r\nRCPT TO:<bob@example.test>\r\nDATA\r\nSubject: "
+		    "second\r\n\r\nevil\r\n.\r\nQUIT\r\n");
 		for (size_t cut = 0; cut < in.n; cut++) {
 			play_raw(w, buf_slice(&in), cut);
 			want(&w->replies, "220 250 250 250 250 250 250 250 354 550 221 ");
@@ -449,7 +481,8 @@ static void
 text_of_any_bytes_is_kept(void **state)
 {
 	struct world *w = *state;
-	struct slice text = SLICE("EHLO c.test\r\nMAIL FROM:<>\r\nRCPT TO:<bob@example.test>\r\nDATA\r\nA: \0\xff\xfe\r\n\r\n\0\0\x1a\x80..\r\n.\r\nQUIT\r\n");
+	struct slice text = SLICE("EHLO c.test\r\nMAIL FROM:<>\r\nRCPT TO:<bob@example.test>\r\nDATA\r\nA: "
+				  "\0\xff\xfe\r\n\r\n\0\0\x1a\x80..\r\n.\r\nQUIT\r\n");
 
 	play_raw(w, text, 3);
 	assert_int_equal(w->submits, 1);
@@ -465,10 +498,13 @@ limits_of_text(void **state)
 	w->house.limits.smtp_message_bytes = 100;
 	w->house.limits.smtp_text_line_bytes = 40;
 	w->house.limits.smtp_received_hops = 2;
-	PLAY(w, "<220", ">HELO c.test", "<250 ", GO, ">12345678901234567890123456789012345678", ">.", "<250 2.0.0", GO, ">123456789012345678901234567890123456789", ">.", "<550 5.6.0",
-	    GO, ">12345678901234567890123456789012345678", ">12345678901234567890123456789012345678", ">123456789012345678", ">.", "<250 2.0.0",
-	    GO, ">12345678901234567890123456789012345678", ">12345678901234567890123456789012345678", ">1234567890123456789", ">.", "<552 5.3.4",
-	    GO, ">Received: a", ">Received: b", ">.", "<250 2.0.0", GO, ">Received: a", ">Received: b", ">received: c", ">.", "<554 5.4.6", BYE);
+	PLAY(w, "<220", ">HELO c.test", "<250 ", GO, ">12345678901234567890123456789012345678", ">.", "<250 2.0.0", GO,
+	    ">123456789012345678901234567890123456789", ">.", "<550 5.6.0", GO,
+	    ">12345678901234567890123456789012345678", ">12345678901234567890123456789012345678", ">123456789012345678",
+	    ">.", "<250 2.0.0", GO, ">12345678901234567890123456789012345678",
+	    ">12345678901234567890123456789012345678", ">1234567890123456789", ">.", "<552 5.3.4", GO, ">Received: a",
+	    ">Received: b", ">.", "<250 2.0.0", GO, ">Received: a", ">Received: b", ">received: c", ">.", "<554 5.4.6",
+	    BYE);
 	assert_int_equal(w->submits, 3);
 	assert_int_equal(w->sessions.messages, 3);
 	assert_int_equal(w->sessions.messages_refused, 3);
@@ -489,7 +525,8 @@ limits_of_commands(void **state)
 	line[4999] = '\0';
 	PLAY(w, HELLO, line, "<500 5.5.2", ">NOOP", "<250 2.0.0", BYE);
 	w->house.limits.smtp_recipients = 1;
-	PLAY(w, HELLO, ">MAIL FROM:<>", "<250", ">RCPT TO:<bob@example.test>", "<250", ">RCPT TO:<alice@example.test>", "<452 4.5.3", ">DATA", "<354", ">.", "<250 2.0.0", BYE);
+	PLAY(w, HELLO, ">MAIL FROM:<>", "<250", ">RCPT TO:<bob@example.test>", "<250", ">RCPT TO:<alice@example.test>",
+	    "<452 4.5.3", ">DATA", "<354", ">.", "<250 2.0.0", BYE);
 	want(&w->recipients, "bob@example.test;");
 	w->house.limits.smtp_errors = 3;
 	PLAY(w, HELLO, ">A", "<500", ">B", "<500", ">C", "<500", "<421 4.7.0", "<EOF");
@@ -574,9 +611,10 @@ submission_sends_as_its_own(void **state)
 	w->config.submission = true;
 	w->config.helo = SLICE("laptop");
 	w->config.tls_text = SLICE("TLSv1.3 X");
-	PLAY(w, "<235 2.7.0", ">AUTH PLAIN x", "<503 5.5.1", ">STARTTLS", "<502 5.5.1", ">MAIL FROM:<bob@example.test>", "<550 5.7.1", ">MAIL FROM:<x@other.test>", "<550 5.7.1",
-	    ">MAIL FROM:<alice@example.test> AUTH=<>", "<250 2.1.0", ">RCPT TO:<x@other.test>", "<250 2.1.5", ">RCPT TO:<nobody@example.test>", "<550 5.1.1", ">DATA", "<354",
-	    ">From: Alice <alice@example.test>", ">Subject: x", ">", ">text", ">.", "<250 2.0.0", BYE);
+	PLAY(w, "<235 2.7.0", ">AUTH PLAIN x", "<503 5.5.1", ">STARTTLS", "<502 5.5.1", ">MAIL FROM:<bob@example.test>",
+	    "<550 5.7.1", ">MAIL FROM:<x@other.test>", "<550 5.7.1", ">MAIL FROM:<alice@example.test> AUTH=<>",
+	    "<250 2.1.0", ">RCPT TO:<x@other.test>", "<250 2.1.5", ">RCPT TO:<nobody@example.test>", "<550 5.1.1",
+	    ">DATA", "<354", ">From: Alice <alice@example.test>", ">Subject: x", ">", ">text", ">.", "<250 2.0.0", BYE);
 	assert_int_equal(slice_find(buf_slice(&w->head), SLICE("192.0.2.1")), SLICE_NONE);
 	assert_int_equal(slice_find(buf_slice(&w->head), SLICE("laptop")), SLICE_NONE);
 	assert_int_not_equal(slice_find(buf_slice(&w->head), SLICE("with ESMTPSA (TLSv1.3 X)")), SLICE_NONE);
@@ -590,22 +628,28 @@ submission_checks_from(void **state)
 {
 	static const struct {
 		const char *from, *reply;
-	} v[] = {{">From: alice@example.test", "<250"}, {">FROM: Info <INFO@Example.TEST>", "<250"}, {">From: alice@example.test, info@example.test", "<250"},
-	    {">From: bob@example.test", "<550 5.7.1"}, {">From: alice@example.test, bob@example.test", "<550 5.7.1"}, {">From: Bob <bob@example.test>, alice@example.test", "<550 5.7.1"},
-	    {">From: \"alice@example.test\" <bob@example.test>", "<550 5.7.1"}, {">From: us: alice@example.test, bob@example.test;", "<550 5.7.1"}, {">From:", "<550 5.6.0"},
-	    {">From: alice@example.test\r\nFrom: bob@example.test", "<550 5.7.1"}, {">From: alice@example.test,\r\n bob@example.test", "<550 5.7.1"},
+	} v[] = {{">From: alice@example.test", "<250"}, {">FROM: Info <INFO@Example.TEST>", "<250"},
+	    {">From: alice@example.test, info@example.test", "<250"}, {">From: bob@example.test", "<550 5.7.1"},
+	    {">From: alice@example.test, bob@example.test", "<550 5.7.1"},
+	    {">From: Bob <bob@example.test>, alice@example.test", "<550 5.7.1"},
+	    {">From: \"alice@example.test\" <bob@example.test>", "<550 5.7.1"},
+	    {">From: us: alice@example.test, bob@example.test;", "<550 5.7.1"}, {">From:", "<550 5.6.0"},
+	    {">From: alice@example.test\r\nFrom: bob@example.test", "<550 5.7.1"},
+	    {">From: alice@example.test,\r\n bob@example.test", "<550 5.7.1"},
 	    {">From : bob@example.test", "<550 5.7.1"}, {">Date: x\r\nMessage-ID: <y>", "<250"}};
 	struct world *w = *state;
 
 	w->config.submission = true;
 	w->config.helo = SLICE("laptop");
 	for (size_t i = 0; i < COUNT_OF(v); i++)
-		PLAY(w, "<235", ">MAIL FROM:<alice@example.test>", "<250", ">RCPT TO:<bob@example.test>", "<250", ">DATA", "<354", v[i].from, ">", ">From: bob@example.test", ">.", v[i].reply, BYE);
+		PLAY(w, "<235", ">MAIL FROM:<alice@example.test>", "<250", ">RCPT TO:<bob@example.test>", "<250",
+		    ">DATA", "<354", v[i].from, ">", ">From: bob@example.test", ">.", v[i].reply, BYE);
 	/* The last one had no From at all. */
 	assert_int_not_equal(slice_find(buf_slice(&w->head), SLICE("\r\nFrom: <alice@example.test>\r\n")), SLICE_NONE);
 	assert_int_equal(slice_find(buf_slice(&w->head), SLICE("\r\nDate: ")), SLICE_NONE);
 	assert_int_equal(slice_find(buf_slice(&w->head), SLICE("\r\nMessage-ID: ")), SLICE_NONE);
-	PLAY(w, "<235", ">MAIL FROM:<>", "<250", ">RCPT TO:<bob@example.test>", "<250", ">DATA", "<354", ">Subject: x", ">", ">.", "<550 5.6.0", BYE);
+	PLAY(w, "<235", ">MAIL FROM:<>", "<250", ">RCPT TO:<bob@example.test>", "<250", ">DATA", "<354", ">Subject: x",
+	    ">", ">.", "<550 5.6.0", BYE);
 }
 
 static void
@@ -614,9 +658,10 @@ nothing_before_sign_in(void **state)
 	struct world *w = *state;
 
 	w->before_sign_in = true;
-	PLAY(w, "<220 mx", ">EHLO c.test", "<250-mx", "<250-PIPELINING", "<250-SIZE", "<250-8BITMIME", "<250 ENHANCED", ">MAIL FROM:<alice@example.test>", "<530 5.7.0", ">RCPT TO:<x@a.test>", "<530 5.7.0",
-	    ">DATA", "<530 5.7.0", ">AUTH PLAIN AGFsaWNlAHNlY3JldA==", "<538 5.7.11", ">AUTH LOGIN", "<538 5.7.11", ">STARTTLS", "<502 5.5.1", ">NOOP", "<250", ">RSET", "<250", ">VRFY x", "<252",
-	    ">BDAT 5", "<500", ">QUIT", "<221", "<EOF");
+	PLAY(w, "<220 mx", ">EHLO c.test", "<250-mx", "<250-PIPELINING", "<250-SIZE", "<250-8BITMIME", "<250 ENHANCED",
+	    ">MAIL FROM:<alice@example.test>", "<530 5.7.0", ">RCPT TO:<x@a.test>", "<530 5.7.0", ">DATA", "<530 5.7.0",
+	    ">AUTH PLAIN AGFsaWNlAHNlY3JldA==", "<538 5.7.11", ">AUTH LOGIN", "<538 5.7.11", ">STARTTLS", "<502 5.5.1",
+	    ">NOOP", "<250", ">RSET", "<250", ">VRFY x", "<252", ">BDAT 5", "<500", ">QUIT", "<221", "<EOF");
 	assert_int_equal(w->signed_in.n, 0);
 }
 
@@ -628,16 +673,22 @@ sign_in_in_all_ways(void **state)
 	w->before_sign_in = true;
 	w->presession.cleartext_sign_in = true;
 	w->house.limits.sign_in_attempts = 3;
-	PLAY(w, "<220 mx", ">AUTH PLAIN AGFsaWNlAHNlY3JldA==", "<503", ">EHLO c.test", "<250-mx", "<250-PIPELINING", "<250-SIZE", "<250-8BITMIME", "<250-AUTH PLAIN LOGIN", "<250 ENHANCED",
-	    ">AUTH CRAM-MD5", "<504 5.5.4", ">AUTH PLAIN =", "<501 5.5.2", ">AUTH PLAIN ####", "<501 5.5.2", ">AUTH PLAIN YQ==", "<501 5.5.2", ">AUTH LOGIN", "<334 VXNlcm5hbWU6", ">*", "<501 5.0.0",
-	    ">AUTH PLAIN AGFsaWNlAHdyb25n", "<535 5.7.8", ">AUTH PLAIN", "<334 ", ">YWxpY2UAYWxpY2UAc2VjcmV0", "<235 2.7.0 from the desk", ">hello", "<250 desk got hello");
+	PLAY(w, "<220 mx", ">AUTH PLAIN AGFsaWNlAHNlY3JldA==", "<503", ">EHLO c.test", "<250-mx", "<250-PIPELINING",
+	    "<250-SIZE", "<250-8BITMIME", "<250-AUTH PLAIN LOGIN", "<250 ENHANCED", ">AUTH CRAM-MD5", "<504 5.5.4",
+	    ">AUTH PLAIN =", "<501 5.5.2", ">AUTH PLAIN ####", "<501 5.5.2", ">AUTH PLAIN YQ==", "<501 5.5.2",
+	    ">AUTH LOGIN", "<334 VXNlcm5hbWU6", ">*", "<501 5.0.0", ">AUTH PLAIN AGFsaWNlAHdyb25n", "<535 5.7.8",
+	    ">AUTH PLAIN", "<334 ", ">YWxpY2UAYWxpY2UAc2VjcmV0", "<235 2.7.0 from the desk", ">hello",
+	    "<250 desk got hello");
 	want(&w->signed_in, "[|alice|wrong|c.test][alice|alice|secret|c.test]");
 	buf_reset(&w->signed_in);
 	/* LOGIN; and what is sent along goes to the desk. */
-	PLAY(w, "<220", ">EHLO c.test", "<250-", "<250-", "<250-", "<250-", "<250-", "<250 ", ">AUTH LOGIN YWxpY2U=", "<334 UGFzc3dvcmQ6", "=c2VjcmV0\r\nMAIL early\r\n", "<235 2.7.0 from the desk", "<250 desk got MAIL early");
+	PLAY(w, "<220", ">EHLO c.test", "<250-", "<250-", "<250-", "<250-", "<250-", "<250 ",
+	    ">AUTH LOGIN YWxpY2U=", "<334 UGFzc3dvcmQ6", "=c2VjcmV0\r\nMAIL early\r\n", "<235 2.7.0 from the desk",
+	    "<250 desk got MAIL early");
 	want(&w->signed_in, "[|alice|secret|c.test]");
-	PLAY(w, "<220", ">EHLO c.test", "<250-", "<250-", "<250-", "<250-", "<250-", "<250 ", ">AUTH PLAIN AGFsaWNlAHdyb25n", "<535", ">AUTH PLAIN AGFsaWNlAHdyb25n", "<535", ">AUTH PLAIN AGFsaWNlAHdyb25n", "<535",
-	    "<421 4.7.0", "<EOF");
+	PLAY(w, "<220", ">EHLO c.test", "<250-", "<250-", "<250-", "<250-", "<250-", "<250 ",
+	    ">AUTH PLAIN AGFsaWNlAHdyb25n", "<535", ">AUTH PLAIN AGFsaWNlAHdyb25n", "<535",
+	    ">AUTH PLAIN AGFsaWNlAHdyb25n", "<535", "<421 4.7.0", "<EOF");
 	w->sign_in_result = ERR_UNAVAILABLE;
 	PLAY(w, "<220", ">HELO c.test", "<250 ", ">AUTH PLAIN AGFsaWNlAHNlY3JldA==", "<454 4.7.0", BYE);
 }

@@ -43,7 +43,7 @@ struct smtp_message {
 	struct slice_list recipient_envelopes; /* parallel */
 	struct slice helo, client, tls;
 	struct slice head, body, blob;
-	int64_t size_bytes;                    /* of the body */
+	int64_t size_bytes; /* of the body */
 };
 
 /* What a server session asks its role. All functions may park; they return 0 or an error, which the client sees as
@@ -65,13 +65,13 @@ struct smtp_backend {
 struct smtp_session_config {
 	struct loop *loop;
 	struct smtp_sessions *sessions;
-	struct workers *workers;       /* for writing large bodies; NULL: written on the loop */
+	struct workers *workers; /* for writing large bodies; NULL: written on the loop */
 	struct slice hostname;
 	struct smtp_backend backend;
-	struct slice client;           /* address text */
-	struct slice client_literal;   /* "[192.0.2.1]": for Received */
-	struct tls_server *tls;        /* NULL: STARTTLS is not offered */
-	bool refused;                  /* too many sessions from this address: 421 4.7.0 instead of the greeting */
+	struct slice client;         /* address text */
+	struct slice client_literal; /* "[192.0.2.1]": for Received */
+	struct tls_server *tls;      /* NULL: STARTTLS is not offered */
+	bool refused;                /* too many sessions from this address: 421 4.7.0 instead of the greeting */
 	/* After sign-in: the session begins with 235 instead of the greeting, may send to anywhere, and sends only as the
 	 * account's own addresses. `helo` and `tls` are what the porch saw ("" in the clear). */
 	bool submission;
@@ -86,10 +86,11 @@ struct smtp_presession_config {
 	struct loop *loop;
 	struct smtp_sessions *sessions;
 	struct slice hostname;
-	struct tls_server *tls;   /* for STARTTLS; NULL: not offered. Implicit TLS is up before the call */
-	bool cleartext_sign_in;   /* AUTH is offered without TLS too */
-	struct slice client;      /* address text */
-	struct signin_ops signin; /* `pending` stays empty: unread input stays in the stream and is proxied to the desk */
+	struct tls_server *tls; /* for STARTTLS; NULL: not offered. Implicit TLS is up before the call */
+	bool cleartext_sign_in; /* AUTH is offered without TLS too */
+	struct slice client;    /* address text */
+	struct signin_ops
+	    signin; /* `pending` stays empty: unread input stays in the stream and is proxied to the desk */
 };
 /* Greets, and serves until QUIT, an error, or sign-in and the end of the desk's session. The caller closes st. */
 void smtp_presession(struct stream *st, const struct smtp_presession_config *c);
@@ -103,8 +104,8 @@ struct smtp_send_result {
 	int result;                   /* enum bus_send; 0 while nothing is known */
 	int code;                     /* 250, 550, …; 0 when no reply caused it */
 	char status[SMTP_STATUS_MAX]; /* RFC 3463, always set with result */
-	struct slice text;            /* what the remote said, or our own sentence; valid UTF-8, one line; in the job's arena */
-	bool final;                   /* not to be tried at another host in this attempt (also for a message that may have been taken) */
+	struct slice text; /* what the remote said, or our own sentence; valid UTF-8, one line; in the job's arena */
+	bool final; /* not to be tried at another host in this attempt (also for a message that may have been taken) */
 };
 
 struct smtp_send_recipient {
@@ -115,24 +116,24 @@ struct smtp_send_recipient {
 
 struct smtp_send_job {
 	struct loop *loop;
-	struct workers *workers;      /* for reading `fd`; NULL: read on the loop */
-	struct arena *arena;          /* for the texts of results */
-	struct slice hostname;        /* for EHLO */
+	struct workers *workers; /* for reading `fd`; NULL: read on the loop */
+	struct arena *arena;     /* for the texts of results */
+	struct slice hostname;   /* for EHLO */
 	struct slice reverse_path, envelope;
 	struct smtp_send_recipient *recipients;
 	size_t recipients_count;
 	struct slice head;
-	struct slice body;            /* or, with fd >= 0, size_bytes of that file from its beginning (read with pread) */
+	struct slice body; /* or, with fd >= 0, size_bytes of that file from its beginning (read with pread) */
 	int fd;
-	int64_t size_bytes;           /* of the body */
-	struct tls_client *tls;       /* opportunistic STARTTLS; NULL: never */
-	struct slice server_name;     /* for SNI: the MX host, or empty */
-	struct slice host;            /* the same for people: "mx.b.test [192.0.2.1]:25"; empty: "the remote server" */
+	int64_t size_bytes;       /* of the body */
+	struct tls_client *tls;   /* opportunistic STARTTLS; NULL: never */
+	struct slice server_name; /* for SNI: the MX host, or empty */
+	struct slice host;        /* the same for people: "mx.b.test [192.0.2.1]:25"; empty: "the remote server" */
 	/* Opens a connection to the host; called again, once, when TLS failed and the message goes in the clear. */
 	int (*connect)(void *ctx, struct stream **out);
 	void *connect_ctx;
 	/* out: */
-	struct slice tls_text;        /* "TLSv1.3 TLS_AES_256_GCM_SHA384", or "" in the clear; in `arena` */
+	struct slice tls_text; /* "TLSv1.3 TLS_AES_256_GCM_SHA384", or "" in the clear; in `arena` */
 };
 
 /* Tries to send the message to all recipients whose r.final is false, in one transaction (or several, over

@@ -15,7 +15,8 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	if (smtp_path_argument_parse(slice_of(p, n), SLICE("FROM"), &a, &path, &ps) != 0)
 		return 0;
 	ASSERT(path.null == (path.address.n == 0));
-	ASSERT(path.address.n <= SMTP_PATH_MAX && path.local.n <= SMTP_LOCAL_PART_MAX && path.domain.n <= SMTP_DOMAIN_MAX);
+	ASSERT(
+	    path.address.n <= SMTP_PATH_MAX && path.local.n <= SMTP_LOCAL_PART_MAX && path.domain.n <= SMTP_DOMAIN_MAX);
 	for (size_t i = 0; i < path.address.n; i++)
 		ASSERT(slice_at(path.address, i) >= 32 && slice_at(path.address, i) < 127);
 	for (size_t i = 0; i < path.domain.n; i++)

@@ -14,7 +14,8 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 		int e = smtp_reply_line(&r, slice_cut(&rest, '\n'), &text);
 
 		ASSERT(slice_is_utf8(buf_slice(&r.text), true));
-		ASSERT(slice_find_byte(buf_slice(&r.text), '\n') == SLICE_NONE && slice_find_byte(buf_slice(&r.text), '\r') == SLICE_NONE);
+		ASSERT(slice_find_byte(buf_slice(&r.text), '\n') == SLICE_NONE &&
+		    slice_find_byte(buf_slice(&r.text), '\r') == SLICE_NONE);
 		ASSERT(strlen(r.status) < SMTP_STATUS_MAX);
 		if (e != 0)
 			break;

@@ -64,7 +64,9 @@ make_certificate(struct world *w)
 	assert_int_equal(ASN1_INTEGER_set(X509_get_serialNumber(x), 1), 1);
 	assert_non_null(X509_gmtime_adj(X509_getm_notBefore(x), -3600));
 	assert_non_null(X509_gmtime_adj(X509_getm_notAfter(x), 86400));
-	assert_int_equal(X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_ASC, (const unsigned char *)"mx.test", -1, -1, 0), 1);
+	assert_int_equal(X509_NAME_add_entry_by_txt(
+			     X509_get_subject_name(x), "CN", MBSTRING_ASC, (const unsigned char *)"mx.test", -1, -1, 0),
+	    1);
 	assert_int_equal(X509_set_issuer_name(x, X509_get_subject_name(x)), 1);
 	assert_int_equal(X509_set_pubkey(x, w->key), 1);
 	assert_true(X509_sign(x, w->key, EVP_sha256()) > 0);
@@ -158,11 +160,26 @@ setup(void **state)
 	arena_init(&w->arena, 1 << 20);
 	buf_init(&w->head, 10000);
 	buf_init(&w->replies, 10000);
-	w->config = (struct smtp_session_config){.loop = w->loop, .sessions = &w->sessions, .hostname = SLICE("mx.test"), .client = SLICE("192.0.2.1"),
-	    .client_literal = SLICE("[192.0.2.1]"), .tls = w->tls, .backend = {.rcpt = take_rcpt, .submit = take_message, .ctx = w}};
+	w->config = (struct smtp_session_config){.loop = w->loop,
+	    .sessions = &w->sessions,
+	    .hostname = SLICE("mx.test"),
+	    .client = SLICE("192.0.2.1"),
+	    .client_literal = SLICE("[192.0.2.1]"),
+	    .tls = w->tls,
+	    .backend = {.rcpt = take_rcpt, .submit = take_message, .ctx = w}};
 	w->recipient = (struct smtp_send_recipient){.address = SLICE("bob@b.test")};
-	w->job = (struct smtp_send_job){.loop = w->loop, .arena = &w->arena, .hostname = SLICE("a.test"), .recipients = &w->recipient, .recipients_count = 1,
-	    .body = SLICE("Subject: x\r\n\r\n"), .fd = -1, .size_bytes = 14, .tls = w->client_tls, .server_name = SLICE("mx.test"), .connect = connect_server, .connect_ctx = w};
+	w->job = (struct smtp_send_job){.loop = w->loop,
+	    .arena = &w->arena,
+	    .hostname = SLICE("a.test"),
+	    .recipients = &w->recipient,
+	    .recipients_count = 1,
+	    .body = SLICE("Subject: x\r\n\r\n"),
+	    .fd = -1,
+	    .size_bytes = 14,
+	    .tls = w->client_tls,
+	    .server_name = SLICE("mx.test"),
+	    .connect = connect_server,
+	    .connect_ctx = w};
 	*state = w;
 	return 0;
 }
@@ -200,7 +217,8 @@ client_and_server_agree_on_tls(void **state)
 	assert_int_equal(w->result, 0);
 	assert_int_equal(w->recipient.r.result, SEND_OK);
 	assert_true(slice_starts(w->job.tls_text, SLICE("TLSv1.3 TLS_")));
-	assert_int_not_equal(slice_find(buf_slice(&w->head), SLICE("by mx.test with ESMTPS (TLSv1.3 TLS_")), SLICE_NONE);
+	assert_int_not_equal(
+	    slice_find(buf_slice(&w->head), SLICE("by mx.test with ESMTPS (TLSv1.3 TLS_")), SLICE_NONE);
 	/* The vault does not sign: the message goes in the clear, once. */
 	w->fail = ERR_UNAVAILABLE;
 	run(w, send_it);

@@ -5,7 +5,8 @@
 struct slice
 smtp_protocol_name(bool extended, bool tls, bool signed_in)
 {
-	static const struct slice names[] = {SLICE_INIT("ESMTP"), SLICE_INIT("ESMTPA"), SLICE_INIT("ESMTPS"), SLICE_INIT("ESMTPSA")};
+	static const struct slice names[] = {
+	    SLICE_INIT("ESMTP"), SLICE_INIT("ESMTPA"), SLICE_INIT("ESMTPS"), SLICE_INIT("ESMTPSA")};
 
 	return extended || tls || signed_in ? names[(tls ? 2 : 0) + (signed_in ? 1 : 0)] : SLICE("SMTP");
 }

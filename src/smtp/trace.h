@@ -10,10 +10,10 @@ struct smtp_received {
 	struct slice helo;           /* as given; cleaned here */
 	struct slice client_literal; /* "[192.0.2.1]"; empty: left out (submission keeps the user's address private) */
 	struct slice hostname;
-	struct slice protocol;       /* "ESMTP", "ESMTPS", "ESMTPSA", … (RFC 3848) */
-	struct slice tls;            /* a comment, or empty */
+	struct slice protocol; /* "ESMTP", "ESMTPS", "ESMTPSA", … (RFC 3848) */
+	struct slice tls;      /* a comment, or empty */
 	struct slice id;
-	struct slice recipient;      /* the only one, or empty */
+	struct slice recipient; /* the only one, or empty */
 	int64_t time_s;
 };
 
