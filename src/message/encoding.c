@@ -140,11 +140,19 @@ feed_base64(struct decoder *d, struct slice in, struct buf *out)
 	for (size_t i = 0; i < in.n && out->err == 0; i++) {
 		int v = base64_value(slice_at(in, i));
 
-		if (v == B64_PAD)
-			n += base64_flush(d, piece + n);
-		else if (v == B64_SKIP)
+		if (v == B64_SPACE)
+			continue;
+		if (d->ended && v != B64_PAD) {
+			/* Behind the padding comes no data, but the footer of a mailing list perhaps. */
 			d->damaged = true;
-		else if (v >= 0) {
+			break;
+		}
+		if (v == B64_PAD) {
+			d->ended |= d->count > 1;
+			n += base64_flush(d, piece + n);
+		} else if (v == B64_SKIP) {
+			d->damaged = true;
+		} else {
 			d->bits = d->bits << 6 | (uint32_t)v;
 			if (++d->count == 4) {
 				piece[n++] = (uint8_t)(d->bits >> 16);

@@ -26,7 +26,7 @@ struct decoder {
 	bool damaged;      /* something was skipped or taken literally */
 	uint32_t bits;     /* base64: collected bits */
 	int count;         /* base64: of how many characters */
-	bool begun, ended; /* uuencode: the begin line, the end line was seen */
+	bool begun, ended; /* uuencode: the begin line, the end line was seen; base64: the padding was */
 	size_t space_n;    /* quoted-printable: white space at the end of `out` that may have to go */
 	uint8_t line[128]; /* uuencode: the line so far; quoted-printable: the pending = sequence */
 	size_t line_n;

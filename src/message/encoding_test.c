@@ -17,7 +17,7 @@ static const struct {
 	{ENCODING_BASE64, SLICE_INIT("YQ=="), SLICE_INIT("a"), true},
 	{ENCODING_BASE64, SLICE_INIT("YW\r\nI="), SLICE_INIT("ab"), true},
 	{ENCODING_BASE64, SLICE_INIT("YWJj"), SLICE_INIT("abc"), true},
-	{ENCODING_BASE64, SLICE_INIT("YQ==YQ=="), SLICE_INIT("aa"), true},
+	{ENCODING_BASE64, SLICE_INIT("YQ==\r\n____\r\nlist footer"), SLICE_INIT("a"), false},
 	{ENCODING_BASE64, SLICE_INIT("YQ"), SLICE_INIT("a"), false},
 	{ENCODING_BASE64, SLICE_INIT("YWI"), SLICE_INIT("ab"), false},
 	{ENCODING_BASE64, SLICE_INIT("YWJjY"), SLICE_INIT("abc"), false},

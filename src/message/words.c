@@ -169,6 +169,8 @@ run_add(struct run *r, const struct word *w, enum charset_place place, struct bu
 	} else if (r->last_base64 && !w->base64) {
 		decoder_end(&r->base64, &r->bytes);
 	}
+	if (r->base64.ended)
+		decoder_init(&r->base64, ENCODING_BASE64);
 	r->last_base64 = w->base64;
 	/* Bits left over from a word that ends without padding go on in the next one: mailers split there too. */
 	if (w->base64)
