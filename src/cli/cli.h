@@ -67,8 +67,8 @@ cli_fn cli_help, cli_version, cli_demo, cli_setup, cli_serve, cli_house, cli_sto
 
 /* cli_where.c: where the house is and what its configuration says. */
 struct cli_where {
-	char dir[4096];
-	char config_path[4096]; /* "" when there is no file */
+	char dir[HOUSE_PATH_BYTES];
+	char config_path[HOUSE_PATH_BYTES + 64]; /* "" when there is no file */
 	struct buf config;      /* text; empty when there is no file */
 };
 /* From --config, --dir, or the standard places: 0 or an exit code (told). For `running` only the folder has to be found. */

@@ -14,7 +14,7 @@ int
 cli_connect(const char *dir)
 {
 	struct sockaddr_un un = {.sun_family = AF_UNIX};
-	char path[4096 + 8];
+	char path[HOUSE_PATH_BYTES + 64];
 	int fd, run, saved;
 
 	/* Through the open folder: its path may be longer than an address of a socket can be. */

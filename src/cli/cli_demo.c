@@ -109,7 +109,7 @@ static int
 populate(struct demo *d, struct loop *l, struct buf *detail)
 {
 	struct stream *st STREAM_CLEANUP = NULL;
-	char path[4096 + 64];
+	char path[HOUSE_PATH_BYTES + 64];
 	json_t *domain = json_pack("{s:s, s:{s:s}}", "command", "domain add", "args", "name", DOMAIN);
 	int run, err;
 
@@ -185,24 +185,24 @@ remove_one(const char *path, const struct stat *st, int kind, struct FTW *ftw)
 }
 
 static int
-choose_folder(struct cli *c, char dir[4096], bool *temporary)
+choose_folder(struct cli *c, char dir[HOUSE_PATH_BYTES], bool *temporary)
 {
 	const char *tmp = getenv("TMPDIR");
 	char *absolute;
 
 	*temporary = c->dir == NULL;
 	if (*temporary) {
-		(void)snprintf(dir, 4096, "%s/posthouse-demo-XXXXXX", tmp != NULL && tmp[0] == '/' ? tmp : "/tmp");
+		(void)snprintf(dir, HOUSE_PATH_BYTES, "%s/posthouse-demo-XXXXXX", tmp != NULL && tmp[0] == '/' ? tmp : "/tmp");
 		return mkdtemp(dir) == NULL ? cli_fail(c, EX_CANTCREAT, "no temporary folder %s: %s", dir, strerror(errno)) : 0;
 	}
 	if (mkdir(c->dir, 0700) != 0 && errno != EEXIST)
 		return cli_fail(c, EX_CANTCREAT, "the folder %s cannot be made: %s", c->dir, strerror(errno));
 	absolute = realpath(c->dir, NULL);
-	if (absolute == NULL || strlen(absolute) >= 3800) {
+	if (absolute == NULL || strlen(absolute) >= HOUSE_PATH_BYTES) {
 		free(absolute);
 		return cli_fail(c, EX_CANTCREAT, "the folder %s cannot be used", c->dir);
 	}
-	(void)snprintf(dir, 4096, "%s", absolute);
+	(void)snprintf(dir, HOUSE_PATH_BYTES, "%s", absolute);
 	free(absolute);
 	return 0;
 }
@@ -232,7 +232,7 @@ cli_demo(struct cli *c)
 {
 	struct demo d = {.c = c, .base = BASE_DEFAULT};
 	const char *base = cli_text(c, "base");
-	char dir[4096];
+	char dir[HOUSE_PATH_BYTES];
 	uint64_t n;
 	int code;
 

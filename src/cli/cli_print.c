@@ -73,9 +73,12 @@ add_columns(struct columns *cols, const json_t *row)
 	json_t *v;
 
 	json_object_foreach ((json_t *)(uintptr_t)row, key, v) {
-		char *text = cell(v);
+		char *text = json_is_object(v) ? NULL : cell(v);
 		size_t i = 0, w = text == NULL ? 0 : width(text);
 
+		/* Objects are told below the table. */
+		if (json_is_object(v))
+			continue;
 		while (i < cols->n && strcmp(cols->keys[i], key) != 0)
 			i++;
 		if (i == cols->n && cols->n < COLUMNS_MAX) {
@@ -115,6 +118,83 @@ print_table(FILE *out, const json_t *rows, int indent)
 	}
 }
 
+#define LINE_WIDTH 110
+
+/* key=value words of an object, inner ones as outer.inner, in lines of LINE_WIDTH. */
+static void
+print_words(FILE *out, const char *prefix, const json_t *object, size_t *at, int indent)
+{
+	const char *key;
+	json_t *v;
+
+	json_object_foreach ((json_t *)(uintptr_t)object, key, v) {
+		char name[256];
+		char *text;
+
+		(void)snprintf(name, sizeof(name), "%s%s%s", prefix, prefix[0] == '\0' ? "" : ".", key);
+		if (json_is_object(v)) {
+			print_words(out, name, v, at, indent);
+			continue;
+		}
+		text = cell(v);
+		if (text != NULL && *at > 0 && *at + width(name) + width(text) + 2 > LINE_WIDTH) {
+			(void)fputc('\n', out);
+			*at = 0;
+		}
+		if (text != NULL && *at == 0)
+			*at = (size_t)fprintf(out, "%*s", indent, "");
+		else
+			*at += (size_t)fprintf(out, " ");
+		*at += width(name) + (text == NULL ? 0 : width(text)) + 1;
+		put_clean(out, name);
+		(void)fputc('=', out);
+		put_clean(out, text == NULL ? "" : text);
+		free(text);
+	}
+}
+
+/* What the rows hold beyond a table: under the first two columns of their row. */
+static void
+print_objects(FILE *out, const json_t *rows)
+{
+	for (size_t i = 0; i < json_array_size(rows); i++) {
+		const char *key;
+		json_t *v;
+		size_t column = 0;
+
+		json_object_foreach (json_array_get(rows, i), key, v) {
+			size_t at = 0;
+
+			if (json_is_object(v) && json_object_size(v) > 0) {
+				(void)fputs("\n", out);
+				print_words(out, "", v, &at, 2);
+			} else if (column < 2 && !json_is_object(v)) {
+				char *text = cell(v);
+
+				(void)fputs(column == 0 ? "\n" : " ", out);
+				put_clean(out, text == NULL ? "" : text);
+				free(text);
+			}
+			column++;
+		}
+		(void)fputc('\n', out);
+	}
+}
+
+static bool
+has_objects(const json_t *rows)
+{
+	for (size_t i = 0; i < json_array_size(rows); i++) {
+		const char *key;
+		json_t *v;
+
+		json_object_foreach (json_array_get(rows, i), key, v)
+			if (json_is_object(v) && json_object_size(v) > 0)
+				return true;
+	}
+	return false;
+}
+
 static bool
 is_rows(const json_t *v)
 {
@@ -122,7 +202,7 @@ is_rows(const json_t *v)
 }
 
 static void
-print_record(FILE *out, const json_t *row)
+print_record(FILE *out, const json_t *row, int indent)
 {
 	const char *key;
 	json_t *v;
@@ -132,10 +212,13 @@ print_record(FILE *out, const json_t *row)
 
 		if (strcmp(key, "ok") == 0)
 			continue;
-		(void)fprintf(out, "%s:", key);
-		if (is_rows(v)) {
+		(void)fprintf(out, "%*s%s:", indent, "", key);
+		if (is_rows(v) || json_is_object(v)) {
 			(void)fputc('\n', out);
-			print_table(out, v, 2);
+			if (json_is_object(v))
+				print_record(out, v, indent + 2);
+			else
+				print_table(out, v, indent + 2);
 			continue;
 		}
 		text = cell(v);
@@ -190,6 +273,14 @@ print_json(FILE *out, json_t *v)
 	free(text);
 }
 
+static void
+print_rows(FILE *out, const json_t *rows)
+{
+	print_table(out, rows, 0);
+	if (has_objects(rows))
+		print_objects(out, rows);
+}
+
 void
 cli_print_reply(struct cli *c, const struct cli_reply *r)
 {
@@ -204,13 +295,13 @@ cli_print_reply(struct cli *c, const struct cli_reply *r)
 		return;
 	}
 	if (c->command->style == CLI_TABLE)
-		print_table(c->out, r->rows, 0);
+		print_rows(c->out, r->rows);
 	else if (c->command->style == CLI_STORY)
 		print_story(c->out, r->rows);
 	for (size_t i = 0; c->command->style == CLI_RECORD && i < json_array_size(r->rows); i++) {
 		(void)fputs(i == 0 ? "" : "\n", c->out);
-		print_record(c->out, json_array_get(r->rows, i));
+		print_record(c->out, json_array_get(r->rows, i), 0);
 	}
 	if (!failed)
-		print_record(c->out, r->final);
+		print_record(c->out, r->final, 0);
 }

@@ -39,7 +39,7 @@ static int
 write_config(struct setup *s, const struct cli_where *w)
 {
 	struct buf text BUF_CLEANUP, detail BUF_CLEANUP;
-	char path[4096 + 32];
+	char path[HOUSE_PATH_BYTES + 64];
 	struct settings *parsed;
 
 	buf_init(&text, 65536);

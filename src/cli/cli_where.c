@@ -27,16 +27,16 @@ exists(const char *path)
 
 /* A path of the caller's as an absolute one, whether it is there or not. */
 static int
-absolute(const char *path, char out[4096])
+absolute(const char *path, char out[HOUSE_PATH_BYTES])
 {
-	char cwd[4096];
+	char cwd[HOUSE_PATH_BYTES];
 	int n;
 
 	if (path[0] == '/')
-		n = snprintf(out, 4096, "%s", path);
+		n = snprintf(out, HOUSE_PATH_BYTES, "%s", path);
 	else
-		n = getcwd(cwd, sizeof(cwd)) == NULL ? -1 : snprintf(out, 4096, "%s/%s", cwd, path);
-	return n > 0 && n < 4000 ? 0 : ERR_LIMIT;
+		n = getcwd(cwd, sizeof(cwd)) == NULL ? -1 : snprintf(out, HOUSE_PATH_BYTES, "%s/%s", cwd, path);
+	return n > 0 && n < (int)HOUSE_PATH_BYTES ? 0 : ERR_LIMIT;
 }
 
 static int

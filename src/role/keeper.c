@@ -544,9 +544,9 @@ take_data_dir(struct keeper *k)
 
 	while (dir.n > 1 && slice_ends(dir, SLICE("/")))
 		dir = slice_head(dir, dir.n - 1);
-	if (slice_to_z(dir, k->data_dir, sizeof(k->data_dir) - 256) == 0 && k->data_dir[0] == '/')
+	if (slice_to_z(dir, k->data_dir, sizeof(k->data_dir)) == 0 && k->data_dir[0] == '/')
 		return 0;
-	buf_printf(k->detail, "the data folder %.*s is not an absolute path of up to %zu bytes\n", SLICE_ARG(dir), sizeof(k->data_dir) - 256);
+	buf_printf(k->detail, "the data folder %.*s is not an absolute path of up to %u bytes\n", SLICE_ARG(dir), HOUSE_PATH_BYTES - 1);
 	return ERR_INVALID;
 }
 
@@ -562,7 +562,7 @@ open_descriptors(struct keeper *k)
 		return ERR_IO;
 	}
 	/* Roles inherit it and raise it for themselves. */
-	if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_max < 65536)
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_max < 4096)
 		LOG(&k->house, WARN, "few_descriptors", LOG_I("limit", files.rlim_max), LOG_Z("do", "raise LimitNOFILE"));
 	return 0;
 }

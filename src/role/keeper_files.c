@@ -19,7 +19,7 @@
 int
 house_make_folder(const char *path, mode_t mode, struct buf *detail)
 {
-	char part[4096];
+	char part[HOUSE_PATH_BYTES + 64];
 	size_t n = strlen(path);
 
 	if (n == 0 || n >= sizeof(part)) {
@@ -102,7 +102,7 @@ house_write_new_file(const char *path, struct slice text, struct buf *detail)
 int
 house_write_file(const char *path, struct slice text, struct buf *detail)
 {
-	char fresh[4096 + 32];
+	char fresh[HOUSE_PATH_BYTES + 128];
 	int err;
 
 	(void)snprintf(fresh, sizeof(fresh), "%s.new", path);
@@ -119,7 +119,7 @@ house_write_file(const char *path, struct slice text, struct buf *detail)
 int
 house_lock(const char *data_dir, int *out, struct buf *detail)
 {
-	char path[4096 + 8], holder[32] = "";
+	char path[HOUSE_PATH_BYTES + 64], holder[32] = "";
 	int fd;
 	ssize_t n;
 
@@ -206,7 +206,7 @@ static int
 make_own_folder(struct keeper *k, const char *name, enum bus_role role)
 {
 	const struct keeper_user *u = &k->users[keeper_role_place(role)];
-	char path[4096 + 16];
+	char path[HOUSE_PATH_BYTES + 64];
 	struct stat st;
 	int err;
 
@@ -225,7 +225,7 @@ make_own_folder(struct keeper *k, const char *name, enum bus_role role)
 int
 keeper_open_data(struct keeper *k)
 {
-	char path[4096 + 16];
+	char path[HOUSE_PATH_BYTES + 64];
 	/* With users of their own the roles pass through the folder; nobody lists it. */
 	bool own_users = k->users[0].uid != 0;
 	int err = house_make_folder(k->data_dir, own_users ? 0711 : 0700, k->detail);
@@ -251,7 +251,7 @@ void
 keeper_note_config(struct keeper *k)
 {
 	struct buf detail BUF_CLEANUP;
-	char path[4096 + 32];
+	char path[HOUSE_PATH_BYTES + 64];
 
 	if ((k->config->flags & START_QUIET) != 0)
 		return;
@@ -267,7 +267,7 @@ keeper_note_config(struct keeper *k)
 static int
 open_control(struct keeper *k, int *fd)
 {
-	char path[4096 + 16];
+	char path[HOUSE_PATH_BYTES + 64];
 	int dir, err;
 
 	(void)snprintf(path, sizeof(path), "%s/run", k->data_dir);
@@ -333,7 +333,7 @@ keeper_open_listeners(struct keeper *k)
 void
 keeper_close_files(struct keeper *k)
 {
-	char path[4096 + 16];
+	char path[HOUSE_PATH_BYTES + 64];
 
 	for (size_t i = 0; k->listeners != NULL && i < k->settings->listeners_count; i++)
 		if (k->listeners[i] >= 0)

@@ -50,7 +50,7 @@ struct keeper {
 	struct bus *bus;
 	struct settings *settings;
 	struct buf text; /* the configuration in force */
-	char data_dir[4096];
+	char data_dir[HOUSE_PATH_BYTES];
 	char hostname[256];
 	int self_fd; /* the binary, opened at the start: one version for all */
 	int null_fd;

@@ -30,8 +30,8 @@ struct runner {
 	struct arena arena;        /* of `start` */
 	struct fiber_lock reload_lock;
 	int exit_code;
-	char data_dir[4096]; /* of the house */
-	char own_dir[4096 + 16]; /* of this role */
+	char data_dir[HOUSE_PATH_BYTES]; /* of the house */
+	char own_dir[HOUSE_PATH_BYTES + 64]; /* of this role */
 };
 
 int

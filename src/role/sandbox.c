@@ -158,7 +158,7 @@ path_access(unsigned rights)
 static int
 allow_folder_of(int ruleset, uint64_t known, struct slice file, struct buf *detail)
 {
-	char path[4096];
+	char path[HOUSE_PATH_BYTES + 64];
 	size_t end = slice_rfind_byte(file, '/');
 
 	if (end == SLICE_NONE || end == 0 || slice_to_z(slice_head(file, end), path, sizeof(path)) != 0)
@@ -179,7 +179,7 @@ allow_configured(int ruleset, uint64_t known, const struct sandbox_config *c, st
 				err = allow_folder_of(ruleset, known, s->tls[i].key, detail);
 		}
 	if ((c->role & (ROLE_GATE | ROLE_COURIER)) != 0 && s->dns_resolv_conf.n > 0) {
-		char path[4096];
+		char path[HOUSE_PATH_BYTES + 64];
 
 		if (err == 0 && slice_to_z(s->dns_resolv_conf, path, sizeof(path)) == 0)
 			err = allow_path(ruleset, known, path, path_access(READ), detail);
@@ -190,7 +190,7 @@ allow_configured(int ruleset, uint64_t known, const struct sandbox_config *c, st
 static int
 allow_paths(int ruleset, uint64_t known, const struct sandbox_config *c, struct buf *detail)
 {
-	char path[4096];
+	char path[HOUSE_PATH_BYTES + 64];
 	int err = 0;
 
 	for (size_t i = 0; i < COUNT_OF(paths) && err == 0; i++) {

@@ -7,6 +7,9 @@
 #include "base/buf.h"
 #include "base/limits.h"
 
+/* The longest path of a data folder or a configuration, its NUL included; buffers for what lies in it have 64 bytes more. */
+#define HOUSE_PATH_BYTES 1024u
+
 enum listen_service {
 	LISTEN_SMTP,        /* strangers: gate */
 	LISTEN_SUBMISSION,  /* users with STARTTLS: porch */
