@@ -10,6 +10,8 @@
 #include <sys/statvfs.h>
 
 #define BLOB_AGE_MS_MAX 3600000
+#define BLOB_IDLE_MS_MAX 30000 /* nobody writes it any more, and it is not submitted: it was refused */
+#define BLOB_LOOK_MS 5000
 #define START_BYTES ((size_t)65536)
 #define DISK_CHECK_MS 1000
 
@@ -17,6 +19,7 @@ struct blob {
 	char name[QUEUE_BLOB_NAME_MAX];
 	uint64_t owner;
 	int64_t made_ms;
+	int64_t idle_since_ms; /* 0: somebody has it open for writing */
 	struct list_node node;
 };
 
@@ -202,17 +205,33 @@ queue_blob_owner_gone(struct queue *q, uint64_t owner)
 	}
 }
 
-void
-blob_expire(struct queue *q)
+/* A read lease is granted only while nobody has the file open for writing (fcntl(2)). */
+static bool
+is_being_written(struct queue *q, const struct blob *b)
 {
-	int64_t before = house_mono_ms(q->house) - BLOB_AGE_MS_MAX;
+	int fd = openat(q->tmp_fd, b->name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	bool written = fd >= 0 && fcntl(fd, F_SETLEASE, F_RDLCK) != 0;
 
+	if (fd >= 0)
+		close(fd); /* and with it the lease */
+	return written;
+}
+
+void
+blob_expire(struct queue *q, int64_t now_ms)
+{
+	if (now_ms - q->blobs_looked_ms < BLOB_LOOK_MS)
+		return;
+	q->blobs_looked_ms = now_ms;
 	LIST_FOREACH (&q->blobs_list, n) {
 		struct blob *b = CONTAINER_OF(n, struct blob, node);
 
-		if (b->made_ms > before)
-			return;
-		forget_blob(q, b, true);
+		if (is_being_written(q, b))
+			b->idle_since_ms = 0;
+		else if (b->idle_since_ms == 0)
+			b->idle_since_ms = now_ms;
+		if (now_ms - b->made_ms > BLOB_AGE_MS_MAX || (b->idle_since_ms != 0 && now_ms - b->idle_since_ms > BLOB_IDLE_MS_MAX))
+			forget_blob(q, b, true);
 	}
 }
 

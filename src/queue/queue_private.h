@@ -187,6 +187,7 @@ struct queue {
 
 	struct map blobs;
 	struct list blobs_list;
+	int64_t blobs_looked_ms;
 	int64_t disk_checked_ms;
 	bool disk_low;
 
@@ -277,7 +278,7 @@ void blob_init(struct queue *q);
 NODISCARD int blob_dirs_open(struct queue *q, struct buf *detail);
 void blob_close(struct queue *q); /* removes what was not submitted */
 NODISCARD int blob_sweep(struct queue *q, struct buf *detail);
-void blob_expire(struct queue *q);
+void blob_expire(struct queue *q, int64_t now_ms); /* monotonic */
 /* Makes the file durable under the message's id. ERR_NOTFOUND (no such file of this owner), ERR_EXISTS, ERR_FULL, ERR_IO. The first
  * bytes of the file go to *start. */
 NODISCARD int blob_take(struct queue *q, struct slice name, uint64_t owner, struct slice id, struct arena *a, struct slice *start);

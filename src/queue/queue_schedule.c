@@ -524,7 +524,7 @@ schedule_main(void *arg)
 			reckon_destinations(q, now_ms - reckoned_ms);
 			reckoned_ms = now_ms;
 			flush_failing(q);
-			blob_expire(q);
+			blob_expire(q, now_ms);
 		}
 		schedule_dispatch(q);
 	}

@@ -367,6 +367,34 @@ body_blob(struct world *w)
 	}
 }
 
+/* A body that was refused is not kept for an hour. */
+static void
+body_blob_refused(struct world *w)
+{
+	char name[QUEUE_BLOB_NAME_MAX];
+	int64_t now_ms = house_mono_ms(&w->house);
+	int fd;
+
+	assert_int_equal(queue_blob_create(w->queue, 7, name, &fd), 0);
+	for (int i = 0; i < 10; i++)
+		blob_expire(w->queue, now_ms += 6000);
+	assert_int_equal(files_in(w, "blobs/tmp"), 1);
+	close(fd);
+	for (int i = 0; i < 5; i++)
+		blob_expire(w->queue, now_ms += 6000);
+	assert_int_equal(files_in(w, "blobs/tmp"), 1);
+	for (int i = 0; i < 5; i++)
+		blob_expire(w->queue, now_ms += 6000);
+	assert_int_equal(files_in(w, "blobs/tmp"), 0);
+}
+
+static void
+test_blob_refused(void **state)
+{
+	(void)state;
+	world_run(world_new(), body_blob_refused);
+}
+
 static void
 test_blob(void **state)
 {
@@ -570,6 +598,7 @@ main(void)
 	    cmocka_unit_test(test_restart),
 	    cmocka_unit_test(test_desk_down),
 	    cmocka_unit_test(test_blob),
+	    cmocka_unit_test(test_blob_refused),
 	    cmocka_unit_test(test_operator),
 	    cmocka_unit_test(test_window),
 	    cmocka_unit_test(test_prune),

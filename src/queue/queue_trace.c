@@ -149,11 +149,12 @@ read_story(struct sqltx *tx, void *arg)
 	}
 	for (size_t i = 0; err == 0 && i < n; i++)
 		add_event(s, m.received_us, "expanded", r[i].original, tell_expanded(s->arena, &r[i]));
-	if (err == 0 || err == ERR_NOTFOUND)
-		err = read_notes(tx, s);
 	for (size_t i = 0; err == 0 && i < n; i++)
 		if (rcpt_kind(&r[i]) != NULL)
 			add_event(s, r[i].state == ROW_DONE ? r[i].changed_us : INT64_MAX, rcpt_kind(&r[i]), r[i].original, tell_rcpt(s->arena, &r[i]));
+	/* After the recipients' ends: a bounce follows the failure that it tells of. */
+	if (err == 0 || err == ERR_NOTFOUND)
+		err = read_notes(tx, s);
 	return err != 0 ? err : arena_failed(s->arena) ? ERR_LIMIT : 0;
 }
 
