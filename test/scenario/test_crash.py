@@ -18,11 +18,11 @@ ROLES = ("vault", "gate", "porch", "desk", "clerk", "courier")
 class Load:
     """`threads` senders on port 25, each over and over a new message with its own Message-ID, until `stop`. Remembers which got 250."""
 
-    def __init__(self, house, total, threads=5, users=("alice", "bob", "admin")):
-        self.house, self.total, self.users = house, total, users
+    def __init__(self, house, total, first=0, threads=5, users=("alice", "bob", "admin")):
+        self.house, self.total, self.users = house, first + total, users
         self.acknowledged = {}
         self.lock = threading.Lock()
-        self.next = 0
+        self.next = first
         self.stopping = False
         self.threads = [threading.Thread(target=self.run, args=(n,), daemon=True) for n in range(threads)]
         for t in self.threads:
@@ -115,9 +115,7 @@ def test_kill_roles_and_all_under_load(folder):
         assert len(load.acknowledged) > 3000
         # Now everything at once, in the middle of another load.
         for n in range(3):
-            more = Load(house, 5000 + 100 * n)
-            more.next = 5000 * (n + 1)
-            more.total = more.next + 1500
+            more = Load(house, 1500, first=5000 * (n + 1))
             time.sleep(rng.uniform(0.4, 1.2))
             house.kill()
             more.stopping = True

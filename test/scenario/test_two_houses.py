@@ -84,12 +84,13 @@ def world():
         "noname.test": f"@ MX 10 gone\n@ MX 20 mx\nmx A {B}",
         "nomx.test": f"@ A {B}",
         "null.test": "@ MX 0 .",
+        "missing.test": "",
         "flaky.test": f"@ MX 10 mx\nmx A {FLAKY}",
         "dead.test": f"@ MX 10 mx\nmx A {DEAD}",
         "loop.test": "@ MX 10 mx.a.test.",
     }
     with nsd.Nsd(path / "nsd", zones) as dns:
-        config = f"[dns]\nstubs = {dns.stubs()} missing.test=127.0.0.1@{dns.port}\nresolv_conf =\n"
+        config = f"[dns]\nstubs = {dns.stubs()}\nresolv_conf =\n"
         config += f"[send]\nport = {port}\n"
         a = Served(path / "a", "mx.a.test", A, {SMTP: port}, config)
         b = Served(path / "b", "mx.b.test", B, {SMTP: port}, config)
@@ -153,7 +154,7 @@ def test_next_mx_and_address_fallback(world, domain):
 
 @pytest.mark.parametrize("to,status,word", [
     ("x@null.test", "5.1.10", "null.test"),
-    ("x@missing.test", "5.1.2", "missing.test"),
+    ("x@gone.missing.test", "5.1.2", "gone.missing.test"),
     ("nobody@b.test", "5.1.1", "nobody@b.test"),
     ("x@loop.test", "5.4.6", "loop.test"),
 ])
@@ -241,7 +242,6 @@ def test_operator_holds_and_releases(world):
     assert any("held" in str(r) or "hold" in str(r) for r in a.rows("queue", "list"))
     assert not [m for m in flaky.messages if b"Subject: held" in m]
     a.run("queue", "release", ident)
-    a.run("queue", "retry", ident)
     wait_until(lambda: [m for m in flaky.messages if b"Subject: held" in m], 30)
     flaky.replies = {"RCPT": "450 4.2.1 later"}
     ident = send(a, "x@flaky.test", "removed")
@@ -253,7 +253,7 @@ def test_operator_holds_and_releases(world):
 
 
 @pytest.mark.parametrize("step,reply", [
-    ("connect", "554 no service"), ("EHLO", "550 no"), ("MAIL", "553 5.1.8 bad sender"), ("RCPT", "552 5.2.2 full"),
+    ("connect", "554 no service"), ("EHLO", "550 no"), ("MAIL", "553 5.1.8 bad sender"), ("RCPT", "550 5.2.2 full"),
     ("DATA", "554 5.7.1 no"), ("END", "554 5.6.0 do not like it"),
 ])
 def test_each_step_refused_for_good(world, step, reply):
