@@ -17,7 +17,7 @@ static const struct {
 const char *
 err_text(int err)
 {
-	if (err > 0 || -err >= ERRN_COUNT)
+	if (err > 0 || err <= -ERRN_COUNT)
 		return "an unknown error";
 	return err_table[-err].text;
 }
@@ -25,7 +25,7 @@ err_text(int err)
 const char *
 err_name(int err)
 {
-	if (err > 0 || -err >= ERRN_COUNT )
+	if (err > 0 || err <= -ERRN_COUNT)
 		return "unknown";
 	return err_table[-err].name;
 }

@@ -114,13 +114,17 @@ static const char ulid_digits[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 void
 house_ulid(struct house *h, char out[ULID_LEN + 1])
 {
-	int64_t ms = house_now_ms(h);
-	uint8_t r[10];
-	uint64_t hi, lo;
+	uint64_t last = atomic_load(&h->ulid_last), next, random = house_random_u64(h), ms, hi, lo;
 
-	house_random(h, r, sizeof(r));
-	hi = (uint64_t)r[0] << 32 | (uint64_t)r[1] << 24 | (uint64_t)r[2] << 16 | (uint64_t)r[3] << 8 | r[4];
-	lo = (uint64_t)r[5] << 32 | (uint64_t)r[6] << 24 | (uint64_t)r[7] << 16 | (uint64_t)r[8] << 8 | r[9];
+	do {
+		next = (uint64_t)house_now_ms(h) << 16;
+		/* The same millisecond, or the clock went back: count on (into the next millisecond after 65536). */
+		if (next <= last)
+			next = last + 1;
+	} while (!atomic_compare_exchange_weak(&h->ulid_last, &last, next));
+	ms = next >> 16;
+	hi = (next & 0xffff) << 24 | random >> 40;
+	lo = random & 0xffffffffffull;
 	for (int i = 9; i >= 0; i--) {
 		out[i] = ulid_digits[ms & 31];
 		ms >>= 5;

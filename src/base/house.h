@@ -22,8 +22,7 @@ struct house {
 	struct limits limits;
 	_Atomic int64_t clock_offset_us; /* what the test clock has been advanced by */
 	_Atomic uint64_t random_seed;    /* 0: the kernel's randomness; else a replayable sequence */
-	_Atomic int64_t ulid_last_ms;    /* ids made by one process sort by time of making */
-	_Atomic uint64_t ulid_count;
+	_Atomic uint64_t ulid_last;      /* milliseconds and a count within them: ids of one process sort by time of making */
 	enum log_level log_level;
 	enum log_format log_format;
 	int log_fd; /* whole lines are written here; 2 by default */
@@ -47,7 +46,8 @@ uint64_t house_random_u64(struct house *h);
 /* Uniform in 0..bound-1; bound > 0. */
 uint64_t house_random_below(struct house *h, uint64_t bound);
 
-/* A fresh ULID: 26 characters of Crockford base 32 (48 bits of milliseconds, 80 random bits) and a NUL. */
+/* A fresh ULID: 26 characters of Crockford base 32 (48 bits of milliseconds, 16 that count within one, 64 random bits)
+ * and a NUL. Later ones of a process sort behind earlier ones, also when the clock goes back. */
 void house_ulid(struct house *h, char out[ULID_LEN + 1]);
 /* True if the slice has the form of a ULID (upper case). */
 bool ulid_is_valid(struct slice s);

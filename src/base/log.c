@@ -10,13 +10,16 @@ static const char *const level_names[] = {"debug", "info", "warn", "error"};
 struct line {
 	char p[LOG_LINE_MAX];
 	size_t n;
+	bool full; /* something did not fit */
 };
 
 static void
 line_put(struct line *l, const char *p, size_t n)
 {
-	if (n > sizeof(l->p) - 2 - l->n)
+	if (l->full || n > sizeof(l->p) - 2 - l->n) {
+		l->full = true;
 		return;
+	}
 	memcpy(l->p + l->n, p, n);
 	l->n += n;
 }
@@ -32,7 +35,12 @@ static void
 line_quoted(struct line *l, struct slice s)
 {
 	struct slice shown = slice_head(s, LOG_VALUE_MAX);
-	bool utf8 = slice_is_utf8(shown, true);
+	bool utf8;
+
+	/* Not in the middle of a character. */
+	for (int i = 0; i < 3 && shown.n < s.n && (s.p[shown.n] & 0xc0) == 0x80; i++)
+		shown.n--;
+	utf8 = slice_is_utf8(shown, true);
 
 	line_put(l, "\"", 1);
 	for (size_t i = 0; i < shown.n; i++) {
@@ -65,9 +73,11 @@ needs_quotes(struct slice s)
 	return false;
 }
 
+/* A field that does not fit is left out whole, so that the line stays well formed. */
 static void
 line_field(struct line *l, const struct log_field *f, enum log_format format)
 {
+	size_t before = l->n;
 	char number[24];
 
 	if (format == LOG_FORMAT_JSON) {
@@ -85,6 +95,9 @@ line_field(struct line *l, const struct log_field *f, enum log_format format)
 		line_quoted(l, f->text);
 	else
 		line_put(l, (const char *)f->text.p, f->text.n);
+	if (l->full)
+		l->n = before;
+	l->full = false;
 }
 
 void
@@ -98,6 +111,7 @@ log_event(struct house *h, enum log_level level, const char *event, const struct
 	if (level < h->log_level)
 		return;
 	l.n = 0;
+	l.full = false;
 	time_rfc3339(house_now_us(h), stamp);
 	if (h->log_format == LOG_FORMAT_JSON) {
 		line_z(&l, "{\"time\":\"");
