@@ -48,7 +48,29 @@ verify_crypt(struct slice hash, struct slice password, const struct password_sch
 	return err;
 }
 
-/* The cost inside "$5$rounds=N$…" and "$2y$NN$…". */
+/* Moves past the method of a crypt hash and its cost: "$5$rounds=N$…", "$2y$NN$…", yescrypt's "$y$jCT$" near its default. Of
+ * libcrypt's other methods some have costs without bounds: they are not taken. */
+static void
+skip_crypt_method(struct cursor *c)
+{
+	if (cursor_accept(c, SLICE("$2"))) {
+		cursor_skip(c, 1);
+		cursor_expect_byte(c, '$');
+		(void)cursor_number(c, BCRYPT_COST_MAX);
+		cursor_expect_byte(c, '$');
+	} else if (cursor_accept(c, SLICE("$5$rounds=")) || cursor_accept(c, SLICE("$6$rounds="))) {
+		(void)cursor_number(c, ITERATIONS_MAX);
+		cursor_expect_byte(c, '$');
+	} else if (cursor_accept(c, SLICE("$y$j"))) {
+		if (slice_find_byte(SLICE("56789AB"), cursor_u8(c)) == SLICE_NONE)
+			cursor_fail(c, ERR_LIMIT);
+		cursor_expect(c, SLICE("T$"));
+	} else if (!cursor_accept(c, SLICE("$1$")) && !cursor_accept(c, SLICE("$5$")) && !cursor_accept(c, SLICE("$6$")) &&
+	    (cursor_peek(c) == '$' || cursor_peek(c) == '_')) { /* '_': BSDi's DES, with rounds of its own */
+		cursor_fail(c, ERR_SYNTAX);
+	}
+}
+
 static int
 check_crypt(struct slice hash, const struct password_scheme_row *row)
 {
@@ -59,15 +81,7 @@ check_crypt(struct slice hash, const struct password_scheme_row *row)
 		return ERR_SYNTAX;
 	if (row->prefix != NULL && !slice_starts(hash, slice_z(row->prefix)))
 		return ERR_SYNTAX;
-	if (cursor_accept(&c, SLICE("$2"))) {
-		cursor_skip(&c, 1);
-		cursor_expect_byte(&c, '$');
-		(void)cursor_number(&c, BCRYPT_COST_MAX);
-		cursor_expect_byte(&c, '$');
-	} else if (cursor_accept(&c, SLICE("$5$rounds=")) || cursor_accept(&c, SLICE("$6$rounds="))) {
-		(void)cursor_number(&c, ITERATIONS_MAX);
-		cursor_expect_byte(&c, '$');
-	}
+	skip_crypt_method(&c);
 	if (c.err != 0)
 		return c.err;
 	return crypt_checksalt(z) == CRYPT_SALT_INVALID ? ERR_SYNTAX : 0;

@@ -16,6 +16,7 @@ static const char *const secret_hashes[] = {
 	"{BLF-CRYPT}$2b$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a",
 	"{BLF-CRYPT}$2y$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a",
 	"{DES-CRYPT}abNANd1rDfiNc",
+	"{CRYPT}$y$j9T$abcdefghijklmnopqrstu.$7uryFExhLbAhrpK1WytVzeNObCUVaK3VoKccP3fJEIB",
 	"{SSHA}1G904nLkTkGWjKNnQuB/hpWXC/hzYWx0c2FsdA==",
 	"{SSHA.b64}1G904nLkTkGWjKNnQuB/hpWXC/hzYWx0c2FsdA==",
 	"{SSHA256}oBmrdHcA6OZEkkCLeXh71YAerbvhXz1qqwjrPsXmEtNzYWx0c2FsdA==",
@@ -67,7 +68,7 @@ test_refused_imports(void **state)
 		"{SHA512-CRYPT}$6$rounds=99999999$abcdefgh$ltjgWl6579NluT/Vi1nwEvcil", "{BLF-CRYPT}$2b$31$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a",
 		"{SSHA}!!!!", "{SSHA}AAAA", "{SHA}", "{PBKDF2}$1$s$0$9d0487892cf650c51cd61d0b11d60b9c5114b27e", "{PBKDF2}$1$s$9999999999$00",
 		"{PBKDF2}$2$s$1$00", "{SCRAM-SHA-1}0,AAAA,AAAA,AAAA", "{SCRAM-SHA-256}4096,AAAA,AAAA,AAAA", "{SCRAM-SHA-256}4096",
-		"{ARGON2ID}$argon2id$v=19$m=99999999,t=2,p=1$AAAA$AAAA", "{ARGON2ID}$argon2i$v=19$m=64,t=2,p=1$AAAA$AAAA", "{ARGON2ID}x", "{", "}", "{}"};
+		"{ARGON2ID}$argon2id$v=19$m=99999999,t=2,p=1$AAAA$AAAA", "{ARGON2ID}$argon2i$v=19$m=64,t=2,p=1$AAAA$AAAA", "{ARGON2ID}x", "{CRYPT}$y$jFT$abcdefghijklmnop$abcdefghijkl", "{CRYPT}$sha1$99999999$abcdefgh$abcdefghijklmnop", "{CRYPT}_zzzzabcdabcdefghijk", "{CRYPT}$7$zzzzzabcdefgh$abcdefghijkl", "{", "}", "{}"};
 
 	(void)state;
 	for (size_t i = 0; i < COUNT_OF(bad); i++) {
