@@ -15,7 +15,7 @@ imap_command_tag(struct slice text)
 	arena_init(&none, 0);
 	x = imap_lex_of(slice_head(text, IMAP_TAG_BYTES_MAX), &none, 0);
 	tag = imap_lex_tag(&x);
-	return imap_lex_peek(&x) == ' ' || cursor_end(&x.c) ? tag : SLICE_EMPTY;
+	return imap_lex_peek(&x) == ' ' || (cursor_end(&x.c) && text.n < IMAP_TAG_BYTES_MAX) ? tag : SLICE_EMPTY;
 }
 
 /* Is what was read so far "tag APPEND mailbox …", so that the literal announced at its end is the message? */

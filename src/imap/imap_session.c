@@ -207,15 +207,15 @@ imap_session(struct stream *st, struct store_account *account, const struct imap
 		if (err == 0)
 			err = stream_error(st);
 	}
-	if (s.ended && stream_error(st) == 0)
-		err = stream_flush(st);
+	if (s.ended)
+		err = stream_error(st) != 0 ? stream_error(st) : stream_flush(st);
 	imap_deselect(&s);
 	if (s.idling)
 		c->counters->idling--;
 	arena_free(&s.arena);
 	buf_free(&s.command.text);
 	c->counters->sessions_open--;
-	LOG(c->house, INFO, "imap_session_ended", LOG_S("login", c->login), LOG_S("client", c->client), LOG_E(s.ended ? 0 : err),
+	LOG(c->house, INFO, "imap_session_ended", LOG_S("login", c->login), LOG_S("client", c->client), LOG_E(err),
 	    LOG_I("bytes_out", stream_bytes_out(st)));
-	return s.ended ? 0 : err;
+	return err;
 }
