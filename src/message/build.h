@@ -20,7 +20,7 @@ void build_field_message_id(struct buf *out, struct house *h, struct slice domai
 /* A boundary that occurs in no message: random. NUL-terminated, 1..70 characters. */
 #define BUILD_BOUNDARY_MAX 71
 void build_boundary(struct house *h, char out[BUILD_BOUNDARY_MAX]);
-/* Content-Type: text/plain; charset, Content-Transfer-Encoding, the empty line and the encoded text. */
+/* Content-Type: text/plain; charset, Content-Transfer-Encoding, the empty line and the encoded text, which is UTF-8. */
 void build_text_body(struct buf *out, struct slice utf8);
 
 /* A plain message: a draft, a notice. */

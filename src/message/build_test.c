@@ -208,6 +208,8 @@ test_injection(void **state)
 	read_back(&f);
 	assert_null(header_find(&f.header, SLICE("Evil")));
 	assert_int_equal(f.m.n, 4);
+	(void)text(&f, 1);
+	assert_true(slice_eq(*params_get(&f.m.v[1].params, SLICE("charset")), SLICE("utf-8")));
 	status = mime_raw_body(&f.m, &f.m.v[2]);
 	assert_true(slice_find(status, SLICE("\nEvil")) == SLICE_NONE);
 }

@@ -111,6 +111,50 @@ test_warm(void **state)
 	charset_cool(NULL);
 }
 
+#define VECTORS "../shared/vectors/mime/tests/data/filters/"
+
+static struct slice
+file(const char *name, struct buf *b)
+{
+	char path[200];
+	FILE *f;
+	size_t n;
+
+	(void)snprintf(path, sizeof(path), VECTORS "%s", name);
+	f = fopen(path, "rb");
+	assert_non_null(f);
+	buf_init(b, 1 << 20);
+	while ((n = fread(buf_reserve(b, 4096), 1, 4096, f)) > 0)
+		buf_added(b, n);
+	(void)fclose(f);
+	return buf_slice(b);
+}
+
+static void
+test_vectors(void **state)
+{
+	static const struct {
+		const char *name, *in, *utf8;
+	} files[] = {{"windows-1251", "cyrillic.cp1251.txt", "cyrillic.utf-8.txt"},
+		{"iso-8859-5", "cyrillic.iso-8859-5.txt", "cyrillic.utf-8.txt"}, {"koi8-r", "cyrillic.koi8-r.txt", "cyrillic.utf-8.txt"},
+		{"iso-2022-jp", "japanese.iso-2022-jp.txt", "japanese.utf-8.txt"}, {"shift_jis", "japanese.shift-jis.txt", "japanese.utf-8.txt"}};
+
+	(void)state;
+	if (access(VECTORS, R_OK) != 0)
+		skip();
+	for (size_t i = 0; i < COUNT_OF(files); i++) {
+		BUF_CLEANUP struct buf in;
+		BUF_CLEANUP struct buf utf8;
+		BUF_CLEANUP struct buf out;
+
+		buf_init(&out, 1 << 20);
+		assert_int_equal(charset_to_utf8(slice_z(files[i].name), file(files[i].in, &in), CHARSET_THREAD, &out), 0);
+		if (!slice_eq(buf_slice(&out), file(files[i].utf8, &utf8)))
+			print_message("%s\n", files[i].in);
+		assert_true(slice_eq(buf_slice(&out), buf_slice(&utf8)));
+	}
+}
+
 int
 main(void)
 {
@@ -118,7 +162,7 @@ main(void)
 		cmocka_unit_test(test_rows),
 		cmocka_unit_test(test_fiber),
 		cmocka_unit_test(test_limit_and_length),
-		cmocka_unit_test(test_warm),
+		cmocka_unit_test(test_warm), cmocka_unit_test(test_vectors),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,10 +1,11 @@
 /* dsn.c: delivery status notifications: multipart/report (RFC 6522) of a text for people, message/delivery-status (RFC
  * 3464; RFC 6533 for addresses that are not ASCII) and the message or its header. Everything in it is 7bit, so that
- * any server on the way back takes it. */
+ * any server on the way back takes it; only a sender's address that is not ASCII itself stands in To as UTF-8. */
 #include "message/build.h"
 
 #include "message/encoding.h"
 #include "message/header.h"
+#include "message/words.h"
 
 static const struct {
 	const char *word;
@@ -133,6 +134,13 @@ put_status(struct buf *out, const struct build_dsn *d)
 		put_recipient(out, &d->recipients[i]);
 }
 
+/* What others said: made valid UTF-8 on one line. */
+static void
+put_line_text(struct buf *out, struct slice s)
+{
+	words_decode(s, CHARSET_FIBER, out);
+}
+
 /* The part for people. */
 static void
 put_text(struct buf *out, const struct build_dsn *d)
@@ -140,33 +148,33 @@ put_text(struct buf *out, const struct build_dsn *d)
 	BUF_CLEANUP struct buf b;
 
 	buf_init(&b, out->max);
-	buf_put(&b, d->text);
+	charset_guess_to_utf8(d->text, &b);
 	if (d->text.n > 0 && !slice_ends(d->text, SLICE("\n")))
 		buf_put_u8(&b, '\n');
 	for (size_t i = 0; i < d->recipients_n; i++) {
 		const struct build_dsn_recipient *r = &d->recipients[i];
 
 		buf_put(&b, SLICE("\n<"));
-		buf_put(&b, r->final);
+		put_line_text(&b, r->final);
 		buf_put(&b, SLICE(">\n"));
 		if (r->explanation.n > 0) {
 			buf_put(&b, SLICE("    "));
-			buf_put(&b, r->explanation);
+			put_line_text(&b, r->explanation);
 			buf_put_u8(&b, '\n');
 		}
 		if (r->diagnostic.n > 0) {
 			buf_put_z(&b, r->remote_mta.n > 0 ? "    The reply of " : "    The reply was: ");
 			if (r->remote_mta.n > 0) {
-				buf_put(&b, r->remote_mta);
+				put_line_text(&b, r->remote_mta);
 				buf_put(&b, SLICE(": "));
 			}
-			buf_put(&b, r->diagnostic);
+			put_line_text(&b, r->diagnostic);
 			buf_put_u8(&b, '\n');
 		}
 	}
 	if (d->queue_id.n > 0) {
 		buf_put(&b, SLICE("\nFor the postmaster: the message was "));
-		buf_put(&b, d->queue_id);
+		put_line_text(&b, d->queue_id);
 		buf_put(&b, SLICE(".\n"));
 	}
 	build_text_body(out, buf_slice(&b));

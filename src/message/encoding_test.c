@@ -176,12 +176,54 @@ test_round_trip(void **state)
 	}
 }
 
+#define VECTORS "../shared/vectors/mime/tests/data/encodings/"
+
+static struct slice
+file(const char *name, struct buf *b)
+{
+	char path[200];
+	FILE *f;
+	size_t n;
+
+	(void)snprintf(path, sizeof(path), VECTORS "%s", name);
+	f = fopen(path, "rb");
+	assert_non_null(f);
+	buf_init(b, 1 << 20);
+	while ((n = fread(buf_reserve(b, 4096), 1, 4096, f)) > 0)
+		buf_added(b, n);
+	(void)fclose(f);
+	return buf_slice(b);
+}
+
+static void
+test_vectors(void **state)
+{
+	static const struct {
+		const char *coded, *plain;
+		enum encoding e;
+	} files[] = {{"photo.b64", "photo.jpg", ENCODING_BASE64}, {"photo.uu", "photo.jpg", ENCODING_UUENCODE},
+		{"wikipedia.qp", "wikipedia.txt", ENCODING_QP}};
+
+	(void)state;
+	if (access(VECTORS, R_OK) != 0)
+		skip();
+	for (size_t i = 0; i < COUNT_OF(files); i++) {
+		BUF_CLEANUP struct buf coded;
+		BUF_CLEANUP struct buf plain;
+		BUF_CLEANUP struct buf out;
+
+		buf_init(&out, 1 << 20);
+		assert_true(encoding_decode(files[i].e, file(files[i].coded, &coded), &out));
+		assert_true(slice_eq(buf_slice(&out), file(files[i].plain, &plain)));
+	}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rows), cmocka_unit_test(test_pieces), cmocka_unit_test(test_full),
-		cmocka_unit_test(test_names), cmocka_unit_test(test_writing), cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_names), cmocka_unit_test(test_writing), cmocka_unit_test(test_round_trip), cmocka_unit_test(test_vectors),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
