@@ -364,7 +364,7 @@ static int
 enter_sandbox(struct runner *r, struct buf *detail)
 {
 	struct sandbox_config c = {.role = r->ops->role, .data_dir = r->data_dir, .settings = r->settings,
-	    .uid = (uid_t)r->start.uid, .gid = (gid_t)r->start.gid, .allow_unsandboxed = r->settings->allow_unsandboxed};
+	    .allow_unsandboxed = r->settings->allow_unsandboxed};
 	int err = sandbox_enter(&c, detail);
 
 	if (err == 0 && detail->n > 0)
@@ -390,9 +390,10 @@ prepare(struct runner *r, struct buf *detail)
 	if (err == 0) {
 		raise_descriptors();
 		crash_warm_up();
-		if (r->ops->warm != NULL)
-			err = r->ops->warm(&r->context, detail);
+		err = sandbox_drop_root((uid_t)r->start.uid, (gid_t)r->start.gid, detail);
 	}
+	if (err == 0 && r->ops->warm != NULL)
+		err = r->ops->warm(&r->context, detail);
 	return err == 0 ? enter_sandbox(r, detail) : err;
 }
 

@@ -33,7 +33,7 @@ struct role_context {
 
 struct role_ops {
 	enum bus_role role;
-	/* Single-threaded, before the sandbox and with the rights that the house was started with: open every iconv charset,
+	/* Single-threaded, before the sandbox, as the role's own user but able to read what the keeper's may: open every iconv charset,
 	 * touch what must be loaded. There are no fibers and no links yet. May be NULL. */
 	int (*warm)(struct role_context *c, struct buf *detail);
 	/* In the sandbox, on a fiber: open databases, register bus handlers, start threads. The role is ready when

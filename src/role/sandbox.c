@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/capability.h>
 #include <linux/landlock.h>
 #include <seccomp.h>
 #include <sched.h>
@@ -443,12 +444,23 @@ sandbox_prepare(pid_t parent_pid)
 }
 
 static int
-drop_root(const struct sandbox_config *c, struct buf *detail)
+set_capabilities(uint32_t low)
 {
-	if (c->uid == 0)
+	struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
+	struct __user_cap_data_struct sets[2] = {{.effective = low, .permitted = low}, {.effective = 0}};
+
+	return syscall(SYS_capset, &head, sets) == 0 ? 0 : err_from_errno(errno);
+}
+
+int
+sandbox_drop_root(uid_t uid, gid_t gid, struct buf *detail)
+{
+	if (uid == 0)
 		return 0;
-	if (setgroups(0, NULL) != 0 || setresgid(c->gid, c->gid, c->gid) != 0 || setresuid(c->uid, c->uid, c->uid) != 0)
-		FAIL(detail, ERR_DENIED, "cannot become user %u: %s", (unsigned)c->uid, strerror(errno));
+	if (prctl(PR_SET_KEEPCAPS, 1) != 0 || setgroups(0, NULL) != 0 || setresgid(gid, gid, gid) != 0 || setresuid(uid, uid, uid) != 0)
+		FAIL(detail, ERR_DENIED, "cannot become user %u: %s", (unsigned)uid, strerror(errno));
+	if (set_capabilities(1u << CAP_DAC_READ_SEARCH) != 0)
+		FAIL(detail, ERR_DENIED, "cannot give up the rights of root: %s", strerror(errno));
 	/* Both are forgotten when the user changes. */
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0)
 		FAIL(detail, ERR_DENIED, "cannot tie the process to its parent: %s", strerror(errno));
@@ -484,9 +496,9 @@ sandbox_enter(const struct sandbox_config *c, struct buf *detail)
 
 	if (thread_count() != 1)
 		FAIL(detail, ERR_INVALID, "the process has %d threads before its sandbox", thread_count());
-	err = drop_root(c, detail);
-	if (err == 0)
-		err = missing_allowed(c, enter_landlock(c, detail), detail);
+	if (geteuid() != 0 && set_capabilities(0) != 0)
+		FAIL(detail, ERR_DENIED, "cannot give up capabilities: %s", strerror(errno));
+	err = missing_allowed(c, enter_landlock(c, detail), detail);
 	if (err == 0)
 		err = missing_allowed(c, enter_seccomp(c->role, detail), detail);
 	return err;

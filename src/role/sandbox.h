@@ -11,13 +11,14 @@ struct sandbox_config {
 	enum bus_role role;
 	const char *data_dir;             /* of the house */
 	const struct settings *settings;
-	uid_t uid; /* 0: stay who we are */
-	gid_t gid;
 	bool allow_unsandboxed; /* go on with a warning in `detail` where the kernel cannot */
 };
 
-/* Gives up root (where uid says so), then enters Landlock and seccomp; cannot be undone. The process must have one
- * thread. 0, also when something was missing and allowed to be (`detail` is then not empty); ERR_UNSUPPORTED with a
+/* Becomes this user (uid 0: stays who it is), keeping of root only the right to read files until sandbox_enter(): what is
+ * made from now on belongs to the user, and keys that only root may read can still be loaded. */
+NODISCARD int sandbox_drop_root(uid_t uid, gid_t gid, struct buf *detail);
+/* Gives up every capability, where it is not root that we stay, then enters Landlock and seccomp; cannot be undone. The
+ * process must have one thread. 0, also when something was missing and allowed to be (`detail` is then not empty); ERR_UNSUPPORTED with a
  * sentence in `detail` when the kernel cannot; ERR_DENIED and others when a step failed. */
 NODISCARD int sandbox_enter(const struct sandbox_config *c, struct buf *detail);
 /* Before anything else in a process that will be sandboxed: no new privileges, no core files, not traceable, ends with
