@@ -40,7 +40,7 @@ struct disk_file {
 
 struct disk {
 	pthread_mutex_t lock;
-	bool on, cut, tear;
+	bool on, cut, tear, broken; /* broken: every sync fails */
 	char root[64], image[64];
 	size_t points, cut_at; /* sync points so far, and where the power goes */
 	uint64_t seed;
@@ -192,6 +192,10 @@ sync_point(int fd)
 
 	if (disk == NULL || !disk->on)
 		return 0;
+	if (disk->broken) {
+		errno = EIO;
+		return -1;
+	}
 	pthread_mutex_lock(&disk->lock);
 	if (fstat(fd, &st) == 0 && !disk->cut) {
 		if (disk->points++ == disk->cut_at) {
@@ -656,10 +660,74 @@ test_tear(void **state)
 	assert_true(points > 30);
 }
 
+/* A failed sync is final: nothing is reported, the role is told, everything is refused, and the next start is unclean. */
+static void
+body_broken(struct place *p)
+{
+	struct store_account *a = make_account(p, ids[0]);
+	struct store_upload *u;
+	struct store_append one = {.internal_s = 5};
+	struct store_copied c;
+	struct arena ARENA_CLEANUP mem;
+	enum store_delivered how;
+
+	arena_init(&mem, 65536);
+	assert_int_equal(store_sync(p->store), 0);
+	assert_int_equal(deliver_number(a, 1, &how), 0);
+	disk->broken = true;
+	assert_int_equal(store_upload_new(a, 100, &u), 0);
+	assert_int_equal(store_upload_write(u, SLICE("x: y\r\n\r\n")), 0);
+	one.upload = u;
+	assert_int_equal(store_append(a, NULL, SLICE("Sent"), &one, 1, &mem, &c), ERR_IO);
+	store_upload_free(&u);
+	disk->broken = false; /* it does not matter any more */
+	assert_true(p->failed);
+	assert_true(store_has_failed(p->store));
+	assert_int_equal(deliver_number(a, 2, &how), ERR_IO);
+	assert_int_equal(store_sync(p->store), ERR_IO);
+	assert_int_equal(p->durable.n, 0);
+	store_account_put(&a);
+	place_crash(p);
+	a = get_account(p, ids[0]);
+	assert_int_equal(deliver_number(a, 1, &how), 0);
+	assert_int_equal(store_sync(p->store), 0);
+	assert_int_equal(p->durable.n, STORE_ID_BYTES);
+	store_account_put(&a);
+}
+
+static void
+test_broken(void **state)
+{
+	struct day *d = calloc(1, sizeof(*d));
+
+	(void)state;
+	assert_non_null(d);
+	place_init(&d->p);
+	pthread_mutex_init(&d->disk.lock, NULL);
+	d->disk.facts = &d->n;
+	d->disk.cut_at = SIZE_MAX;
+	disk = &d->disk;
+	disk->on = true;
+	place_run(&d->p, body_broken);
+	disk->on = false;
+	for (size_t i = 0; i < disk->files_n; i++) {
+		close(disk->files[i].fd);
+		free(disk->files[i].bytes);
+	}
+	disk = NULL;
+	place_free(&d->p);
+	pthread_mutex_destroy(&d->disk.lock);
+	free(d);
+}
+
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_drop), cmocka_unit_test(test_tear)};
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_broken),
+	    cmocka_unit_test(test_drop),
+	    cmocka_unit_test(test_tear),
+	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
