@@ -35,7 +35,8 @@ struct build_message {
 };
 NODISCARD int build_message(struct house *h, const struct build_message *m, struct buf *out);
 
-/* ---- delivery status notifications -------------------------------------------------------------------------------- */
+/* ---- delivery status notifications
+ * -------------------------------------------------------------------------------- */
 
 enum build_dsn_action { BUILD_DSN_FAILED, BUILD_DSN_DELAYED, BUILD_DSN_DELIVERED, BUILD_DSN_RELAYED, BUILD_DSN_EXPANDED };
 
@@ -66,8 +67,8 @@ struct build_dsn {
 	struct slice original;       /* the original message, or as much of it as there is */
 	bool headers_only;           /* return its header alone (text/rfc822-headers) */
 };
-/* The whole notification, from its first field. An original with 8-bit or with lines over 998 octets is returned as its header, encoded
- * safely. */
+/* The whole notification, from its first field. An original with 8-bit or with lines over 998 octets is returned as
+ * its header, encoded safely. */
 NODISCARD int build_dsn(struct house *h, const struct build_dsn *d, struct buf *out);
 
 #endif

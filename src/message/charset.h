@@ -11,10 +11,11 @@ enum charset_place {
 	CHARSET_THREAD, /* in a worker thread or on the command line: all of them */
 };
 
-/* Appends `in`, converted, to `out`: always valid UTF-8; what cannot be converted becomes U+FFFD. Names are matched without regard to
- * case, with common aliases. An unknown, empty or lying name (claims utf-8 or us-ascii and is not): UTF-8 if the bytes are that, else
- * windows-1252. 0: converted as declared; ERR_UNSUPPORTED: fell back because the name is not known here; ERR_INVALID:
- * some bytes were replaced or the name lied; or out->err. In all cases but the last the output is usable. */
+/* Appends `in`, converted, to `out`: always valid UTF-8; what cannot be converted becomes U+FFFD. Names are matched
+ * without regard to case, with common aliases. An unknown, empty or lying name (claims utf-8 or us-ascii and is
+ * not): UTF-8 if the bytes are that, else windows-1252. 0: converted as declared; ERR_UNSUPPORTED: fell back
+ * because the name is not known here; ERR_INVALID: some bytes were replaced or the name lied; or out->err. In all
+ * cases but the last the output is usable. */
 int charset_to_utf8(struct slice name, struct slice in, enum charset_place place, struct buf *out);
 /* As an unknown charset. */
 void charset_guess_to_utf8(struct slice in, struct buf *out);

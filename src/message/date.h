@@ -10,8 +10,9 @@ struct message_date {
 	bool zone_known;  /* false: "-0000", a military or unknown zone, or none */
 };
 
-/* Reads the raw value of a Date field; comments, missing weekday, missing seconds, missing zone, two- and three-digit
- * years, dashes, asctime() order and full names of months are tolerated. ERR_SYNTAX when there is no date to be found. */
+/* Reads the raw value of a Date field; comments, missing weekday, missing seconds, missing zone, two- and
+ * three-digit years, dashes, asctime() order and full names of months are tolerated. ERR_SYNTAX when there is no
+ * date to be found. */
 NODISCARD int date_parse(struct slice value, struct message_date *out);
 /* Appends "Sun, 22 Nov 2026 02:42:26 +0000". */
 void date_put(struct buf *out, int64_t epoch_s, int offset_min);

@@ -35,7 +35,8 @@ void decoder_init(struct decoder *d, enum encoding e);
 /* Appends what `in` gives. Errors are out->err. */
 void decoder_feed(struct decoder *d, struct slice in, struct buf *out);
 void decoder_end(struct decoder *d, struct buf *out);
-/* All at once. True if nothing was damaged. Stops early when `out` is full (out->err is then ERR_LIMIT, and what fits is there). */
+/* All at once. True if nothing was damaged. Stops early when `out` is full (out->err is then ERR_LIMIT, and what
+ * fits is there). */
 bool encoding_decode(enum encoding e, struct slice in, struct buf *out);
 
 /* Base64 in lines of 76 characters ended by CRLF. */
@@ -43,7 +44,8 @@ void encoding_put_base64(struct slice in, struct buf *out);
 /* Quoted-printable, lines of at most 76 characters; with `text`, line ends (CRLF or LF) become CRLF, else they are
  * encoded. */
 void encoding_put_qp(struct slice in, bool text, struct buf *out);
-/* The least encoding that carries the text safely: 7bit when all is ASCII in lines up to 998 octets, else quoted-printable or base64. */
+/* The least encoding that carries the text safely: 7bit when all is ASCII in lines up to 998 octets, else
+ * quoted-printable or base64. */
 enum encoding encoding_choose(struct slice in);
 /* Encodes with 7bit/8bit (line ends become CRLF), quoted-printable or base64. */
 void encoding_encode(enum encoding e, struct slice in, struct buf *out);

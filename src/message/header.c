@@ -1,4 +1,5 @@
-/* header.c: walks header fields in place. A field is a line `name:` and the lines after it that begin with white space. */
+/* header.c: walks header fields in place. A field is a line `name:` and the lines after it that begin with white
+ * space. */
 #include "message/header.h"
 
 #include "message/words.h"

@@ -24,8 +24,8 @@ struct header_iter {
 	size_t skipped;   /* lines that were no field */
 };
 struct header_iter header_iter_of(struct slice raw, size_t max_bytes);
-/* False at the end; then it->pos is where the body begins. A first line that is no field and has no colon at all is skipped
- * (mbox From); other such lines are skipped too, so that one damaged line hides no fields behind it. */
+/* False at the end; then it->pos is where the body begins. A first line that is no field and has no colon at all is
+ * skipped (mbox From); other such lines are skipped too, so that one damaged line hides no fields behind it. */
 bool header_next(struct header_iter *it, struct header_field *f);
 
 /* All fields of a part, up to limits.message_headers. */

@@ -1,5 +1,5 @@
-/* json.c: prints the parse of a message. The tree of parts is printed flat, in the order of the bytes, each part with its
- * depth and the index of its parent. */
+/* json.c: prints the parse of a message. The tree of parts is printed flat, in the order of the bytes, each part
+ * with its depth and the index of its parent. */
 #include "message/json.h"
 
 #include "message/address.h"

@@ -1,5 +1,6 @@
-/* mailbox.c: addresses of the envelope. Unlike header fields these are strict: what is not a Mailbox (RFC 5321 §4.1.2) is
- * refused. Domains are compared as A-labels in lower case, so that both spellings of an internationalised one are one. */
+/* mailbox.c: addresses of the envelope. Unlike header fields these are strict: what is not a Mailbox (RFC 5321
+ * §4.1.2) is refused. Domains are compared as A-labels in lower case, so that both spellings of an
+ * internationalised one are one. */
 #include "message/mailbox.h"
 
 #include "base/buf.h"
@@ -63,8 +64,8 @@ dot_string(struct cursor *c)
 	return slice_range(c->s, from, c->pos);
 }
 
-/* "[192.0.2.1]", "[IPv6:2001:db8::1]" or a tagged literal. RFC 5321 would allow nearly any byte in one; an @ there would
- * make it unclear where the domain begins, and no literal in use has more than these. */
+/* "[192.0.2.1]", "[IPv6:2001:db8::1]" or a tagged literal. RFC 5321 would allow nearly any byte in one; an @ there
+ * would make it unclear where the domain begins, and no literal in use has more than these. */
 static bool
 is_literal(struct slice s)
 {
@@ -79,7 +80,8 @@ is_literal(struct slice s)
 	return true;
 }
 
-/* Labels of letters, digits, hyphens and underscores (met in practice), or of UTF-8; none empty, none with a hyphen at its ends. */
+/* Labels of letters, digits, hyphens and underscores (met in practice), or of UTF-8; none empty, none with a hyphen
+ * at its ends. */
 static bool
 is_domain(struct slice s)
 {

@@ -1,5 +1,5 @@
-/* mailbox.h: addresses of the envelope (RFC 5321 §4.1.2, RFC 6531) and domain names: checking, and the forms in which they
- * are stored and compared. */
+/* mailbox.h: addresses of the envelope (RFC 5321 §4.1.2, RFC 6531) and domain names: checking, and the forms in
+ * which they are stored and compared. */
 #ifndef MESSAGE_MAILBOX_H
 #define MESSAGE_MAILBOX_H
 

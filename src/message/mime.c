@@ -1,6 +1,6 @@
-/* mime.c: finds the parts in one pass over the lines that begin with "--". The open parts form a path from the whole message
- * down to the one being read; each multipart on it has its boundary, and a boundary of any of them ends everything
- * below (RFC 2046 §5.1.2). Lines are counted in a second pass. */
+/* mime.c: finds the parts in one pass over the lines that begin with "--". The open parts form a path from the
+ * whole message down to the one being read; each multipart on it has its boundary, and a boundary of any of them
+ * ends everything below (RFC 2046 §5.1.2). Lines are counted in a second pass. */
 #include "message/mime.h"
 
 
@@ -180,8 +180,8 @@ struct hit {
 	bool closing;
 };
 
-/* Is the line at pos a boundary of an open multipart, innermost first? RFC 2046 §5.1.1: only white space may follow, so that a
- * boundary that begins like another is not taken for it. */
+/* Is the line at pos a boundary of an open multipart, innermost first? RFC 2046 §5.1.1: only white space may
+ * follow, so that a boundary that begins like another is not taken for it. */
 static bool
 boundary_at(const struct parser *ps, size_t pos, struct hit *hit)
 {

@@ -56,9 +56,10 @@ struct mime {
 	bool limited; /* a limit of parts or depth was reached */
 };
 
-/* Parses a whole message. Everything lives in the arena and refers to `raw`, which must stay. `place` is for names in other
- * charsets (see charset.h). ERR_LIMIT or ERR_NOMEM when the arena is exhausted. */
-NODISCARD int mime_parse(struct arena *a, struct slice raw, const struct limits *limits, enum charset_place place, struct mime *out);
+/* Parses a whole message. Everything lives in the arena and refers to `raw`, which must stay. `place` is for names
+ * in other charsets (see charset.h). ERR_LIMIT or ERR_NOMEM when the arena is exhausted. */
+NODISCARD int mime_parse(struct arena *a, struct slice raw, const struct limits *limits, enum charset_place place,
+    struct mime *out);
 /* An arena of this size is enough for mime_parse() of any message of raw_bytes under these limits. */
 size_t mime_arena_max(const struct limits *limits, size_t raw_bytes);
 
@@ -93,18 +94,20 @@ enum mime_section {
  * body: the same part as the message itself. */
 const struct mime_part *mime_find(const struct mime *m, const uint32_t *numbers, size_t n);
 /* The bytes of the section: 0 or ERR_NOTFOUND (no such part; HEADER and TEXT of what is no message). */
-NODISCARD int mime_section(const struct mime *m, const uint32_t *numbers, size_t n, enum mime_section section, struct slice *out);
-/* The fields of the part's own header, parsed on demand, since a message may have millions. Errors of header_parse(). */
+NODISCARD int mime_section(const struct mime *m, const uint32_t *numbers, size_t n, enum mime_section section,
+    struct slice *out);
+/* The fields of the part's own header, parsed on demand, since a message may have millions. Errors of
+ * header_parse(). */
 NODISCARD int mime_header(struct arena *a, const struct mime *m, const struct mime_part *p, const struct limits *limits,
     struct header *out);
-/* The header fields that HEADER.FIELDS and the ENVELOPE of an embedded message read: those of the message, or of the embedded one for
- * a message/rfc822 part. NULL if there is none. */
+/* The header fields that HEADER.FIELDS and the ENVELOPE of an embedded message read: those of the message, or of
+ * the embedded one for a message/rfc822 part. NULL if there is none. */
 const struct mime_part *mime_message_of(const struct mime *m, const struct mime_part *p);
 /* Writes the part's number ("1.2"; "" for the whole message). */
 void mime_put_number(const struct mime *m, const struct mime_part *p, struct buf *out);
 
-/* Appends the part's body, transfer encoding removed, bytes as they are. True if nothing was damaged. Errors are out->err
- * (ERR_LIMIT: `out` is full, what fits is there). */
+/* Appends the part's body, transfer encoding removed, bytes as they are. True if nothing was damaged. Errors are
+ * out->err (ERR_LIMIT: `out` is full, what fits is there). */
 bool mime_decode(const struct mime *m, const struct mime_part *p, struct buf *out);
 
 #endif

@@ -1,5 +1,5 @@
-/* mime_gmime_test.c: GMime as an oracle. The same messages are read by both; types, nesting, decoded content and decoded
- * headers must agree, except for the differences that are listed, with their reasons, in `known`. */
+/* mime_gmime_test.c: GMime as an oracle. The same messages are read by both; types, nesting, decoded content and
+ * decoded headers must agree, except for the differences that are listed, with their reasons, in `known`. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -158,7 +158,8 @@ compare_field(struct pair *p, const struct header_field *f, GMimeHeader *t, stru
 	if (!slice_ieq(f->name, slice_z(g_mime_header_get_name(t))))
 		differ(p, HEADER_NAME, "%.*s, theirs %s", SLICE_ARG(f->name), g_mime_header_get_name(t));
 	else if (!slice_eq(mine, their)) {
-		if (slice_ifind(f->value, SLICE("=?iso-2022-jp?")) != SLICE_NONE || (slice_ifind(f->value, SLICE("=?iso-8859-1?Q?")) != SLICE_NONE && slice_find(f->value, SLICE("=9")) != SLICE_NONE) ||
+		if (slice_ifind(f->value, SLICE("=?iso-2022-jp?")) != SLICE_NONE || 
+		    (slice_ifind(f->value, SLICE("=?iso-8859-1?Q?")) != SLICE_NONE && slice_find(f->value, SLICE("=9")) != SLICE_NONE) ||
 		    (slice_find(f->value, SLICE("=?")) != SLICE_NONE && slice_find(mine, SLICE("\xef\xbf\xbd")) != SLICE_NONE))
 			explain(p, CHARSET);
 		differ(p, HEADER_VALUE, "%.*s: [%.*s], theirs [%.*s]", SLICE_ARG(f->name), SLICE_ARG(mine), SLICE_ARG(their));

@@ -75,7 +75,8 @@ at_parameter(struct cursor c)
 	return cursor_peek(&c) == '=';
 }
 
-/* A value without quotes: up to `;`, a comment, or the next `name=`; words inside stay together ("name=my file.doc"). */
+/* A value without quotes: up to `;`, a comment, or the next `name=`; words inside stay together ("name=my
+ * file.doc"). */
 static void
 plain_value(struct cursor *c, struct buf *out)
 {

@@ -20,13 +20,16 @@ struct mime_params {
 };
 
 /* Reads the raw value. *value gets the first word(s) before the first `;` in lower case without CFWS ("text/plain",
- * "attachment"), may be empty. Never fails on garbage. ERR_LIMIT or ERR_NOMEM when the arena is exhausted. Linear time. */
-NODISCARD int params_parse(struct arena *a, struct slice raw, const struct limits *limits, enum charset_place place, struct slice *value, struct mime_params *out);
+ * "attachment"), may be empty. Never fails on garbage. ERR_LIMIT or ERR_NOMEM when the arena is exhausted. Linear
+ * time. */
+NODISCARD int params_parse(struct arena *a, struct slice raw, const struct limits *limits, enum charset_place place,
+    struct slice *value, struct mime_params *out);
 /* The value of the parameter (name in lower case), or NULL. */
 const struct slice *params_get(const struct mime_params *p, struct slice name);
 /* The pair for an IMAP body structure, which is ASCII: as it is, or `name*` with the value in RFC 2231 form. */
 void params_wire(struct arena *a, const struct mime_param *p, struct slice *name, struct slice *value);
-/* Appends `; name=value`, quoted or in RFC 2231 form with continuations where needed, folded. *column is the current column. */
+/* Appends `; name=value`, quoted or in RFC 2231 form with continuations where needed, folded. *column is the
+ * current column. */
 void params_put(struct buf *out, struct slice name, struct slice utf8, size_t *column);
 
 #endif

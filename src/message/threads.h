@@ -4,9 +4,9 @@
 
 #include "message/header.h"
 
-/* Reads all msg-ids of a raw References, In-Reply-To or Message-ID value, in order, without duplicates: without <>, quoting
- * and CFWS removed, so that equal ids are equal bytes. Anything else in the value is skipped. At most `max`: the first
- * and the last ones are kept. ERR_LIMIT or ERR_NOMEM when the arena is exhausted. */
+/* Reads all msg-ids of a raw References, In-Reply-To or Message-ID value, in order, without duplicates: without <>,
+ * quoting and CFWS removed, so that equal ids are equal bytes. Anything else in the value is skipped. At most
+ * `max`: the first and the last ones are kept. ERR_LIMIT or ERR_NOMEM when the arena is exhausted. */
 NODISCARD int message_ids_parse(struct arena *a, struct slice value, size_t max, struct slice_list *out);
 
 struct message_thread {
@@ -16,10 +16,11 @@ struct message_thread {
 	bool is_reply;                /* the subject had Re: or Fwd: */
 };
 #define MESSAGE_REFERENCES_MAX 200
-NODISCARD int message_thread_parse(struct arena *a, const struct header *h, enum charset_place place, struct message_thread *out);
+NODISCARD int message_thread_parse(struct arena *a, const struct header *h, enum charset_place place,
+    struct message_thread *out);
 
-/* Base subject of a decoded subject (UTF-8), RFC 5256 §2.1: white space collapsed, Re:/Fw:/Fwd: with [blobs], (fwd), [Fwd: …] removed. Case is kept.
- * Empty result is possible. Linear time. */
+/* Base subject of a decoded subject (UTF-8), RFC 5256 §2.1: white space collapsed, Re:/Fw:/Fwd: with [blobs],
+ * (fwd), [Fwd: …] removed. Case is kept. Empty result is possible. Linear time. */
 struct slice subject_base(struct arena *a, struct slice decoded, bool *is_reply);
 
 #endif

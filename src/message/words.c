@@ -1,6 +1,6 @@
-/* words.c: encoded words. Decoding walks the value once: literal text is collected until a word is found; bytes of adjacent
- * words of one charset are collected until the run ends, and are converted together, since a character may be split
- * between them. */
+/* words.c: encoded words. Decoding walks the value once: literal text is collected until a word is found; bytes of
+ * adjacent words of one charset are collected until the run ends, and are converted together, since a character may
+ * be split between them. */
 #include "message/words.h"
 
 #include "message/encoding.h"
