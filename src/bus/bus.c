@@ -390,8 +390,10 @@ job_free(struct bus *b, struct job *j)
 static void
 send_failure(struct bus_peer *p, enum bus_type type, uint64_t id, int err)
 {
-	if (link_send(p, FRAME_FAILURE, type, id, &err, false) != 0)
-		link_close(p); /* out of memory: better no link than a caller that waits in vain */
+	/* A peer that asks and asks and never reads is cut off; out of memory, no link is better than a caller that
+	 * waits in vain. */
+	if (link_overrun(p) || link_send(p, FRAME_FAILURE, type, id, &err, false) != 0)
+		link_close(p);
 }
 
 static void

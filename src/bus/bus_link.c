@@ -387,6 +387,12 @@ link_wait_room(struct bus_peer *p, int64_t deadline_ms)
 	return p->open ? 0 : ERR_CLOSED;
 }
 
+bool
+link_overrun(const struct bus_peer *p)
+{
+	return p->out.n - p->out_at > 2 * OUT_WAIT_BYTES;
+}
+
 /* ---- receiving --------------------------------------------------------------------------------------- */
 
 /* Keeps the descriptors of one recvmsg() in order. */

@@ -117,6 +117,8 @@ void link_end(struct bus_peer *p);
 NODISCARD int link_send(struct bus_peer *p, enum frame_kind kind, enum bus_type type, uint64_t id, void *msg, bool own_fds);
 /* Parks while too much output is queued: 0, ERR_CLOSED, ERR_TIMEOUT, ERR_CANCELLED. */
 NODISCARD int link_wait_room(struct bus_peer *p, int64_t deadline_ms);
+/* More is queued than any sender that waits for room would leave. */
+bool link_overrun(const struct bus_peer *p);
 NODISCARD int bus_flush_init(struct bus *b);
 void bus_flush_stop(struct bus *b);
 void bus_unref(struct bus *b);

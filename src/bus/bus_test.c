@@ -463,6 +463,36 @@ body_hostile(struct world *w)
 	assert_int_equal(bus_add_peer(w->clerk, ROLE_GATE, -1, open("/dev/null", O_RDONLY)), ERR_INVALID);
 }
 
+/* A peer that asks without end and never reads the answers does not fill our memory. */
+static void
+body_flood(struct world *w)
+{
+	char one[] = HEAD("\1", "\0", "\0"), many[1000 * (sizeof(one) - 1)];
+	bool ended = false;
+	int64_t n;
+	int sv[2];
+
+	one[7] = (char)BUS_clerk_history; /* nobody handles it here */
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, sv), 0);
+	assert_int_equal(bus_add_peer(w->clerk, ROLE_GATE, 7, sv[0]), 0);
+	for (size_t i = 0; i < 1000; i++)
+		memcpy(many + i * (sizeof(one) - 1), one, sizeof(one) - 1);
+	for (int round = 0; round < 5000 && !ended; round++) {
+		size_t sent = 0;
+
+		while (sent < sizeof(many) && !ended) {
+			ssize_t put = send(sv[1], many + sent, sizeof(many) - sent, MSG_NOSIGNAL);
+
+			sent += put > 0 ? (size_t)put : 0;
+			assert_int_equal(fiber_yield(w->loop), 0);
+			ended = bus_peer(w->clerk, ROLE_GATE, 7) == NULL;
+		}
+	}
+	assert_true(ended);
+	close(sv[1]);
+	assert_int_equal(ask(w, SLICE("abc"), &n, 1000), 0);
+}
+
 /* A peer that reads nothing holds up its own callers only, and they give up in time. */
 static void
 slow_reader_fiber(void *arg)
@@ -535,6 +565,7 @@ RUN(replaced)
 RUN(overload)
 RUN(hostile)
 RUN(slow_reader)
+RUN(flood)
 RUN(many_and_rate)
 
 /* Handlers that still sleep when everything ends. */
@@ -563,6 +594,7 @@ main(void)
 		cmocka_unit_test(test_overload),
 		cmocka_unit_test(test_hostile),
 		cmocka_unit_test(test_slow_reader),
+		cmocka_unit_test(test_flood),
 		cmocka_unit_test(test_many_and_rate),
 		cmocka_unit_test(test_end_under_way),
 	};

@@ -1,5 +1,6 @@
-/* keeper_child.c: one process over all its lives. A fiber for each starts it, waits for its end and starts it again: at
- * once after a good life, with growing pauses when it dies young, and never for the last time while the house runs. */
+/* keeper_child.c: one process over all its lives. A fiber for each starts it, waits for its end and starts it again within
+ * a second; with longer pauses only when it has died young many times in a row; never for the last time while the house
+ * runs. */
 #include "role/keeper_private.h"
 
 #include "bus/bus_table.h"
@@ -10,6 +11,8 @@
 #define READY_TIMEOUT_MS 60000
 #define YOUNG_MS 10000
 #define PAUSE_MIN_MS 50
+#define PAUSE_SOON_MS 800    /* the longest for the first PAUSE_SOON_COUNT deaths in a row */
+#define PAUSE_SOON_COUNT 20
 #define PAUSE_MAX_MS 30000
 
 const enum bus_role keeper_order[KEEPER_ROLES_COUNT] = {ROLE_VAULT, ROLE_CLERK, ROLE_DESK, ROLE_COURIER, ROLE_GATE, ROLE_PORCH};
@@ -150,25 +153,36 @@ live_once(struct child *c)
 			break;
 }
 
+/* The pause before a start, after so many deaths in a row. */
+static int64_t
+next_pause(int64_t last_ms, int young)
+{
+	int64_t max = young <= PAUSE_SOON_COUNT ? PAUSE_SOON_MS : PAUSE_MAX_MS;
+
+	if (young <= 1)
+		return PAUSE_MIN_MS;
+	return last_ms * 2 > max ? max : last_ms * 2;
+}
+
 static void
 supervise(void *arg)
 {
 	struct child *c = arg;
 	struct keeper *k = c->k;
 	int64_t pause_ms = PAUSE_MIN_MS;
+	int young = 0;
 
 	while (!k->stopping) {
 		live_once(c);
 		/* A house that never came up says so instead of trying again. */
 		if (!c->proved || k->stopping)
 			break;
-		if (house_mono_ms(&k->house) - c->started_ms >= YOUNG_MS)
-			pause_ms = PAUSE_MIN_MS;
+		young = house_mono_ms(&k->house) - c->started_ms >= YOUNG_MS ? 0 : young + 1;
+		pause_ms = next_pause(pause_ms, young);
 		c->restarts++;
 		LOG(&k->house, WARN, "role_restarts", LOG_Z("of", bus_role_name(c->role)), LOG_I("of_index", c->index), LOG_I("in_ms", pause_ms));
 		if (fiber_sleep(k->loop, pause_ms) != 0)
 			break;
-		pause_ms = pause_ms * 2 > PAUSE_MAX_MS ? PAUSE_MAX_MS : pause_ms * 2;
 	}
 	c->ended = true;
 	waitq_wake_all(&c->changed);

@@ -11,6 +11,7 @@
 #include "role/role.h"
 #include "rt/net.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -25,9 +26,6 @@
 static int
 plain_start(struct role_context *c, struct buf *detail)
 {
-	char path[4096];
-
-	(void)snprintf(path, sizeof(path), "%s/refuse-%s", c->data_dir, bus_role_name(c->role));
 	if (slice_eq(c->settings->hostname, SLICE("refuse.test")) && c->role == ROLE_DESK) {
 		buf_put_z(detail, "the desk does not like this name");
 		return ERR_INVALID;
@@ -197,8 +195,6 @@ static const struct role_ops *const all_ops[] = {&vault_ops, &clerk_ops, &desk_o
 struct home {
 	char dir[64], config[128], log[128];
 	pid_t pid;
-	FILE *control_in;
-	int control;
 };
 
 static uint16_t
@@ -231,10 +227,8 @@ write_file(const char *path, const char *text)
 static void
 write_config(struct home *h, const char *hostname, const char *more)
 {
-	static uint16_t const none = 0;
 	char text[1024];
 
-	(void)none;
 	(void)snprintf(text, sizeof(text),
 	    "[house]\nhostname = %s\nuser_prefix =\ntest_clock = yes\n%s\n[listen smtp]\nservice = smtp\naddress = 127.0.0.1\nport = %u\n",
 	    hostname, more, (unsigned)free_port());
@@ -378,6 +372,28 @@ home_stop(struct home *h, int number)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
 }
 
+/* No process holds what belongs to another: every descriptor is a socket, a pipe, the loop's own, or /dev/null. */
+static void
+assert_descriptors(pid_t pid)
+{
+	char folder[64];
+	struct dirent *e;
+	DIR *dir;
+
+	(void)snprintf(folder, sizeof(folder), "/proc/%d/fd", (int)pid);
+	dir = opendir(folder);
+	assert_non_null(dir);
+	while ((e = readdir(dir)) != NULL) {
+		char to[512] = "";
+
+		if (readlinkat(dirfd(dir), e->d_name, to, sizeof(to) - 1) < 0)
+			continue;
+		if (strncmp(to, "socket:", 7) != 0 && strncmp(to, "pipe:", 5) != 0 && strncmp(to, "anon_inode:", 11) != 0 && strcmp(to, "/dev/null") != 0)
+			fail_msg("process %d holds %s", (int)pid, to);
+	}
+	closedir(dir);
+}
+
 /* ---- tests ------------------------------------------------------------------------------------------- */
 
 static void
@@ -396,6 +412,13 @@ test_life(void **state)
 	assert_true(json_of(out, "porch", "pid") > 0);
 	assert_int_equal(json_of(ask(&h, "gate", out), "", "listeners"), 1);
 	assert_int_equal(json_of(ask(&h, "desk", out), "", "listeners"), 0);
+	{
+		const char *roles[] = {"gate", "porch", "desk", "courier", "clerk", "vault"};
+
+		ask(&h, "processes", out);
+		for (size_t i = 0; i < COUNT_OF(roles); i++)
+			assert_descriptors((pid_t)json_of(out, roles[i], "pid"));
+	}
 	/* Modes, and the lock. */
 	assert_int_equal(stat(h.dir, &st), 0);
 	assert_int_equal(st.st_mode & 0777, 0700);

@@ -289,6 +289,20 @@ rule(scmp_filter_ctx ctx, uint32_t action, const char *name, unsigned n, const s
 	return r == 0 || r == -EACCES || r == -EEXIST ? 0 : r;
 }
 
+/* The bits of `mask` of an argument are `value`. */
+static struct scmp_arg_cmp
+bits(unsigned arg, uint64_t mask, uint64_t value)
+{
+	return (struct scmp_arg_cmp){.arg = arg, .op = SCMP_CMP_MASKED_EQ, .datum_a = mask, .datum_b = value};
+}
+
+/* An argument of 32 bits, as the kernel looks at it. */
+static struct scmp_arg_cmp
+word(unsigned arg, int value)
+{
+	return bits(arg, UINT32_MAX, (uint32_t)value);
+}
+
 #define RULE1(ctx, action, name, cmp) rule((ctx), (action), (name), 1, (const struct scmp_arg_cmp[]){cmp})
 
 static bool
@@ -305,10 +319,10 @@ static int
 add_memory_rules(scmp_filter_ctx ctx)
 {
 	/* No memory that can be written and run: nothing is loaded after the start. */
-	int r = RULE1(ctx, SCMP_ACT_ALLOW, "mmap", SCMP_A2_64(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+	int r = RULE1(ctx, SCMP_ACT_ALLOW, "mmap", bits(2, PROT_EXEC, 0));
 
 	if (r == 0)
-		r = RULE1(ctx, SCMP_ACT_ALLOW, "mprotect", SCMP_A2_64(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+		r = RULE1(ctx, SCMP_ACT_ALLOW, "mprotect", bits(2, PROT_EXEC, 0));
 	return r;
 }
 
@@ -316,22 +330,22 @@ static int
 add_thread_rules(scmp_filter_ctx ctx)
 {
 	static const int options[] = {PR_SET_NAME, PR_GET_NAME, PR_GET_DUMPABLE, 0x53564d41 /* PR_SET_VMA: names for malloc's maps */};
-	int r = RULE1(ctx, SCMP_ACT_ALLOW, "clone", SCMP_A0_64(SCMP_CMP_MASKED_EQ, CLONE_THREAD | CLONE_VM, CLONE_THREAD | CLONE_VM));
+	int r = RULE1(ctx, SCMP_ACT_ALLOW, "clone", bits(0, CLONE_THREAD | CLONE_VM, CLONE_THREAD | CLONE_VM));
 
 	/* What is no thread is a process. */
 	if (r == 0)
-		r = RULE1(ctx, SCMP_ACT_KILL_PROCESS, "clone", SCMP_A0_64(SCMP_CMP_MASKED_EQ, CLONE_THREAD, 0));
+		r = RULE1(ctx, SCMP_ACT_KILL_PROCESS, "clone", bits(0, CLONE_THREAD, 0));
 	/* Its flags lie in memory, where a filter cannot look; libraries then use clone. */
 	if (r == 0)
 		r = rule(ctx, SCMP_ACT_ERRNO(ENOSYS), "clone3", 0, NULL);
 	for (size_t i = 0; i < COUNT_OF(options) && r == 0; i++)
-		r = RULE1(ctx, SCMP_ACT_ALLOW, "prctl", SCMP_A0_32(SCMP_CMP_EQ, (uint32_t)options[i]));
+		r = RULE1(ctx, SCMP_ACT_ALLOW, "prctl", word(0, options[i]));
 	/* abort() */
 	if (r == 0)
-		r = RULE1(ctx, SCMP_ACT_ALLOW, "tgkill", SCMP_A0_32(SCMP_CMP_EQ, (uint32_t)getpid()));
+		r = RULE1(ctx, SCMP_ACT_ALLOW, "tgkill", word(0, getpid()));
 	/* Reading one's own limits. */
 	if (r == 0)
-		r = rule(ctx, SCMP_ACT_ALLOW, "prlimit64", 2, (const struct scmp_arg_cmp[]){SCMP_A0_64(SCMP_CMP_EQ, 0), SCMP_A2_64(SCMP_CMP_EQ, 0)});
+		r = rule(ctx, SCMP_ACT_ALLOW, "prlimit64", 2, (const struct scmp_arg_cmp[]){word(0, 0), bits(2, UINT64_MAX, 0)});
 	return r;
 }
 
@@ -344,9 +358,9 @@ add_descriptor_rules(scmp_filter_ctx ctx)
 	int r = 0;
 
 	for (size_t i = 0; i < COUNT_OF(requests) && r == 0; i++)
-		r = RULE1(ctx, SCMP_ACT_ALLOW, "ioctl", SCMP_A1_32(SCMP_CMP_EQ, (uint32_t)requests[i]));
+		r = RULE1(ctx, SCMP_ACT_ALLOW, "ioctl", word(1, (int)requests[i]));
 	if (r == 0)
-		r = RULE1(ctx, SCMP_ACT_ALLOW, "socketpair", SCMP_A0_32(SCMP_CMP_EQ, AF_UNIX));
+		r = RULE1(ctx, SCMP_ACT_ALLOW, "socketpair", word(0, AF_UNIX));
 	return r;
 }
 
@@ -360,8 +374,7 @@ add_socket_rules(scmp_filter_ctx ctx)
 
 	for (size_t f = 0; f < COUNT_OF(families); f++)
 		for (size_t t = 0; t < COUNT_OF(types) && r == 0; t++)
-			r = rule(ctx, SCMP_ACT_ALLOW, "socket", 2, (const struct scmp_arg_cmp[]){
-			    SCMP_A0_32(SCMP_CMP_EQ, (uint32_t)families[f]), SCMP_A1_32(SCMP_CMP_MASKED_EQ, 0xf, (uint32_t)types[t])});
+			r = rule(ctx, SCMP_ACT_ALLOW, "socket", 2, (const struct scmp_arg_cmp[]){word(0, families[f]), bits(1, 0xf, (uint64_t)types[t])});
 	return r;
 }
 
