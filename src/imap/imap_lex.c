@@ -37,7 +37,7 @@ imap_lex_of(struct slice command, struct arena *arena, int64_t depth_max)
 void
 imap_lex_fail(struct imap_lex *x, const char *why)
 {
-	if (x->c.err == 0)
+	if (x->why == NULL)
 		x->why = why;
 	cursor_fail(&x->c, ERR_SYNTAX);
 }

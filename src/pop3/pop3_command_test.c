@@ -84,6 +84,8 @@ test_stuffing(void **state)
 	stuffed(SLICE("a\r\n.b"), 0, false, 0, "a\r\n..b\r\n.\r\n");
 	stuffed(SLICE("a\r"), 0, false, 0, "a\r\n.\r\n");
 	stuffed(SLICE("a\n.\r\nb"), 0, false, 0, "a\n..\r\nb\r\n.\r\n");
+	stuffed(SLICE("a\n"), 0, false, 0, "a\n\r\n.\r\n");
+	stuffed(SLICE("\n"), 0, false, 0, "\n\r\n.\r\n");
 	stuffed(mail, 8, false, 0, "A: b\r\n\r\none\r\n..two\r\n...\r\nfour\r\n.\r\n");
 	stuffed(mail, 8, true, 0, "A: b\r\n\r\n.\r\n");
 	stuffed(mail, 8, true, 2, "A: b\r\n\r\none\r\n..two\r\n.\r\n");

@@ -5,7 +5,7 @@
 struct pop3_stuff
 pop3_stuff_of(uint64_t header_size, bool limited, uint64_t lines)
 {
-	return (struct pop3_stuff){.header_left = header_size, .limited = limited, .lines_left = lines};
+	return (struct pop3_stuff){.at_line_end = true, .header_left = header_size, .limited = limited, .lines_left = lines};
 }
 
 void
@@ -24,6 +24,7 @@ pop3_stuff_feed(struct pop3_stuff *s, struct slice in, struct buf *out)
 			buf_put_u8(out, '.');
 		buf_put(out, slice_head(in, n));
 		s->inside_line = at == SLICE_NONE;
+		s->at_line_end = !s->inside_line && (n > 1 ? slice_at(in, n - 2) == '\r' : s->after_cr);
 		s->after_cr = slice_at(in, n - 1) == '\r';
 		if (s->header_left > 0)
 			s->header_left -= n < s->header_left ? n : s->header_left;
@@ -36,7 +37,8 @@ pop3_stuff_feed(struct pop3_stuff *s, struct slice in, struct buf *out)
 void
 pop3_stuff_end(struct pop3_stuff *s, struct buf *out)
 {
-	if (s->inside_line)
+	/* A bare LF is a line end to some clients and none to others: the dot must stand alone for both. */
+	if (!s->at_line_end)
 		buf_put(out, s->after_cr ? SLICE("\n") : SLICE("\r\n"));
 	buf_put(out, SLICE(".\r\n"));
 }

@@ -7,7 +7,8 @@
 
 struct pop3_stuff {
 	bool inside_line;    /* the last byte was no LF */
-	bool after_cr;       /* … it was a CR */
+	bool after_cr;       /* the last byte was a CR */
+	bool at_line_end;    /* the last bytes were CRLF, or there were none yet */
 	uint64_t header_left;/* bytes before the body */
 	bool limited;        /* TOP: */
 	uint64_t lines_left; /* body lines still wanted */
