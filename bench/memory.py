@@ -13,7 +13,7 @@ from harness import house as hh  # noqa: E402
 
 
 def pss_kb(house):
-    rows = {("keeper", 0): house.process.pid, **house.pids()}
+    rows = {**house.pids(), ("keeper", 0): house.process.pid}
     out = {}
     for key, pid in rows.items():
         for line in pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
