@@ -174,6 +174,14 @@ take_value(struct cli *c, const struct cli_arg *a, const char *value)
 	return json_object_set_new(c->args, key, v) == 0 ? 0 : EX_OSERR;
 }
 
+static bool
+begins_with(const char *words, const char *with)
+{
+	struct slice w = slice_z(words), p = slice_z(with);
+
+	return p.n == 0 || (slice_starts(w, p) && (w.n == p.n || slice_at(w, p.n) == ' '));
+}
+
 /* ---- parsing ----------------------------------------------------------------------------------------- */
 
 /* How many of the words of the command stand at the front of argv, or 0 when they do not all. */
@@ -310,9 +318,15 @@ cli_parse(struct cli *c, int argc, char **argv)
 	c->args = json_object();
 	n = find_command(c, argc, argv);
 	if (n == 0) {
-		if (argc > 0 && argv[0][0] != '-')
-			(void)cli_fail(c, EX_USAGE, "there is no command %s%s%s", argv[0], argc > 1 ? " " : "", argc > 1 ? argv[1] : "");
-		cli_print_help(c->err, argc > 0 && argv[0][0] != '-' ? argv[0] : "");
+		const char *word = argc > 0 ? argv[0] : "";
+
+		(void)cli_fail(c, EX_USAGE, "there is no command %s%s%s; `posthouse help` lists all", word, argc > 1 ? " " : "", argc > 1 ? argv[1] : "");
+		/* "queue" alone: those that begin so. */
+		for (size_t i = 0; i < cli_commands_count; i++)
+			if (begins_with(cli_commands[i].words, word)) {
+				cli_print_help(c->err, word);
+				break;
+			}
 		return EX_USAGE;
 	}
 	while (n < argc && code == 0) {
@@ -334,14 +348,6 @@ cli_parse(struct cli *c, int argc, char **argv)
 }
 
 /* ---- help -------------------------------------------------------------------------------------------- */
-
-static bool
-begins_with(const char *words, const char *with)
-{
-	struct slice w = slice_z(words), p = slice_z(with);
-
-	return p.n == 0 || (slice_starts(w, p) && (w.n == p.n || slice_at(w, p.n) == ' '));
-}
 
 static void
 print_usage(FILE *out, size_t i)

@@ -94,7 +94,7 @@ int cli_reply_code(struct cli *c, const struct cli_reply *r);
 struct cli_quiet {
 	pid_t pid;
 };
-/* 0 or an exit code (told). */
+/* 0 or an exit code (told, but for EX_TEMPFAIL: another process has the house's lock). */
 NODISCARD int cli_quiet_start(struct cli *c, const struct cli_where *w, struct cli_quiet *q);
 /* Ends it: its exit code. */
 int cli_quiet_stop(struct cli_quiet *q);

@@ -3,6 +3,9 @@
 
 #include <errno.h>
 
+#define BUSY_TRIES 50
+#define BUSY_PAUSE_US 200000
+
 /* Asks over an open connection and prints what comes. */
 static int
 ask_and_print(struct cli *c, int fd)
@@ -17,25 +20,39 @@ ask_and_print(struct cli *c, int fd)
 	return code;
 }
 
+/* A house that runs, or a quiet one; another command's quiet one is waited for. 0 and *fd, or an exit code (told). */
+static int
+reach_house(struct cli *c, const struct cli_where *w, struct cli_quiet *quiet, int *fd)
+{
+	int code = 0;
+
+	for (int i = 0; i < BUSY_TRIES; i++) {
+		*fd = cli_connect(w->dir);
+		if (*fd >= 0)
+			return 0;
+		if (errno != ENOENT && errno != ECONNREFUSED && errno != ENOTDIR)
+			return cli_fail(c, EX_NOPERM, "the house in %s cannot be asked: %s", w->dir, strerror(errno));
+		code = quiet->pid > 0 ? 0 : cli_quiet_start(c, w, quiet);
+		if (code != 0 && code != EX_TEMPFAIL)
+			return code;
+		if (code == EX_TEMPFAIL)
+			(void)usleep(BUSY_PAUSE_US);
+	}
+	return cli_fail(c, EX_TEMPFAIL, "the house in %s does not answer; %s/lock names the process that has it", w->dir, w->dir);
+}
+
 int
 cli_house(struct cli *c)
 {
 	struct cli_where w CLI_WHERE_CLEANUP;
 	struct cli_quiet quiet = {0};
-	int code = cli_find_house(c, &w), fd, ended;
+	int code = cli_find_house(c, &w), fd = -1, ended;
 
 	if (code != 0)
 		return code;
-	fd = cli_connect(w.dir);
-	if (fd < 0 && errno != ENOENT && errno != ECONNREFUSED && errno != ENOTDIR)
-		return cli_fail(c, EX_NOPERM, "the house in %s cannot be asked: %s", w.dir, strerror(errno));
-	if (fd < 0) {
-		code = cli_quiet_start(c, &w, &quiet);
-		if (code != 0)
-			return code;
-		fd = cli_connect(w.dir);
-	}
-	code = fd < 0 ? cli_fail(c, EX_UNAVAILABLE, "the house does not answer: %s", strerror(errno)) : ask_and_print(c, fd);
+	code = reach_house(c, &w, &quiet, &fd);
+	if (code == 0)
+		code = ask_and_print(c, fd);
 	if (fd >= 0)
 		(void)close(fd);
 	ended = cli_quiet_stop(&quiet);

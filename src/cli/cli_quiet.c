@@ -32,7 +32,8 @@ run_keeper(const struct cli_where *w, int ready_fd)
 	(void)prctl(PR_SET_PDEATHSIG, SIGTERM);
 	buf_init(&detail, 65536);
 	code = keeper_run(&k, &detail);
-	if (detail.n > 0)
+	/* That another command was faster is its parent's to deal with. */
+	if (detail.n > 0 && code != EX_TEMPFAIL)
 		(void)fprintf(stderr, "posthouse: %.*s\n", SLICE_ARG(slice_trim(buf_slice(&detail))));
 	_exit(code);
 }

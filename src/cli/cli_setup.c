@@ -126,9 +126,10 @@ cli_setup(struct cli *c)
 	(void)snprintf(s.hostname, sizeof(s.hostname), hostname == NULL ? "mail.%s" : "%s", hostname == NULL ? domain : hostname);
 	(void)snprintf(s.address, sizeof(s.address), "%s@%s", admin == NULL ? "admin" : admin, domain);
 	code = write_config(&s, &w);
+	if (code != 0)
+		return code;
 	cli_where_free(&w);
-	if (code == 0)
-		code = cli_find_house(c, &w);
+	code = cli_find_house(c, &w);
 	if (code == 0)
 		code = cli_quiet_start(c, &w, &quiet);
 	if (code == 0)
@@ -138,5 +139,7 @@ cli_setup(struct cli *c)
 		code = ended;
 	if (code == 0)
 		print_next(&s, &w);
+	else
+		(void)unlink(w.config_path); /* so that setup can be tried again */
 	return code;
 }

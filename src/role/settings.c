@@ -502,6 +502,9 @@ settings_start(struct settings *s, int64_t flags, uint32_t generation, struct sl
 	s->plain = (flags & START_PLAIN) != 0;
 	s->test_clock = s->test_clock || (flags & START_TEST_CLOCK) != 0;
 	s->allow_unsandboxed = (flags & START_UNSANDBOXED) != 0;
+	/* A command's own house is not news. */
+	if ((flags & START_QUIET) != 0 && s->log_level < LOG_WARN)
+		s->log_level = LOG_WARN;
 	if (!s->hostname_given && hostname.n > 0 && settings_set_hostname(s, hostname) != 0)
 		s->hostname = SLICE("localhost");
 }
