@@ -108,15 +108,19 @@ write_outcomes(struct sqltx *tx, void *arg)
 {
 	struct finish *f = arg;
 	int64_t done = 0;
+	bool deferred = false;
 	int err = 0;
 
 	f->left = f->in_file = false;
 	for (size_t i = 0; err == 0 && i < f->n; i++) {
+		deferred = deferred || f->v[i].kind == OUTCOME_DEFER;
 		if (f->v[i].kind == OUTCOME_DEFER)
 			err = write_deferred(tx, f, &f->v[i], f->due_us[i]);
 		else if (f->v[i].kind == OUTCOME_SENT)
 			err = write_sent(tx, f, &f->v[i], &done);
 	}
+	if (err == 0 && deferred)
+		err = SQL_EXEC(tx, &queue_sql_message_attempted, SQLT(f->id));
 	if (err == 0 && done > 0)
 		err = row_message_less(tx, f->id, done, f->now_us, &f->left, &f->in_file);
 	return err;

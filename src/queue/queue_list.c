@@ -273,6 +273,8 @@ write_act(struct sqltx *tx, void *arg)
 			err = row_history_add(tx, c->id, c->now_us, c->v[i]->original, HISTORY_OPERATOR, slice_z(action_words[c->what]));
 		}
 	}
+	if (err == 0 && c->changed > 0)
+		err = SQL_EXEC(tx, &queue_sql_message_attempted, SQLT(c->id));
 	if (err == 0 && c->what == QUEUE_REMOVE && c->changed > 0)
 		err = row_message_less(tx, c->id, c->changed, c->now_us, &c->left, &c->in_file);
 	return err;

@@ -75,6 +75,7 @@ enum under_way { WAY_RESERVED, WAY_READY, WAY_RUNNING, WAY_AWAITING, WAY_FAILED 
 
 struct window_message {
 	struct slice id, reverse_path, envelope;
+	struct slice message_id; /* of the header */
 	int64_t received_us, size_bytes;
 	bool warned;
 	size_t refs;             /* its recipients in the window, and fibers that work on it */

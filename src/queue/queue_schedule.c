@@ -104,6 +104,7 @@ read_due(struct sql_rows *r, struct arena *a, struct due_row *d)
 		.received_us = sql_col_int(r, 14),
 		.size_bytes = sql_col_int(r, 15),
 		.warned = sql_col_int(r, 16),
+		.message_id = arena_copy(a, sql_col_bytes(r, 17)),
 	    },
 	};
 	if (id.n == DELIVERY_ID_LEN)

@@ -124,7 +124,7 @@ body_five_days(struct world *w)
 	assert_true(contains(w, "Final-Recipient: rfc822;x@b.test") || contains(w, "Final-Recipient: rfc822; x@b.test"));
 	assert_true(contains(w, "Subject: hello"));
 	assert_true(contains(w, id));
-	UNTIL(w, queue_length(w) == 0);
+	UNTIL(w, is_idle(w));
 	hours = w->sends;
 	advance(w, 48 * HOUR_US);
 	assert_int_equal(w->sends, hours);
@@ -161,7 +161,7 @@ body_mixed(struct world *w)
 	w->straw = straw_says_ok;
 	advance(w, 600 * INT64_C(1000000));
 	UNTIL(w, w->sends == 2);
-	UNTIL(w, queue_length(w) == 0);
+	UNTIL(w, is_idle(w));
 	assert_int_equal(queue_trace(w->queue, slice_z(id), collect, &l), 0);
 	assert_non_null(strstr(l.text, "k1@b.test: taken by the next server: mx.b.test [127.0.0.1]:25 said 250 2.0.0 taken\n"));
 	assert_non_null(strstr(l.text, "l1@b.test: mx.b.test [127.0.0.1]:25 said 451 4.7.1 try later; next attempt at 20"));
@@ -192,7 +192,7 @@ body_nobody(struct world *w)
 	assert_int_equal(submit(w, "", "bob@example.test", id), SUBMIT_OK);
 	assert_int_equal(submit(w, "gone@example.test", "bob@example.test", other), SUBMIT_OK);
 	UNTIL(w, w->queue->counters.double_bounces == 2);
-	UNTIL(w, queue_length(w) == 0);
+	UNTIL(w, is_idle(w));
 	assert_int_equal(w->deliveries_n, 2);
 	assert_int_equal(queue_trace(w->queue, slice_z(id), collect, &l), 0);
 	assert_non_null(strstr(l.text, "the message has no sender, so nobody is told that delivery failed\n"));
@@ -295,7 +295,7 @@ body_desk_down(struct world *w)
 	assert_int_equal(queue_length(w), 1);
 	for (int i = 0; i < 121; i++)
 		advance(w, HOUR_US);
-	UNTIL(w, queue_length(w) == 0);
+	UNTIL(w, is_idle(w));
 	/* The delay warning and the bounce. */
 	assert_int_equal(w->sends, 2);
 }
@@ -479,6 +479,7 @@ body_window(struct world *w)
 static void
 body_blocked(struct world *w)
 {
+	struct lines l = {.key = "id"};
 	char id[ULID_LEN + 1];
 
 	/* The sessions to b.test never end; its mail is more than the window. */
@@ -490,6 +491,17 @@ body_blocked(struct world *w)
 	UNTIL(w, w->durable_n == 50);
 	assert_int_equal(w->sending, 6);
 	assert_int_equal(queue_length(w), 100);
+	/* What was never tried has no entries in the indexes, in the window or not. */
+	w->house.limits.trace_messages = 1000;
+	assert_int_equal(queue_trace(w->queue, SLICE("X@b.test"), collect, &l), 0);
+	assert_int_equal(l.rows, 200);
+	l = (struct lines){.key = "id"};
+	assert_int_equal(queue_trace(w->queue, SLICE("<one@a.test>"), collect, &l), 0);
+	assert_int_equal(l.rows, 300);
+	w->house.limits.trace_messages = 3;
+	l = (struct lines){.key = "id"};
+	assert_int_equal(queue_trace(w->queue, SLICE("x@b.test"), collect, &l), 0);
+	assert_int_equal(l.rows, 6);
 }
 
 static void

@@ -33,12 +33,50 @@ queue_history_add(struct queue *q, struct slice id, struct slice recipient, enum
 
 /* ---- finding -------------------------------------------------------------------------------------- */
 
+/* Each of the four places may give `max` messages. */
+#define PLACES 4
+
 struct trace_find {
-	struct slice key;
+	struct slice key;     /* a Message-ID without <>, or an address in lower case */
 	int64_t max;
-	char (*v)[ULID_LEN + 1]; /* newest first */
-	size_t n;
+	bool behind;          /* the database has messages that were never tried and are not in the window */
+	char (*v)[ULID_LEN + 1];
+	size_t n, window_n;   /* those from the window come first */
 };
+
+static void
+add_found(struct trace_find *f, struct slice id, size_t max)
+{
+	if (f->n < max && slice_to_z(id, f->v[f->n], sizeof(f->v[f->n])) == 0)
+		f->n++;
+}
+
+/* What is under way has no entries in the indexes until its first attempt is over. */
+static void
+find_in_window(struct queue *q, struct trace_find *f)
+{
+	size_t at = 0;
+	struct slice key;
+	void *v;
+
+	while (map_next(&q->messages, &at, &key, &v)) {
+		const struct window_message *m = v;
+
+		if (slice_eq(m->message_id, f->key) || slice_ieq(m->reverse_path, f->key))
+			add_found(f, m->id, (size_t)f->max);
+	}
+	at = 0;
+	while (map_next(&q->rcpts, &at, &key, &v)) {
+		const struct window_rcpt *r = v;
+
+		if (slice_ieq(r->original, f->key) || slice_ieq(r->address, f->key))
+			add_found(f, r->message->id, 2 * (size_t)f->max);
+	}
+	f->behind = q->backlog || q->next_due_us <= house_now_us(q->house);
+	LIST_FOREACH (&q->destinations_all, n)
+		f->behind = f->behind || CONTAINER_OF(n, struct destination, all)->slot_us > house_now_us(q->house);
+	f->window_n = f->n;
+}
 
 static int
 read_found(struct sqltx *tx, struct trace_find *f, const struct sql_text *t, struct slice key)
@@ -46,28 +84,68 @@ read_found(struct sqltx *tx, struct trace_find *f, const struct sql_text *t, str
 	struct sql_rows r SQL_ROWS_CLEANUP = {0};
 	int err = SQL_QUERY(tx, &r, t, SQLB(key), SQLI(f->max));
 
-	while (err == 0 && (err = sql_next(&r)) == 1 && f->n < (size_t)f->max)
-		err = slice_to_z(sql_col_bytes(&r, 0), f->v[f->n++], ULID_LEN + 1);
-	return err < 0 ? err : 0;
+	while (err == 0 && (err = sql_next(&r)) == 1) {
+		add_found(f, sql_col_bytes(&r, 0), PLACES * (size_t)f->max);
+		err = 0;
+	}
+	return err;
 }
 
 static int
-find_messages(struct sqltx *tx, void *arg)
+find_in_tables(struct sqltx *tx, void *arg)
 {
 	struct trace_find *f = arg;
 	struct arena a ARENA_CLEANUP;
-	struct slice key = f->key;
+	struct slice address;
 	int err;
 
 	arena_init(&a, 65536);
-	f->n = 0;
-	if (ulid_is_valid(key))
-		return slice_to_z(key, f->v[f->n++], ULID_LEN + 1);
-	if (key.n > 2 && slice_at(key, 0) == '<' && slice_at(key, key.n - 1) == '>')
-		key = slice_range(key, 1, key.n - 1);
-	err = read_found(tx, f, &queue_sql_trace_by_message_id, key);
-	if (err == 0 && f->n == 0)
-		err = read_found(tx, f, &queue_sql_trace_by_address, address_key(&a, key));
+	address = address_key(&a, f->key);
+	f->n = f->window_n;
+	err = read_found(tx, f, &queue_sql_trace_by_message_id, f->key);
+	if (err == 0 && f->n == f->window_n)
+		err = read_found(tx, f, &queue_sql_trace_by_address, address);
+	if (err == 0 && f->behind)
+		err = read_found(tx, f, &queue_sql_trace_untried, address);
+	return err;
+}
+
+static int
+compare_ids(const void *x, const void *y)
+{
+	return memcmp(x, y, ULID_LEN);
+}
+
+/* Oldest first, each once, at most the newest `max`. */
+static void
+put_in_order(struct trace_find *f)
+{
+	size_t kept = 0;
+
+	if (f->n > 1)
+		qsort(f->v, f->n, sizeof(*f->v), compare_ids);
+	for (size_t i = 0; i < f->n; i++)
+		if (kept == 0 || compare_ids(f->v[kept - 1], f->v[i]) != 0)
+			memmove(f->v[kept++], f->v[i], sizeof(*f->v));
+	if (kept > (size_t)f->max)
+		memmove(f->v, f->v + (kept - (size_t)f->max), (size_t)f->max * sizeof(*f->v));
+	f->n = kept > (size_t)f->max ? (size_t)f->max : kept;
+}
+
+static int
+find_messages(struct queue *q, struct trace_find *f)
+{
+	int err;
+
+	if (ulid_is_valid(f->key)) {
+		add_found(f, f->key, 1);
+		return 0;
+	}
+	if (f->key.n > 2 && slice_at(f->key, 0) == '<' && slice_at(f->key, f->key.n - 1) == '>')
+		f->key = slice_range(f->key, 1, f->key.n - 1);
+	find_in_window(q, f);
+	err = sql_read(q->db, find_in_tables, f);
+	put_in_order(f);
 	return err;
 }
 
@@ -205,12 +283,12 @@ queue_trace(struct queue *q, struct slice key, queue_row_fn *fn, void *ctx)
 	bool found = false;
 	int err;
 
-	arena_init(&a, ((size_t)f.max + 1) * sizeof(*f.v) + 4096);
-	f.v = arena_array(&a, (size_t)f.max + 1, sizeof(*f.v));
+	arena_init(&a, ((size_t)f.max * PLACES + 1) * sizeof(*f.v) + 4096);
+	f.v = arena_array(&a, (size_t)f.max * PLACES + 1, sizeof(*f.v));
 	if (f.v == NULL || key.n == 0 || key.n > 1000)
 		return ERR_NOTFOUND;
-	err = sql_read(q->db, find_messages, &f);
-	for (size_t i = f.n; err == 0 && i > 0; i--)
-		err = tell_story(q, slice_z(f.v[i - 1]), &found, fn, ctx);
+	err = find_messages(q, &f);
+	for (size_t i = 0; err == 0 && i < f.n; i++)
+		err = tell_story(q, slice_z(f.v[i]), &found, fn, ctx);
 	return err != 0 ? err : found ? 0 : ERR_NOTFOUND;
 }

@@ -54,13 +54,14 @@ window_message_get(struct queue *q, const struct row_message *m)
 		w->refs++;
 		return w;
 	}
-	w = calloc(1, sizeof(*w) + m->id.n + m->reverse_path.n + m->envelope.n);
+	w = calloc(1, sizeof(*w) + m->id.n + m->reverse_path.n + m->envelope.n + m->message_id.n);
 	if (w == NULL)
 		return NULL;
 	k.at = (uint8_t *)(w + 1);
 	w->id = pack(&k, m->id);
 	w->reverse_path = pack(&k, m->reverse_path);
 	w->envelope = pack(&k, m->envelope);
+	w->message_id = pack(&k, m->message_id);
 	w->received_us = m->received_us;
 	w->size_bytes = m->size_bytes;
 	w->warned = m->warned != 0;
