@@ -1,11 +1,12 @@
 /* dns.c: questions to libunbound. It resolves in a thread of its own; answers come over its descriptor to the
- * loop, and wake the fiber that asked. Its functions need deep stacks, so that they are called on the loop's
- * stack, never on a fiber's. */
+ * loop, and wake the fiber that asked. Its functions need deep stacks (66 KB to take over options), so that they are called
+ * on the loop's stack or on a thread's, never on a fiber's. */
 #include "dns/dns.h"
 
 #include "base/log.h"
 
 #include <idn2.h>
+#include <pthread.h>
 #include <unbound.h>
 #include <uv.h>
 
@@ -145,9 +146,43 @@ configure(struct ub_ctx *ctx, const struct dns_config *c, struct buf *detail)
 	return e;
 }
 
+/* Making and unmaking a context on a thread's stack: rare, and over in milliseconds, so that the caller just waits. */
+struct context_work {
+	struct ub_ctx *ctx;
+	const struct dns_config *config; /* NULL: delete the context */
+	struct buf *detail;
+	int err;
+};
+
+static void *
+context_main(void *arg)
+{
+	struct context_work *w = arg;
+
+	if (w->config == NULL) {
+		ub_ctx_delete(w->ctx);
+		return NULL;
+	}
+	w->ctx = ub_ctx_create();
+	w->err = w->ctx == NULL ? ERR_NOMEM : configure(w->ctx, w->config, w->detail);
+	return NULL;
+}
+
+static int
+context_run(struct context_work *w)
+{
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, context_main, w) != 0)
+		return ERR_NOMEM;
+	ASSERT(pthread_join(thread, NULL) == 0);
+	return w->err;
+}
+
 int
 dns_new(struct dns **out, struct loop *l, const struct dns_config *c, struct buf *detail)
 {
+	struct context_work w = {.config = c, .detail = detail};
 	struct dns *d = calloc(1, sizeof(*d));
 	int e;
 
@@ -156,8 +191,8 @@ dns_new(struct dns **out, struct loop *l, const struct dns_config *c, struct buf
 		return ERR_NOMEM;
 	d->loop = l;
 	d->house = loop_house(l);
-	d->ctx = ub_ctx_create();
-	e = d->ctx == NULL ? ERR_NOMEM : configure(d->ctx, c, detail);
+	e = context_run(&w);
+	d->ctx = w.ctx;
 	if (e != 0)
 		dns_free(&d);
 	*out = d;
@@ -207,7 +242,9 @@ dns_free(struct dns **d)
 	ASSERT((*d)->pending == 0);
 	if ((*d)->poll != NULL)
 		uv_close((uv_handle_t *)(*d)->poll, on_closed);
-	ub_ctx_delete((*d)->ctx);
+	/* Without a thread it stays until the process ends. */
+	if ((*d)->ctx != NULL && context_run(&(struct context_work){.ctx = (*d)->ctx}) != 0)
+		LOG((*d)->house, WARN, "dns_context_left", LOG_I("pending", (*d)->pending));
 	free(*d);
 	*d = NULL;
 }

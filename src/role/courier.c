@@ -353,13 +353,35 @@ status(struct role_context *c, json_t *into)
 	json_object_set_new(into, "recipients_failed", json_integer((json_int_t)k->recipients_failed));
 }
 
+static bool
+same_list(struct slice_list a, struct slice_list b)
+{
+	bool same = a.n == b.n;
+
+	for (size_t i = 0; same && i < a.n; i++)
+		same = slice_eq(a.v[i], b.v[i]);
+	return same;
+}
+
+static bool
+same_dns(const struct settings *a, const struct settings *b)
+{
+	return same_list(a->dns_forwarders, b->dns_forwarders) && same_list(a->dns_stubs, b->dns_stubs) &&
+	    same_list(a->dns_trust_anchors, b->dns_trust_anchors) && same_list(a->dns_insecure, b->dns_insecure) &&
+	    slice_eq(a->dns_resolv_conf, b->dns_resolv_conf);
+}
+
+/* A resolver with other settings begins with an empty cache, so that the old one stays while they are the same. */
 static int
 reload(struct role_context *c, const struct settings *fresh, struct buf *detail)
 {
 	struct courier *k = c->state;
 	struct resolver *old = k->resolver, *new;
-	int e = resolver_new(&new, c, fresh, detail);
+	int e;
 
+	if (same_dns(c->settings, fresh))
+		return 0;
+	e = resolver_new(&new, c, fresh, detail);
 	if (e != 0)
 		return e;
 	k->resolver = new;
