@@ -13,44 +13,45 @@ struct store_account;
 
 /* Shared by all sessions of a process; for status. */
 struct imap_counters {
-	int64_t sessions_open;  /* now */
-	int64_t sessions;       /* since start */
-	int64_t sign_ins;       /* porch only */
-	int64_t sign_ins_failed;/* porch only */
+	int64_t sessions_open;   /* now */
+	int64_t sessions;        /* since start */
+	int64_t sign_ins;        /* porch only */
+	int64_t sign_ins_failed; /* porch only */
 	int64_t commands;
 	int64_t commands_bad;
 	int64_t messages_fetched;
 	int64_t messages_appended;
-	int64_t idling;         /* now */
+	int64_t idling; /* now */
 };
 
 struct imap_presession_config {
 	struct house *house;
 	struct loop *loop;
-	struct tls_server *tls;   /* NULL: STARTTLS is not offered; implicit TLS is done by the caller beforehand */
-	bool cleartext_sign_in;   /* else LOGINDISABLED until TLS */
-	struct slice client;      /* address text, for the log and the rate limits */
+	struct tls_server *tls; /* NULL: STARTTLS is not offered; implicit TLS is done by the caller beforehand */
+	bool cleartext_sign_in; /* else LOGINDISABLED until TLS */
+	struct slice client;    /* address text, for the log and the rate limits */
 	struct imap_counters *counters;
-	const bool *stopping;     /* when it becomes true (and the fiber is woken) the session ends with BYE */
+	const bool *stopping; /* when it becomes true (and the fiber is woken) the session ends with BYE */
 };
 
 /* Serves an unauthenticated client. 0: signed in, `*desk` is the stream to join with stream_proxy(), nothing of
  * the session's memory is left. Otherwise the session is over (the client has its BYE where that could be
  * sent): ERR_CLOSED after LOGOUT or the client's end, ERR_TIMEOUT, ERR_DENIED after too many failures, … The stream
  * stays the caller's. */
-NODISCARD int imap_presession(struct stream *st, const struct imap_presession_config *c, const struct signin_ops *ops, struct stream **desk);
+NODISCARD int imap_presession(
+    struct stream *st, const struct imap_presession_config *c, const struct signin_ops *ops, struct stream **desk);
 
 struct imap_session_config {
 	struct house *house;
 	struct loop *loop;
-	struct workers *workers;  /* for charset conversion and searching of bodies */
-	struct slice login;       /* for the log; as are client and tls; valid during the call. What the client sent
+	struct workers *workers; /* for charset conversion and searching of bodies */
+	struct slice login;      /* for the log; as are client and tls; valid during the call. What the client sent
 	                           * after its sign-in command comes through the stream */
 	struct slice client;
 	struct slice tls;
-	struct slice tag;         /* of the sign-in command */
+	struct slice tag; /* of the sign-in command */
 	struct imap_counters *counters;
-	const bool *stopping;     /* as above */
+	const bool *stopping; /* as above */
 };
 
 /* Serves a signed-in client until it leaves. The stream and the account stay the caller's. The result is why it

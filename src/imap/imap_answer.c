@@ -12,6 +12,15 @@ imap_write(struct imap_session *s, struct slice bytes)
 }
 
 void
+imap_write_buf(struct imap_session *s, const struct buf *b)
+{
+	if (b->err == 0)
+		imap_write(s, buf_slice(b));
+	else
+		imap_bye(s, "out of memory");
+}
+
+void
 imap_printf(struct imap_session *s, const char *fmt, ...)
 {
 	char line[1024];
@@ -163,7 +172,7 @@ imap_tell_flags(struct imap_session *s, size_t seq)
 		buf_printf(&out, "UID %u ", e.uid);
 	imap_put_entry_flags(s, &out, &e, 0);
 	buf_put(&out, SLICE(")\r\n"));
-	imap_write(s, buf_slice(&out));
+	imap_write_buf(s, &out);
 }
 
 void
@@ -184,7 +193,7 @@ imap_tell_flag_names(struct imap_session *s)
 		buf_put(&out, SLICE(" \\*"));
 	}
 	buf_put(&out, SLICE(")] Flags that are kept\r\n"));
-	imap_write(s, buf_slice(&out));
+	imap_write_buf(s, &out);
 }
 
 void

@@ -81,7 +81,8 @@ take_line_end(struct imap_session *s)
 static void
 store_message(struct imap_session *s, const struct append *a, struct store_upload *u)
 {
-	struct store_append one = {.upload = u, .flags = a->flags.flags, .keywords = a->flags.keywords, .internal_s = a->internal_s};
+	struct store_append one = {
+	    .upload = u, .flags = a->flags.flags, .keywords = a->flags.keywords, .internal_s = a->internal_s};
 	struct store_copied out;
 	char code[64];
 	int err = store_append(s->account, s->view, a->mailbox, &one, 1, &s->arena, &out);

@@ -76,7 +76,9 @@ parse_store(struct imap_session *s, struct imap_lex *x, struct store_flag_change
 	struct imap_flags flags;
 
 	imap_lex_space(x);
-	c->op = imap_lex_accept(x, '+') ? STORE_FLAGS_ADD : imap_lex_accept(x, '-') ? STORE_FLAGS_REMOVE : STORE_FLAGS_REPLACE;
+	c->op = imap_lex_accept(x, '+') ? STORE_FLAGS_ADD
+	    : imap_lex_accept(x, '-')   ? STORE_FLAGS_REMOVE
+					: STORE_FLAGS_REPLACE;
 	if (!cursor_iaccept(&x->c, SLICE("FLAGS")))
 		imap_lex_fail(x, "expected FLAGS, +FLAGS or -FLAGS");
 	*silent = cursor_iaccept(&x->c, SLICE(".SILENT"));

@@ -9,16 +9,16 @@
 #define IMAP_TAG_BYTES_MAX 256u
 
 struct imap_command_limits {
-	size_t line_bytes;     /* all lines of the command together */
-	size_t literal_bytes;  /* all literals together */
+	size_t line_bytes;    /* all lines of the command together */
+	size_t literal_bytes; /* all literals together */
 };
 
 struct imap_command {
-	struct buf text;        /* the command without its last line end; literals in place */
-	bool has_message;       /* it is an APPEND, and the message literal that was announced is to be read next */
+	struct buf text;  /* the command without its last line end; literals in place */
+	bool has_message; /* it is an APPEND, and the message literal that was announced is to be read next */
 	uint64_t message_size;
-	bool message_nonsync;   /* it comes without our asking */
-	const char *why;        /* what was wrong; a static sentence */
+	bool message_nonsync; /* it comes without our asking */
+	const char *why;      /* what was wrong; a static sentence */
 };
 
 /* 0: a command. ERR_SYNTAX: not one, say BAD with `why` and go on. ERR_LIMIT: the same, but the rest of it cannot be

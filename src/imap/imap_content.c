@@ -49,7 +49,8 @@ put_addresses(struct buf *out, struct arena *a, const struct header *h, struct s
 	struct address_list list = {0};
 
 	/* Even when the arena is exhausted what was read before is told. */
-	if (f == NULL || (address_parse(a, f->value, (size_t)l->message_addresses, &list) != 0 && list.n == 0) || list.n == 0)
+	if (f == NULL || (address_parse(a, f->value, (size_t)l->message_addresses, &list) != 0 && list.n == 0) ||
+	    list.n == 0)
 		return false;
 	buf_put_u8(out, '(');
 	for (size_t i = 0; i < list.n; i++)
@@ -203,7 +204,8 @@ put_type(const struct structure *t, const struct mime_part *p, bool *text, bool 
 {
 	*text = mime_is(p, SLICE("text"), SLICE_EMPTY);
 	*message = mime_is(p, SLICE("message"), SLICE("rfc822"));
-	if (mime_is(p, SLICE("multipart"), SLICE_EMPTY) || (*message && (!p->has_message || p->first_child == MIME_NONE))) {
+	if (mime_is(p, SLICE("multipart"), SLICE_EMPTY) ||
+	    (*message && (!p->has_message || p->first_child == MIME_NONE))) {
 		*message = false;
 		buf_put(t->out, SLICE("\"application\" \"octet-stream\" NIL"));
 		return;
@@ -285,7 +287,8 @@ by_name(const void *a, const void *b)
 }
 
 void
-imap_put_fields(struct buf *out, struct arena *a, struct slice header, const struct imap_section *s, const struct limits *l)
+imap_put_fields(
+    struct buf *out, struct arena *a, struct slice header, const struct imap_section *s, const struct limits *l)
 {
 	struct header_iter it = header_iter_of(header, (size_t)l->message_header_bytes);
 	struct slice *sorted = ARENA_ARRAY(a, struct slice, s->names.n);

@@ -12,6 +12,7 @@ void imap_put_envelope(struct buf *out, struct arena *a, const struct header *h,
 void imap_put_structure(struct buf *out, struct arena *a, const struct mime *m, const struct limits *l, bool extended);
 /* The fields of `header` (raw) that a HEADER.FIELDS or HEADER.FIELDS.NOT section selects, byte for byte, and the empty
  * line. */
-void imap_put_fields(struct buf *out, struct arena *a, struct slice header, const struct imap_section *s, const struct limits *l);
+void imap_put_fields(
+    struct buf *out, struct arena *a, struct slice header, const struct imap_section *s, const struct limits *l);
 
 #endif

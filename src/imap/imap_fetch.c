@@ -45,6 +45,7 @@ struct fetching {
 	bool needs_job;
 	struct job job;                /* of the batch */
 	struct arena arena;            /* of the batch: messages */
+	struct buf line;               /* of the response at hand */
 	struct store_fetched fetched[BATCH_MESSAGES];
 	struct item items[BATCH_MESSAGES];
 	bool gone;                     /* some messages no longer exist */
@@ -209,13 +210,12 @@ static void
 write_section(struct fetching *g, const struct imap_section *sec, const struct extent *e, struct slice raw, struct store_body *body,
     bool first)
 {
-	struct buf BUF_CLEANUP name;
 	size_t from = e->from, n = e->n;
 
-	buf_init(&name, 1 << 20);
+	buf_reset(&g->line);
 	if (!first)
-		buf_put_u8(&name, ' ');
-	imap_put_section(&name, sec);
+		buf_put_u8(&g->line, ' ');
+	imap_put_section(&g->line, sec);
 	if (sec->partial) {
 		size_t skip = sec->offset < n ? sec->offset : n;
 
@@ -223,13 +223,13 @@ write_section(struct fetching *g, const struct imap_section *sec, const struct e
 		n = sec->count < n - skip ? sec->count : n - skip;
 	}
 	if (e->where == EXTENT_NIL) {
-		buf_put(&name, SLICE(" NIL"));
-		imap_write(g->s, buf_slice(&name));
+		buf_put(&g->line, SLICE(" NIL"));
+		imap_write_buf(g->s, &g->line);
 		return;
 	}
-	buf_put_u8(&name, ' ');
-	imap_put_literal_size(&name, n);
-	imap_write(g->s, buf_slice(&name));
+	buf_put_u8(&g->line, ' ');
+	imap_put_literal_size(&g->line, n);
+	imap_write_buf(g->s, &g->line);
 	if (e->where == EXTENT_RENDERED)
 		imap_write(g->s, slice_range(buf_slice(&g->job.out), from, from + n));
 	else if (raw.p != NULL)
@@ -238,13 +238,16 @@ write_section(struct fetching *g, const struct imap_section *sec, const struct e
 		write_piece(g, body, from, n);
 }
 
+/* Each with a space in front. */
 static void
 put_plain_items(struct fetching *g, struct buf *out, const struct store_entry *e, bool now_seen)
 {
 	unsigned items = g->f.items;
 
-	if (items & IMAP_FETCH_UID)
-		buf_printf(out, " UID %u", e->uid);
+	if (items & IMAP_FETCH_UID) {
+		buf_put(out, SLICE(" UID "));
+		buf_put_u64(out, e->uid);
+	}
 	if ((items & IMAP_FETCH_FLAGS) || now_seen) {
 		buf_put_u8(out, ' ');
 		imap_put_entry_flags(g->s, out, e, now_seen ? STORE_SEEN : 0);
@@ -254,8 +257,10 @@ put_plain_items(struct fetching *g, struct buf *out, const struct store_entry *e
 		date_put_imap(out, e->internal_s, 0);
 		buf_put_u8(out, '"');
 	}
-	if (items & IMAP_FETCH_SIZE)
-		buf_printf(out, " RFC822.SIZE %u", e->size);
+	if (items & IMAP_FETCH_SIZE) {
+		buf_put(out, SLICE(" RFC822.SIZE "));
+		buf_put_u64(out, e->size);
+	}
 }
 
 /* "* n FETCH (…)": items have a space in front but for the first one. */
@@ -263,23 +268,27 @@ static void
 write_message(struct fetching *g, const struct item *it, struct slice raw, struct store_body *body, bool now_seen)
 {
 	struct store_entry e = store_view_at(g->s->view, it->seq);
-	struct buf BUF_CLEANUP head;
-	struct buf BUF_CLEANUP line;
+	struct buf *line = &g->line;
+	size_t lead;
+	bool bare;
 
-	buf_init(&head, 1 << 20);
-	put_plain_items(g, &head, &e, now_seen);
-	buf_put(&head, slice_range(buf_slice(&g->job.out), it->told_from, it->told_from + it->told_n));
-	buf_init(&line, (1 << 20) + 64);
-	buf_printf(&line, "* %zu FETCH (", it->seq);
-	if (head.err != 0) {
+	buf_reset(line);
+	buf_put(line, SLICE("* "));
+	buf_put_u64(line, it->seq);
+	buf_put(line, SLICE(" FETCH ("));
+	lead = line->n;
+	put_plain_items(g, line, &e, now_seen);
+	buf_put(line, slice_range(buf_slice(&g->job.out), it->told_from, it->told_from + it->told_n));
+	if (line->err != 0) {
 		g->failed = true;
 		return;
 	}
-	imap_write(g->s, buf_slice(&line));
-	if (head.n > 0)
-		imap_write(g->s, slice_from(buf_slice(&head), 1));
+	imap_write(g->s, slice_head(buf_slice(line), lead));
+	bare = line->n == lead;
+	if (!bare)
+		imap_write(g->s, slice_from(buf_slice(line), lead + 1));
 	for (size_t i = 0; i < g->f.sections_n && !g->s->ended; i++)
-		write_section(g, &g->f.sections[i], &it->extents[i], raw, body, i == 0 && head.n == 0);
+		write_section(g, &g->f.sections[i], &it->extents[i], raw, body, i == 0 && bare);
 	imap_write(g->s, SLICE(")\r\n"));
 }
 
@@ -488,6 +497,7 @@ imap_do_fetch(struct imap_session *s, struct imap_lex *x)
 	g->job.fetch = &g->f;
 	g->job.limits = s->limits;
 	buf_init(&g->job.out, RENDERED_BYTES_MAX);
+	buf_init(&g->line, RENDERED_BYTES_MAX);
 	arena_init(&g->arena, BATCH_BYTES + BATCH_MESSAGES * (g->f.sections_n + 1) * sizeof(struct extent) * 2);
 	plan(g);
 	if (g->want == 0)
@@ -496,5 +506,6 @@ imap_do_fetch(struct imap_session *s, struct imap_lex *x)
 		err = fetch_content(g, &it);
 	fetch_answer(g, err);
 	buf_free(&g->job.out);
+	buf_free(&g->line);
 	arena_free(&g->arena);
 }

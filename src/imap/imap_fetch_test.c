@@ -16,12 +16,24 @@
 	"Message-Id: <B27397-0100000@cac.washington.edu>\r\n" \
 	"MIME-Version: 1.0\r\n" \
 	"Content-Type: multipart/mixed; boundary=outer\r\n\r\n"
-#define PART1 "Content-Type: text/plain; charset=utf-8; name*=iso-8859-1''%E9t%E9\r\nContent-ID: <id1@x>\r\n\r\nfirst\r\nlines\r\n"
-#define INNER_HEAD "Subject: inner\r\nFrom: inner@example.test\r\nContent-Type: multipart/alternative; boundary=\"in ner\"\r\n\r\n"
-#define INNER_BODY "--in ner\r\n\r\nplain\r\n--in ner\r\nContent-Type: text/html\r\nContent-Transfer-Encoding: BASE64\r\n\r\nPGI+\r\n--in ner--\r\n"
-#define PART2_MIME "Content-Type: message/rfc822\r\nContent-Description: a letter\r\nContent-Disposition: attachment; filename=\"x y.eml\"\r\n\r\n"
-#define PART3 "Content-Type: application/pdf\r\nContent-MD5: Q2hlY2s=\r\nContent-Language: en, de\r\nContent-Location: http://example.test/\r\n\r\n\x01\x80"
-#define TREE TREE_HEAD "preamble\r\n--outer\r\n" PART1 "\r\n--outer\r\n" PART2_MIME INNER_HEAD INNER_BODY "\r\n--outer\r\n" PART3 "\r\n--outer--\r\nepilogue\r\n"
+#define PART1 \
+	"Content-Type: text/plain; charset=utf-8; name*=iso-8859-1''%E9t%E9\r\nContent-ID: " \
+	"<id1@x>\r\n\r\nfirst\r\nlines\r\n"
+#define INNER_HEAD \
+	"Subject: inner\r\nFrom: inner@example.test\r\nContent-Type: multipart/alternative; boundary=\"in " \
+	"ner\"\r\n\r\n"
+#define INNER_BODY \
+	"--in ner\r\n\r\nplain\r\n--in ner\r\nContent-Type: text/html\r\nContent-Transfer-Encoding: " \
+	"BASE64\r\n\r\nPGI+\r\n--in ner--\r\n"
+#define PART2_MIME \
+	"Content-Type: message/rfc822\r\nContent-Description: a letter\r\nContent-Disposition: attachment; " \
+	"filename=\"x y.eml\"\r\n\r\n"
+#define PART3 \
+	"Content-Type: application/pdf\r\nContent-MD5: Q2hlY2s=\r\nContent-Language: en, de\r\nContent-Location: " \
+	"http://example.test/\r\n\r\n\x01\x80"
+#define TREE \
+	TREE_HEAD "preamble\r\n--outer\r\n" PART1 "\r\n--outer\r\n" PART2_MIME INNER_HEAD INNER_BODY \
+		  "\r\n--outer\r\n" PART3 "\r\n--outer--\r\nepilogue\r\n"
 
 static char answer_text[65536];
 
@@ -32,7 +44,8 @@ section_is(struct client *c, const char *section, const char *bytes)
 	char command[300];
 
 	(void)snprintf(command, sizeof(command), "FETCH 1 BODY.PEEK[%s]", section);
-	(void)snprintf(answer_text, sizeof(answer_text), "* 1 FETCH (BODY[%s] {%zu}\r\n%s)\r\n", section, strlen(bytes), bytes);
+	(void)snprintf(
+	    answer_text, sizeof(answer_text), "* 1 FETCH (BODY[%s] {%zu}\r\n%s)\r\n", section, strlen(bytes), bytes);
 	exactly(c, command, answer_text);
 }
 
@@ -47,7 +60,8 @@ WORLD_TEST(test_sections)
 	section_is(&c, "HEADER", TREE_HEAD);
 	section_is(&c, "TEXT", TREE + sizeof(TREE_HEAD) - 1);
 	section_is(&c, "1", "first\r\nlines\r\n");
-	section_is(&c, "1.MIME", "Content-Type: text/plain; charset=utf-8; name*=iso-8859-1''%E9t%E9\r\nContent-ID: <id1@x>\r\n\r\n");
+	section_is(&c, "1.MIME",
+	    "Content-Type: text/plain; charset=utf-8; name*=iso-8859-1''%E9t%E9\r\nContent-ID: <id1@x>\r\n\r\n");
 	section_is(&c, "2", INNER_HEAD INNER_BODY);
 	section_is(&c, "2.MIME", PART2_MIME);
 	section_is(&c, "2.HEADER", INNER_HEAD);
@@ -57,7 +71,8 @@ WORLD_TEST(test_sections)
 	section_is(&c, "2.1.MIME", "\r\n");
 	section_is(&c, "2.2.MIME", "Content-Type: text/html\r\nContent-Transfer-Encoding: BASE64\r\n\r\n");
 	section_is(&c, "3", "\x01\x80");
-	section_is(&c, "HEADER.FIELDS (subject FROM)", "From: Terry Gray <gray@cac.washington.edu>\r\nSubject: IMAP4rev1 WG mtg summary\r\n and minutes\r\n\r\n");
+	section_is(&c, "HEADER.FIELDS (subject FROM)",
+	    "From: Terry Gray <gray@cac.washington.edu>\r\nSubject: IMAP4rev1 WG mtg summary\r\n and minutes\r\n\r\n");
 	section_is(&c, "HEADER.FIELDS (X-None)", "\r\n");
 	section_is(&c, "2.HEADER.FIELDS (From)", "From: inner@example.test\r\n\r\n");
 	section_is(&c, "2.HEADER.FIELDS.NOT (From Content-Type)", "Subject: inner\r\n\r\n");
@@ -78,19 +93,25 @@ WORLD_TEST(test_structure)
 	expect(&c, "SELECT INBOX", "* 1 EXISTS");
 	exactly(&c, "FETCH 1 ENVELOPE",
 	    "* 1 FETCH (ENVELOPE (\"Wed, 17 Jul 1996 02:23:25 -0700 (PDT)\" \"IMAP4rev1 WG mtg summary and minutes\" "
-	    "((\"Terry Gray\" NIL \"gray\" \"cac.washington.edu\")) ((\"Terry Gray\" NIL \"gray\" \"cac.washington.edu\")) "
+	    "((\"Terry Gray\" NIL \"gray\" \"cac.washington.edu\")) ((\"Terry Gray\" NIL \"gray\" "
+	    "\"cac.washington.edu\")) "
 	    "((\"Terry Gray\" NIL \"gray\" \"cac.washington.edu\")) "
 	    "((NIL NIL \"imap\" \"cac.washington.edu\")(\"Quoted \\\"Name\\\"\" NIL \"q\" \"example.test\")) "
-	    "((NIL NIL \"group\" NIL)(NIL NIL \"a\" \"example.test\")(\"Bee\" NIL \"b\" \"example.test\")(NIL NIL NIL NIL)"
+	    "((NIL NIL \"group\" NIL)(NIL NIL \"a\" \"example.test\")(\"Bee\" NIL \"b\" \"example.test\")(NIL NIL NIL "
+	    "NIL)"
 	    "(NIL NIL \"last\" \"example.test\")) NIL NIL \"<B27397-0100000@cac.washington.edu>\"))\r\n");
 	exactly(&c, "FETCH 1 BODY",
-	    "* 1 FETCH (BODY ((\"text\" \"plain\" (\"charset\" \"utf-8\" \"name*\" \"utf-8''%C3%A9t%C3%A9\") \"<id1@x>\" NIL \"7bit\" 14 2)"
-	    "(\"message\" \"rfc822\" NIL NIL \"a letter\" \"7bit\" 209 (NIL \"inner\" ((NIL NIL \"inner\" \"example.test\")) "
+	    "* 1 FETCH (BODY ((\"text\" \"plain\" (\"charset\" \"utf-8\" \"name*\" \"utf-8''%C3%A9t%C3%A9\") "
+	    "\"<id1@x>\" NIL \"7bit\" 14 2)"
+	    "(\"message\" \"rfc822\" NIL NIL \"a letter\" \"7bit\" 209 (NIL \"inner\" ((NIL NIL \"inner\" "
+	    "\"example.test\")) "
 	    "((NIL NIL \"inner\" \"example.test\")) ((NIL NIL \"inner\" \"example.test\")) NIL NIL NIL NIL NIL) "
-	    "((\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 5 1)(\"text\" \"html\" (\"charset\" \"us-ascii\") NIL NIL \"base64\" 4 1) "
+	    "((\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 5 1)(\"text\" \"html\" (\"charset\" "
+	    "\"us-ascii\") NIL NIL \"base64\" 4 1) "
 	    "\"alternative\") 13)(\"application\" \"pdf\" NIL NIL NIL \"7bit\" 2) \"mixed\"))\r\n");
 	expect(&c, "FETCH 1 BODYSTRUCTURE",
-	    "(\"application\" \"pdf\" NIL NIL NIL \"7bit\" 2 \"Q2hlY2s=\" NIL (\"en\" \"de\") \"http://example.test/\") "
+	    "(\"application\" \"pdf\" NIL NIL NIL \"7bit\" 2 \"Q2hlY2s=\" NIL (\"en\" \"de\") "
+	    "\"http://example.test/\") "
 	    "\"mixed\" (\"boundary\" \"outer\") NIL NIL NIL))\r\n");
 	wants((const char *)c.out.p, " NIL (\"attachment\" (\"filename\" \"x y.eml\")) NIL NIL)", "BODYSTRUCTURE");
 	client_end(&c);
@@ -107,7 +128,8 @@ WORLD_TEST(test_items)
 	append(&c, "INBOX", SLICE("Subject: cut off"));
 	append(&c, "INBOX", SLICE("Subject: \x80\xff\r\nFrom: caf\xc3\xa9 <x@y>\r\n\r\n"));
 	expect(&c, "SELECT INBOX", "* 5 EXISTS");
-	exactly(&c, "FETCH 1 FAST", "* 1 FETCH (FLAGS (\\Recent) INTERNALDATE \"17-Jul-1996 09:44:25 +0000\" RFC822.SIZE 20)\r\n");
+	exactly(&c, "FETCH 1 FAST",
+	    "* 1 FETCH (FLAGS (\\Recent) INTERNALDATE \"17-Jul-1996 09:44:25 +0000\" RFC822.SIZE 20)\r\n");
 	exactly(&c, "FETCH 1 (rfc822.header)", "* 1 FETCH (RFC822.HEADER {14}\r\nSubject: x\r\n\r\n)\r\n");
 	exactly(&c, "FETCH 1 flags", "* 1 FETCH (FLAGS (\\Recent))\r\n");
 	exactly(&c, "FETCH 1 RFC822.TEXT", "* 1 FETCH (FLAGS (\\Seen \\Recent) RFC822.TEXT {6}\r\nbody\r\n)\r\n");
@@ -115,13 +137,16 @@ WORLD_TEST(test_items)
 	exactly(&c, "FETCH 1 (BODY[] RFC822)",
 	    "* 1 FETCH (BODY[] {20}\r\nSubject: x\r\n\r\nbody\r\n RFC822 {20}\r\nSubject: x\r\n\r\nbody\r\n)\r\n");
 	exactly(&c, "UID FETCH 2 (BODY.PEEK[TEXT])", "* 2 FETCH (UID 2 BODY[TEXT] {0}\r\n)\r\n");
-	exactly(&c, "FETCH 3 (BODY[HEADER] BODY[TEXT])", "* 3 FETCH (BODY[HEADER] {2}\r\n\r\n BODY[TEXT] {11}\r\nonly body\r\n)\r\n");
-	exactly(&c, "FETCH 4 BODY.PEEK[HEADER.FIELDS (Subject)]", "* 4 FETCH (BODY[HEADER.FIELDS (Subject)] {20}\r\nSubject: cut off\r\n\r\n)\r\n");
+	exactly(&c, "FETCH 3 (BODY[HEADER] BODY[TEXT])",
+	    "* 3 FETCH (BODY[HEADER] {2}\r\n\r\n BODY[TEXT] {11}\r\nonly body\r\n)\r\n");
+	exactly(&c, "FETCH 4 BODY.PEEK[HEADER.FIELDS (Subject)]",
+	    "* 4 FETCH (BODY[HEADER.FIELDS (Subject)] {20}\r\nSubject: cut off\r\n\r\n)\r\n");
 	exactly(&c, "FETCH 4 BODY.PEEK[TEXT]", "* 4 FETCH (BODY[TEXT] {0}\r\n)\r\n");
 	expect(&c, "FETCH 5 ENVELOPE", "(ENVELOPE (NIL {2}\r\n\x80\xff (({5}\r\ncaf\xc3\xa9 NIL \"x\" \"y\"))");
 	expect(&c, "FETCH 1:5 FULL", "* 5 FETCH (FLAGS");
 	expect(&c, "FETCH 1:5 ALL", "* 2 FETCH (FLAGS");
-	expect(&c, "FETCH 1:5 (BODYSTRUCTURE UID)", "* 3 FETCH (UID 3 BODYSTRUCTURE (\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 11 1");
+	expect(&c, "FETCH 1:5 (BODYSTRUCTURE UID)",
+	    "* 3 FETCH (UID 3 BODYSTRUCTURE (\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 11 1");
 	exactly(&c, "FETCH 5:4294967295 UID", "* 5 FETCH (UID 5)\r\n");
 	exactly(&c, "FETCH * UID", "* 5 FETCH (UID 5)\r\n");
 	exactly(&c, "UID FETCH 9:* UID", "* 5 FETCH (UID 5)\r\n");
@@ -169,7 +194,8 @@ WORLD_TEST(test_large)
 	(void)snprintf(want, sizeof(want), "* 1 FETCH (BODY[TEXT] {%zu}\r\n", big.n - body_at);
 	wants((const char *)c.out.p, want, "BODY[TEXT]");
 	assert_memory_equal(c.out.p + strlen(want), big.p + body_at, big.n - body_at);
-	exactly(&c, "FETCH 1 BODY.PEEK[HEADER.FIELDS (Subject)]", "* 1 FETCH (BODY[HEADER.FIELDS (Subject)] {16}\r\nSubject: big\r\n\r\n)\r\n");
+	exactly(&c, "FETCH 1 BODY.PEEK[HEADER.FIELDS (Subject)]",
+	    "* 1 FETCH (BODY[HEADER.FIELDS (Subject)] {16}\r\nSubject: big\r\n\r\n)\r\n");
 	exactly(&c, "FETCH 1 BODY.PEEK[1]", "* 1 FETCH (BODY[1] {5}\r\nsmall)\r\n");
 	exactly(&c, "FETCH 1 BODY.PEEK[2]<5.6>", "* 1 FETCH (BODY[2]<5> {6}\r\nnumber)\r\n");
 	expect(&c, "FETCH 1 BODY.PEEK[]<1000000.6>", "* 1 FETCH (BODY[]<1000000> {6}\r\n");
@@ -204,7 +230,9 @@ WORLD_TEST(test_many)
 	}
 	wants(at, "x OK", "FETCH 1:*");
 	expect(&c, "FETCH 200:1 (FLAGS)", "* 200 FETCH (FLAGS");
-	expect(&c, "FETCH 2:4,199 BODY[HEADER.FIELDS (subject)]", "* 199 FETCH (FLAGS (\\Seen \\Recent) BODY[HEADER.FIELDS (subject)] {23}\r\nSubject: number 199\r\n\r\n)\r\n");
+	expect(&c, "FETCH 2:4,199 BODY[HEADER.FIELDS (subject)]",
+	    "* 199 FETCH (FLAGS (\\Seen \\Recent) BODY[HEADER.FIELDS (subject)] {23}\r\nSubject: number "
+	    "199\r\n\r\n)\r\n");
 	client_end(&c);
 }
 

@@ -8,7 +8,8 @@ put_folded(struct buf *out, utf8proc_int32_t u)
 {
 	utf8proc_int32_t v[16];
 	int boundary = 0;
-	utf8proc_ssize_t n = utf8proc_decompose_char(u, v, (utf8proc_ssize_t)COUNT_OF(v), UTF8PROC_CASEFOLD | UTF8PROC_DECOMPOSE, &boundary);
+	utf8proc_ssize_t n = utf8proc_decompose_char(
+	    u, v, (utf8proc_ssize_t)COUNT_OF(v), UTF8PROC_CASEFOLD | UTF8PROC_DECOMPOSE, &boundary);
 
 	if (n < 0 || n > (utf8proc_ssize_t)COUNT_OF(v)) {
 		v[0] = u;

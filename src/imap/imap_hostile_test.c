@@ -163,8 +163,9 @@ WORLD_TEST(test_slow_reader)
 /* Clients that hang up at every byte of a session. */
 WORLD_TEST(test_hang_ups)
 {
-	struct slice talk = SLICE("a SELECT INBOX\r\nb APPEND INBOX {7+}\r\nabc\r\n\r\n\r\nc FETCH 1:* (BODY[] ENVELOPE)\r\n"
-	                          "d SEARCH TEXT abc\r\ne STORE 1 +FLAGS (\\Deleted)\r\nf EXPUNGE\r\ng IDLE\r\nDONE\r\nh LOGOUT\r\n");
+	struct slice talk = SLICE(
+	    "a SELECT INBOX\r\nb APPEND INBOX {7+}\r\nabc\r\n\r\n\r\nc FETCH 1:* (BODY[] ENVELOPE)\r\n"
+	    "d SEARCH TEXT abc\r\ne STORE 1 +FLAGS (\\Deleted)\r\nf EXPUNGE\r\ng IDLE\r\nDONE\r\nh LOGOUT\r\n");
 
 	for (size_t n = 0; n <= talk.n; n++) {
 		struct client c;

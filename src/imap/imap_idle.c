@@ -12,8 +12,20 @@ imap_do_idle(struct imap_session *s, struct imap_lex *x)
 	s->idling = true;
 	s->c->counters->idling++;
 	imap_write(s, SLICE("+ idling\r\n"));
-	s->uid = false;
 	imap_tell_news(s, true);
+	if (s->view != NULL)
+		store_view_watch(s->view, s->fiber);
+}
+
+static void
+stop_idling(struct imap_session *s)
+{
+	if (s->view != NULL)
+		store_view_watch(s->view, NULL);
+	s->idling = false;
+	s->c->counters->idling--;
+	s->tag = s->idle_tag;
+	s->name = SLICE("IDLE");
 }
 
 void
@@ -29,10 +41,7 @@ imap_idle_step(struct imap_session *s)
 	err = stream_read_line(s->st, SLICE("\r\n"), (size_t)s->limits->imap_line_bytes, &line);
 	if (err != 0 && err != ERR_LIMIT)
 		return;
-	s->idling = false;
-	s->c->counters->idling--;
-	s->tag = s->idle_tag;
-	s->name = SLICE("IDLE");
+	stop_idling(s);
 	if (err == ERR_LIMIT) {
 		imap_bad(s, "expected DONE");
 		imap_bye(s, "expected DONE");

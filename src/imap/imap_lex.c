@@ -8,7 +8,7 @@ enum {
 	CLASS_ASTRING = 2, /* ASTRING-CHAR */
 	CLASS_LIST = 4,    /* list-char */
 	CLASS_TAG = 8,
-	CLASS_QUOTED = 16  /* in a quoted string without a backslash; 8-bit included */
+	CLASS_QUOTED = 16 /* in a quoted string without a backslash; 8-bit included */
 };
 
 static unsigned
@@ -19,9 +19,14 @@ char_class(uint8_t b)
 	if (b >= 0x80)
 		return CLASS_QUOTED;
 	switch (b) {
-	case '(': case ')': case '{': case ' ': return CLASS_QUOTED;
-	case '%': case '*': return CLASS_QUOTED | CLASS_LIST;
-	case '"': case '\\': return 0;
+	case '(':
+	case ')':
+	case '{':
+	case ' ': return CLASS_QUOTED;
+	case '%':
+	case '*': return CLASS_QUOTED | CLASS_LIST;
+	case '"':
+	case '\\': return 0;
 	case ']': return CLASS_QUOTED | CLASS_LIST | CLASS_ASTRING | CLASS_TAG;
 	case '+': return CLASS_QUOTED | CLASS_LIST | CLASS_ASTRING | CLASS_ATOM;
 	default: return CLASS_QUOTED | CLASS_LIST | CLASS_ASTRING | CLASS_ATOM | CLASS_TAG;
@@ -58,8 +63,12 @@ void
 imap_lex_expect(struct imap_lex *x, uint8_t b)
 {
 	if (!cursor_accept_byte(&x->c, b))
-		imap_lex_fail(x, b == '(' ? "expected '('" : b == ')' ? "expected ')'" : b == '"' ? "expected a quote" :
-		    b == ']' ? "expected ']'" : "unexpected character");
+		imap_lex_fail(x,
+		    b == '('       ? "expected '('"
+			: b == ')' ? "expected ')'"
+			: b == '"' ? "expected a quote"
+			: b == ']' ? "expected ']'"
+				   : "unexpected character");
 }
 
 void
@@ -259,9 +268,9 @@ digits(struct imap_lex *x, size_t n)
 static int
 month(struct imap_lex *x)
 {
-	static const struct slice names[12] = {SLICE_INIT("jan"), SLICE_INIT("feb"), SLICE_INIT("mar"), SLICE_INIT("apr"),
-	    SLICE_INIT("may"), SLICE_INIT("jun"), SLICE_INIT("jul"), SLICE_INIT("aug"), SLICE_INIT("sep"), SLICE_INIT("oct"),
-	    SLICE_INIT("nov"), SLICE_INIT("dec")};
+	static const struct slice names[12] = {SLICE_INIT("jan"), SLICE_INIT("feb"), SLICE_INIT("mar"),
+	    SLICE_INIT("apr"), SLICE_INIT("may"), SLICE_INIT("jun"), SLICE_INIT("jul"), SLICE_INIT("aug"),
+	    SLICE_INIT("sep"), SLICE_INIT("oct"), SLICE_INIT("nov"), SLICE_INIT("dec")};
 
 	for (int i = 0; i < 12; i++)
 		if (cursor_iaccept(&x->c, names[i]))

@@ -18,7 +18,11 @@ struct imap_lex {
 /* The command must outlive what is read from it. */
 struct imap_lex imap_lex_of(struct slice command, struct arena *arena, int64_t depth_max);
 void imap_lex_fail(struct imap_lex *x, const char *why);
-static inline bool imap_lex_failed(const struct imap_lex *x) { return x->c.err != 0; }
+static inline bool
+imap_lex_failed(const struct imap_lex *x)
+{
+	return x->c.err != 0;
+}
 
 /* One space (exactly). */
 void imap_lex_space(struct imap_lex *x);

@@ -71,8 +71,7 @@ write_name(const struct listing *l, struct slice attributes, struct slice name)
 	buf_put(&out, SLICE(") \"/\" "));
 	imap_put_mailbox(&out, name);
 	buf_put(&out, SLICE("\r\n"));
-	if (out.err == 0)
-		imap_write(l->s, buf_slice(&out));
+	imap_write_buf(l->s, &out);
 }
 
 void

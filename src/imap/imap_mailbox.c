@@ -91,7 +91,7 @@ imap_do_id(struct imap_session *s, struct imap_lex *x)
 	LOG(s->c->house, DEBUG, "imap_client", LOG_S("login", s->c->login), LOG_S("name", name), LOG_S("version", version));
 	buf_init(&out, 1024);
 	imap_put_id(&out);
-	imap_write(s, buf_slice(&out));
+	imap_write_buf(s, &out);
 	imap_ok(s, "", "done");
 }
 
@@ -138,7 +138,6 @@ open_mailbox(struct imap_session *s, struct imap_lex *x, bool read_only)
 		imap_no_err(s, err);
 		return;
 	}
-	store_view_watch(s->view, s->fiber);
 	imap_tell_flag_names(s);
 	imap_printf(s, "* %zu EXISTS\r\n* %zu RECENT\r\n", store_view_count(s->view), store_view_recent(s->view));
 	unseen = store_view_first_unseen(s->view);
@@ -262,7 +261,7 @@ imap_do_status(struct imap_session *s, struct imap_lex *x)
 		buf_printf(&out, "UNSEEN %u ", m.unseen);
 	buf_truncate(&out, out.n - 1);
 	buf_put(&out, SLICE(")\r\n"));
-	imap_write(s, buf_slice(&out));
+	imap_write_buf(s, &out);
 	imap_ok(s, "", "done");
 }
 

@@ -59,7 +59,7 @@ struct message {
 	const struct imap_leaves *leaves;
 	const struct limits *l;
 	struct slice raw;
-	bool unread;        /* only the leaves are known */
+	bool unread; /* only the leaves are known */
 	struct arena arena;
 	bool header_parsed, header_folded, body_folded;
 	struct header header;
@@ -162,7 +162,9 @@ match_sent(struct message *m, const struct imap_key *k)
 	if (f == NULL || date_parse(f->value, &d) != 0)
 		return false;
 	day = date_day(&d);
-	return k->kind == IMAP_KEY_SENTBEFORE ? day < k->day : k->kind == IMAP_KEY_SENTON ? day == k->day : day >= k->day;
+	return k->kind == IMAP_KEY_SENTBEFORE ? day < k->day
+	    : k->kind == IMAP_KEY_SENTON      ? day == k->day
+					      : day >= k->day;
 }
 
 static bool
@@ -218,7 +220,8 @@ imap_match_leaves(const struct imap_search *p, const struct imap_leaves *l)
 }
 
 int
-imap_match_message(const struct imap_search *p, const struct imap_leaves *l, struct slice raw, const struct limits *limits)
+imap_match_message(
+    const struct imap_search *p, const struct imap_leaves *l, struct slice raw, const struct limits *limits)
 {
 	struct message m = {.p = p, .leaves = l, .l = limits, .raw = raw};
 	int v;

@@ -21,6 +21,7 @@ imap_leaf(const struct imap_leaves *l, size_t i)
 /* What the keys without the message say already: 1 yes, 0 no, -1 it must be read. */
 int imap_match_leaves(const struct imap_search *p, const struct imap_leaves *l);
 /* Judges with the message (or, unless p->needs_body, its header): 1 or 0, or an error (ERR_NOMEM, ERR_LIMIT). May block. */
-int imap_match_message(const struct imap_search *p, const struct imap_leaves *l, struct slice raw, const struct limits *limits);
+int imap_match_message(
+    const struct imap_search *p, const struct imap_leaves *l, struct slice raw, const struct limits *limits);
 
 #endif

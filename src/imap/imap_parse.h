@@ -54,8 +54,8 @@ struct imap_section {
 	const uint32_t *numbers;
 	size_t numbers_n;
 	enum mime_section section;
-	bool fields;           /* HEADER.FIELDS or … */
-	bool fields_not;       /* … HEADER.FIELDS.NOT */
+	bool fields;     /* HEADER.FIELDS or … */
+	bool fields_not; /* … HEADER.FIELDS.NOT */
 	struct slice_list names;
 	bool partial;
 	uint32_t offset, count;
@@ -79,17 +79,17 @@ enum imap_key_kind {
 	IMAP_KEY_UID,      /* set */
 	IMAP_KEY_FLAG,     /* flag */
 	IMAP_KEY_RECENT,
-	IMAP_KEY_NEW,      /* \Recent and not \Seen */
-	IMAP_KEY_KEYWORD,  /* text */
-	IMAP_KEY_BEFORE,   /* INTERNALDATE; day */
+	IMAP_KEY_NEW,     /* \Recent and not \Seen */
+	IMAP_KEY_KEYWORD, /* text */
+	IMAP_KEY_BEFORE,  /* INTERNALDATE; day */
 	IMAP_KEY_ON,
 	IMAP_KEY_SINCE,
-	IMAP_KEY_LARGER,   /* number */
+	IMAP_KEY_LARGER, /* number */
 	IMAP_KEY_SMALLER,
-	IMAP_KEY_AND,      /* children */
-	IMAP_KEY_OR,       /* children */
+	IMAP_KEY_AND, /* children */
+	IMAP_KEY_OR,  /* children */
 	/* From here on the message itself is read: its header … */
-	IMAP_KEY_HEADER,   /* name, text */
+	IMAP_KEY_HEADER, /* name, text */
 	IMAP_KEY_SENTBEFORE,
 	IMAP_KEY_SENTON,
 	IMAP_KEY_SENTSINCE,
@@ -101,22 +101,22 @@ enum imap_key_kind {
 struct imap_key {
 	enum imap_key_kind kind;
 	bool negated;
-	uint8_t flag;            /* enum store_flag */
+	uint8_t flag; /* enum store_flag */
 	uint32_t number;
 	int64_t day;             /* since 1970-01-01 */
 	size_t leaf;             /* index among the keys without children that need not read the message */
 	struct slice name, text; /* as sent, in the search's charset */
 	struct imap_sequence set;
-	struct imap_key *first;  /* children */
-	struct imap_key *next;   /* sibling */
+	struct imap_key *first; /* children */
+	struct imap_key *next;  /* sibling */
 };
 
 struct imap_search {
-	struct slice charset;   /* as given, or empty: US-ASCII, taken as UTF-8 */
-	struct imap_key *root;  /* an IMAP_KEY_AND */
+	struct slice charset;  /* as given, or empty: US-ASCII, taken as UTF-8 */
+	struct imap_key *root; /* an IMAP_KEY_AND */
 	size_t leaves;
-	bool needs_header;      /* some key reads the header … */
-	bool needs_body;        /* … or the whole message */
+	bool needs_header; /* some key reads the header … */
+	bool needs_body;   /* … or the whole message */
 };
 /* Everything behind "SEARCH ". Depth is bounded by limits.imap_nesting, keys by limits.imap_search_keys. */
 void imap_parse_search(struct imap_lex *x, const struct limits *l, struct imap_search *out);

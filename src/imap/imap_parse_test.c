@@ -41,8 +41,8 @@ test_strings(void **state)
 static void
 test_strings_refused(void **state)
 {
-	static const char *const bad[] = {"", "\"", "\"\\", "\"\\a\"", "\"a\rb\"", "{", "{}", "{3}", "{3}\r\nab", "{-1}\r\n", "{1\r\na", "(", ")", "%",
-	    "{4294967296}\r\n", "\x80", "\x7f"};
+	static const char *const bad[] = {"", "\"", "\"\\", "\"\\a\"", "\"a\rb\"", "{", "{}", "{3}", "{3}\r\nab",
+	    "{-1}\r\n", "{1\r\na", "(", ")", "%", "{4294967296}\r\n", "\x80", "\x7f"};
 
 	(void)state;
 	for (size_t i = 0; i < COUNT_OF(bad); i++) {
@@ -60,12 +60,15 @@ test_dates(void **state)
 	static const struct {
 		const char *text;
 		int64_t value;
-	} dates[] = {{"1-Jan-1970", 0}, {"01-jan-1970", 0}, {"\"31-Dec-1969\"", -1}, {"29-Feb-2024", 19782}, {"31-Dec-9999", 2932896}},
-	  times[] = {{"\" 1-Jan-1970 00:00:00 +0000\"", 0}, {"\"01-Jan-1970 01:30:00 +0130\"", 0}, {"\"31-Dec-1969 16:00:00 -0800\"", 0}};
-	static const char *const bad[] = {"0-Jan-2020", "30-Feb-2024", "29-Feb-2023", "1-Jan-20", "1-Jen-2020", "1 Jan 2020", "", "1-Jan-2020x",
-	    "\"1-Jan-2020"};
-	static const char *const bad_times[] = {"01-Jan-1970 00:00:00 +0000", "\"1-Jan-1970 00:00:00 +0000\"", "\"01-Jan-1970 24:00:00 +0000\"",
-	    "\"01-Jan-1970 00:00 +0000\"", "\"01-Jan-1970 00:00:00 UTC\"", "\"01-Jan-1970 00:00:00 +0060\""};
+	} dates[] = {{"1-Jan-1970", 0}, {"01-jan-1970", 0}, {"\"31-Dec-1969\"", -1}, {"29-Feb-2024", 19782},
+	    {"31-Dec-9999", 2932896}},
+	  times[] = {{"\" 1-Jan-1970 00:00:00 +0000\"", 0}, {"\"01-Jan-1970 01:30:00 +0130\"", 0},
+	      {"\"31-Dec-1969 16:00:00 -0800\"", 0}};
+	static const char *const bad[] = {"0-Jan-2020", "30-Feb-2024", "29-Feb-2023", "1-Jan-20", "1-Jen-2020",
+	    "1 Jan 2020", "", "1-Jan-2020x", "\"1-Jan-2020"};
+	static const char *const bad_times[] = {"01-Jan-1970 00:00:00 +0000", "\"1-Jan-1970 00:00:00 +0000\"",
+	    "\"01-Jan-1970 24:00:00 +0000\"", "\"01-Jan-1970 00:00 +0000\"", "\"01-Jan-1970 00:00:00 UTC\"",
+	    "\"01-Jan-1970 00:00:00 +0060\""};
 	struct imap_lex x;
 
 	(void)state;
@@ -116,8 +119,9 @@ test_literal_at_end(void **state)
 static void
 test_sections_print(void **state)
 {
-	static const char *const sections[] = {"BODY[]", "BODY[1]", "BODY[1.2.3]", "BODY[TEXT]", "BODY[HEADER]", "BODY[4.MIME]", "BODY[4.TEXT]",
-	    "BODY[1.HEADER.FIELDS (To From)]", "BODY[HEADER.FIELDS.NOT (To \"a b\")]", "RFC822", "RFC822.HEADER", "RFC822.TEXT"};
+	static const char *const sections[] = {"BODY[]", "BODY[1]", "BODY[1.2.3]", "BODY[TEXT]", "BODY[HEADER]",
+	    "BODY[4.MIME]", "BODY[4.TEXT]", "BODY[1.HEADER.FIELDS (To From)]", "BODY[HEADER.FIELDS.NOT (To \"a b\")]",
+	    "RFC822", "RFC822.HEADER", "RFC822.TEXT"};
 	struct limits l;
 
 	(void)state;

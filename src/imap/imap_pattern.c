@@ -3,12 +3,12 @@
 #include "imap/imap_pattern.h"
 
 struct imap_pattern {
-	bool never;          /* more literal bytes than any name has */
-	size_t literals;     /* the accepting state */
-	size_t words;        /* of a state set: literals + 1 bits */
-	uint64_t *star;      /* states before which a "*" stands */
-	uint64_t *percent;   /* … or a "%" */
-	uint64_t *at[256];   /* literal k is this byte; NULL if none is */
+	bool never;        /* more literal bytes than any name has */
+	size_t literals;   /* the accepting state */
+	size_t words;      /* of a state set: literals + 1 bits */
+	uint64_t *star;    /* states before which a "*" stands */
+	uint64_t *percent; /* … or a "%" */
+	uint64_t *at[256]; /* literal k is this byte; NULL if none is */
 };
 
 static void

@@ -12,7 +12,8 @@ naive(struct slice pat, struct slice name)
 	if (slice_at(pat, 0) == '*' || slice_at(pat, 0) == '%') {
 		if (naive(slice_from(pat, 1), name))
 			return true;
-		return name.n > 0 && (slice_at(pat, 0) == '*' || slice_at(name, 0) != '/') && naive(pat, slice_from(name, 1));
+		return name.n > 0 && (slice_at(pat, 0) == '*' || slice_at(name, 0) != '/') &&
+		    naive(pat, slice_from(name, 1));
 	}
 	return name.n > 0 && slice_at(pat, 0) == slice_at(name, 0) && naive(slice_from(pat, 1), slice_from(name, 1));
 }

@@ -18,7 +18,8 @@ match(const char *reference, const char *pattern, const char *name)
 	arena_init(&a, 1 << 20);
 	p = imap_pattern_new(&a, slice_z(reference), slice_z(pattern), 1000);
 	assert_non_null(p);
-	return imap_pattern_match(p, n, slice_ieq(slice_head(n, 5), SLICE("INBOX")) && (n.n == 5 || slice_at(n, 5) == '/'));
+	return imap_pattern_match(
+	    p, n, slice_ieq(slice_head(n, 5), SLICE("INBOX")) && (n.n == 5 || slice_at(n, 5) == '/'));
 }
 
 static void

@@ -17,10 +17,10 @@ struct before {
 	struct imap_command command;
 	struct slice tag;
 	int64_t deadline_ms;
-	int64_t failures;  /* of signing in */
+	int64_t failures; /* of signing in */
 	int64_t errors;
 	struct stream *desk;
-	int end;           /* why the session is over; 0: it is not */
+	int end; /* why the session is over; 0: it is not */
 };
 
 typedef void before_handler(struct before *b, struct imap_lex *x);
@@ -187,7 +187,8 @@ imap_before_starttls(struct before *b, struct imap_lex *x)
 	answer(b, "OK", "begin TLS");
 	err = stream_flush(b->st);
 	if (err == 0)
-		err = stream_start_tls_server(b->st, b->c->tls, loop_deadline(b->c->loop, b->limits->handshake_timeout_ms));
+		err = stream_start_tls_server(
+		    b->st, b->c->tls, loop_deadline(b->c->loop, b->limits->handshake_timeout_ms));
 	if (err != 0)
 		b->end = err;
 }
@@ -396,7 +397,8 @@ wait_for_command(struct before *b)
 }
 
 int
-imap_presession(struct stream *st, const struct imap_presession_config *c, const struct signin_ops *ops, struct stream **desk)
+imap_presession(
+    struct stream *st, const struct imap_presession_config *c, const struct signin_ops *ops, struct stream **desk)
 {
 	struct before b = {
 	    .st = st,

@@ -16,7 +16,7 @@ struct guest {
 	struct fiber *fiber;
 	int result;
 	bool cleartext, stopping;
-	int answer;            /* of sign_in */
+	int answer; /* of sign_in */
 	int asked;
 	char login[64], password[64], authzid[64], tag[64];
 	struct imap_counters counters;
@@ -50,8 +50,12 @@ guest_fiber(void *arg)
 {
 	struct guest *g = arg;
 	struct signin_ops ops = {fake_sign_in, g};
-	struct imap_presession_config c = {.house = &g->x->house, .loop = g->x->loop, .cleartext_sign_in = g->cleartext,
-	    .client = SLICE("127.0.0.1"), .counters = &g->counters, .stopping = &g->stopping};
+	struct imap_presession_config c = {.house = &g->x->house,
+	    .loop = g->x->loop,
+	    .cleartext_sign_in = g->cleartext,
+	    .client = SLICE("127.0.0.1"),
+	    .counters = &g->counters,
+	    .stopping = &g->stopping};
 
 	g->result = imap_presession(g->server, &c, &ops, &g->desk);
 	if (g->desk == NULL)

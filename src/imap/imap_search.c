@@ -10,19 +10,19 @@ struct searching {
 	struct imap_session *s;
 	struct imap_search p;
 	struct arena *arena;
-	size_t words;               /* of a message's leaf bits */
+	size_t words; /* of a message's leaf bits */
 	/* A chunk of messages whose answer needs reading. */
 	size_t n;
 	uint32_t uids[CHUNK];
-	uint32_t numbers[CHUNK];    /* what SEARCH answers: sequence number or UID */
-	int verdict[CHUNK];         /* 1, 0, -1 */
-	uint64_t *leaves;           /* CHUNK * words */
+	uint32_t numbers[CHUNK]; /* what SEARCH answers: sequence number or UID */
+	int verdict[CHUNK];      /* 1, 0, -1 */
+	uint64_t *leaves;        /* CHUNK * words */
 	/* The messages to read, in order; `at` walks with the matcher. */
 	size_t pending[CHUNK];
 	uint32_t pending_uids[CHUNK];
 	size_t pending_n;
 	bool hits[CHUNK];
-	bool found;                 /* something was written */
+	bool found; /* something was written */
 };
 
 /* ---- leaves ---- */
@@ -54,7 +54,8 @@ judge_leaf(const struct searching *g, const struct imap_key *k, size_t seq, cons
 }
 
 static void
-judge_leaves(const struct searching *g, const struct imap_key *k, size_t seq, const struct store_entry *e, uint64_t *bits)
+judge_leaves(
+    const struct searching *g, const struct imap_key *k, size_t seq, const struct store_entry *e, uint64_t *bits)
 {
 	for (; k != NULL; k = k->next) {
 		if (k->kind == IMAP_KEY_AND || k->kind == IMAP_KEY_OR)
@@ -187,7 +188,8 @@ search_all(struct searching *g)
 static int
 search(struct searching *g)
 {
-	int err = g->p.needs_header || g->p.needs_body || g->p.charset.n > 0 ? work_run(g->s->c->workers, prepare, g) : 0;
+	int err = g->p.needs_header || g->p.needs_body || g->p.charset.n > 0 ? work_run(g->s->c->workers, prepare, g)
+									     : 0;
 
 	if (err == ERR_UNSUPPORTED) {
 		imap_no(g->s, "[BADCHARSET (US-ASCII UTF-8 ISO-8859-1)]", "the charset is not known here");

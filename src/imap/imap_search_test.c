@@ -21,18 +21,23 @@ static void
 fill(struct client *c)
 {
 	append(c, "INBOX (\\Seen) \"01-Jan-2020 10:00:00 +0000\"",
-	    SLICE("From: Fred Foobar <foobar@example.test>\r\nTo: bob@example.test\r\nDate: Tue, 31 Dec 2019 23:30:00 -0800\r\n"
-	          "Subject: =?iso-8859-1?Q?Gr=FC=DFe?= aus\r\n\tM=FCnchen\r\nX-Flag:\r\n\r\nplain words here\r\n"));
+	    SLICE("From: Fred Foobar <foobar@example.test>\r\nTo: bob@example.test\r\nDate: Tue, 31 Dec 2019 23:30:00 "
+		  "-0800\r\n"
+		  "Subject: =?iso-8859-1?Q?Gr=FC=DFe?= aus\r\n\tM=FCnchen\r\nX-Flag:\r\n\r\nplain words here\r\n"));
 	append(c, "INBOX (\\Flagged work) \"02-Jan-2020 10:00:00 +0000\"",
-	    SLICE("From: Alice <alice@example.test>\r\nCc: carol@example.test\r\nBcc: secret@example.test\r\nSubject: second\r\n"
-	          "Date: 5 Jan 2020 00:00:00 +0000\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n"
-	          "Content-Transfer-Encoding: base64\r\n\r\nw4RwZmVsIHVuZCBCaXJuZW4K\r\n"));
+	    SLICE("From: Alice <alice@example.test>\r\nCc: carol@example.test\r\nBcc: secret@example.test\r\nSubject: "
+		  "second\r\n"
+		  "Date: 5 Jan 2020 00:00:00 +0000\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n"
+		  "Content-Transfer-Encoding: base64\r\n\r\nw4RwZmVsIHVuZCBCaXJuZW4K\r\n"));
 	append(c, "INBOX (\\Answered \\Draft) \"03-Jan-2020 23:59:59 +0000\"",
 	    SLICE("From: x@example.test\r\nSubject: third\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
-	          "--b\r\nContent-Type: text/html; charset=koi8-r\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n<b>=F0=D2=C9=D7=C5=D4</b>\r\n"
-	          "--b\r\nContent-Type: message/rfc822\r\n\r\nSubject: =?utf-8?Q?eingebettet?=\r\n\r\ninner text\r\n"
-	          "--b\r\nContent-Type: application/octet-stream; name=attachment.bin\r\nContent-Transfer-Encoding: base64\r\n\r\naGlkZGVu\r\n--b--\r\n"));
-	append(c, "INBOX (\\Deleted) \"04-Jan-2020 00:00:00 +0000\"", SLICE("Subject: fourth\r\n\r\nquick brown\r\nfox and \"quotes\"\r\n"));
+		  "--b\r\nContent-Type: text/html; charset=koi8-r\r\nContent-Transfer-Encoding: "
+		  "quoted-printable\r\n\r\n<b>=F0=D2=C9=D7=C5=D4</b>\r\n"
+		  "--b\r\nContent-Type: message/rfc822\r\n\r\nSubject: =?utf-8?Q?eingebettet?=\r\n\r\ninner text\r\n"
+		  "--b\r\nContent-Type: application/octet-stream; name=attachment.bin\r\nContent-Transfer-Encoding: "
+		  "base64\r\n\r\naGlkZGVu\r\n--b--\r\n"));
+	append(c, "INBOX (\\Deleted) \"04-Jan-2020 00:00:00 +0000\"",
+	    SLICE("Subject: fourth\r\n\r\nquick brown\r\nfox and \"quotes\"\r\n"));
 }
 
 WORLD_TEST(test_keys)
@@ -100,9 +105,15 @@ WORLD_TEST(test_charsets)
 	client_start(&c, w);
 	fill(&c);
 	expect(&c, "SELECT INBOX", "* 4 EXISTS");
-	found(&c, "CHARSET UTF-8 SUBJECT {7+}\r\ngr\xc3\xbc\xc3\x9f" "e", "1");
+	found(&c,
+	    "CHARSET UTF-8 SUBJECT {7+}\r\ngr\xc3\xbc\xc3\x9f"
+	    "e",
+	    "1");
 	found(&c, "CHARSET utf-8 SUBJECT {7+}\r\nGR\xc3\x9cSSE", "1");
-	found(&c, "CHARSET ISO-8859-1 SUBJECT {5+}\r\nGr\xfc\xdf" "e", "1");
+	found(&c,
+	    "CHARSET ISO-8859-1 SUBJECT {5+}\r\nGr\xfc\xdf"
+	    "e",
+	    "1");
 	found(&c, "BODY {6+}\r\n\xc3\xa4pfel", "2");
 	found(&c, "CHARSET UTF-8 BODY {7+}\r\na\xcc\x88pfel", "2");
 	found(&c, "CHARSET KOI8-R BODY {6+}\r\n\xd0\xd2\xc9\xd7\xc5\xd4", "3");
@@ -115,9 +126,10 @@ WORLD_TEST(test_charsets)
 
 WORLD_TEST(test_refused)
 {
-	static const char *const bad[] = {"", "NONSENSE", "SEEN ", "SEEN  FLAGGED", "(SEEN", "SEEN)", "()", "NOT", "OR SEEN", "OR SEEN ",
-	    "SUBJECT", "HEADER x", "BEFORE 32-Jan-2020", "BEFORE 1-Foo-2020", "LARGER -1", "LARGER 4294967296", "UID", "UID 0", "KEYWORD",
-	    "5", "1:", "CHARSET", "CHARSET UTF-8", "SEEN (", "KEYWORD \"a\""};
+	static const char *const bad[] = {"", "NONSENSE", "SEEN ", "SEEN  FLAGGED", "(SEEN", "SEEN)", "()", "NOT",
+	    "OR SEEN", "OR SEEN ", "SUBJECT", "HEADER x", "BEFORE 32-Jan-2020", "BEFORE 1-Foo-2020", "LARGER -1",
+	    "LARGER 4294967296", "UID", "UID 0", "KEYWORD", "5", "1:", "CHARSET", "CHARSET UTF-8", "SEEN (",
+	    "KEYWORD \"a\""};
 	struct client c;
 	struct buf BUF_CLEANUP deep;
 

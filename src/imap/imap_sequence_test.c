@@ -66,7 +66,8 @@ test_walks(void **state)
 static void
 test_refused(void **state)
 {
-	static const char *const bad[] = {"", "0", "1:", ":1", "1,", ",1", "1:0", "4294967296", "1::2", "a", "1:2:3", "-1", "1 "};
+	static const char *const bad[] = {
+	    "", "0", "1:", ":1", "1,", ",1", "1:0", "4294967296", "1::2", "a", "1:2:3", "-1", "1 "};
 	bool ok;
 
 	(void)state;

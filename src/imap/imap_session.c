@@ -178,7 +178,8 @@ greet(struct imap_session *s)
 
 	buf_init(&names, 1024);
 	imap_put_capabilities(&names, IMAP_CAP_ALWAYS | IMAP_CAP_AFTER);
-	imap_printf(s, "%.*s OK [CAPABILITY %.*s] Signed in\r\n", SLICE_ARG(s->c->tag), SLICE_ARG(buf_slice(&names)));
+	imap_write(s, s->c->tag);
+	imap_printf(s, " OK [CAPABILITY %.*s] Signed in\r\n", SLICE_ARG(buf_slice(&names)));
 }
 
 int

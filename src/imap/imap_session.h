@@ -55,6 +55,8 @@ typedef void imap_handler(struct imap_session *s, struct imap_lex *x);
 
 /* ---- answers: errors stick in the stream ---- */
 void imap_write(struct imap_session *s, struct slice bytes);
+/* A response that was put together; one that could not be (no memory) ends the session, since half of it would be told. */
+void imap_write_buf(struct imap_session *s, const struct buf *b);
 void imap_printf(struct imap_session *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* Tagged "OK [code] text"; code may be "". News are told first: expunges too, unless the command is one of those that must
  * not (FETCH, STORE, SEARCH by sequence number). */

@@ -14,7 +14,8 @@ WORLD_TEST(test_states)
 	struct client c;
 
 	client_start(&c, w);
-	expect(&c, "CAPABILITY", "* CAPABILITY IMAP4rev1 LITERAL+ ID ENABLE IDLE NAMESPACE CHILDREN SPECIAL-USE UIDPLUS MOVE UNSELECT\r\n");
+	expect(&c, "CAPABILITY",
+	    "* CAPABILITY IMAP4rev1 LITERAL+ ID ENABLE IDLE NAMESPACE CHILDREN SPECIAL-USE UIDPLUS MOVE UNSELECT\r\n");
 	expect(&c, "NOOP", "x OK");
 	expect(&c, "FETCH 1 FLAGS", "x BAD");
 	expect(&c, "LOGIN a b", "x BAD");
@@ -81,7 +82,8 @@ WORLD_TEST(test_mailboxes)
 	expect(&c, "STATUS a/b (MESSAGES)", "x NO");
 	expect(&c, "RENAME a z", "x OK");
 	exactly(&c, "LIST \"\" z*",
-	    "* LIST (\\HasChildren) \"/\" z\r\n* LIST (\\Noselect \\HasChildren) \"/\" z/b\r\n* LIST (\\HasNoChildren) \"/\" z/b/c\r\n");
+	    "* LIST (\\HasChildren) \"/\" z\r\n* LIST (\\Noselect \\HasChildren) \"/\" z/b\r\n* LIST (\\HasNoChildren) "
+	    "\"/\" z/b/c\r\n");
 	expect(&c, "RENAME z z/inner", "x NO");
 	expect(&c, "SUBSCRIBE z/b/c", "x OK");
 	expect(&c, "SUBSCRIBE INBOX", "x OK");
@@ -90,7 +92,8 @@ WORLD_TEST(test_mailboxes)
 	expect(&c, "LSUB \"\" z/%", "* LSUB (\\Noselect) \"/\" z/b\r\n");
 	expect(&c, "UNSUBSCRIBE z/b/c", "x OK");
 	exactly(&c, "LSUB \"\" z*", "");
-	expect(&c, "STATUS INBOX (MESSAGES UIDNEXT UIDVALIDITY UNSEEN RECENT)", "* STATUS INBOX (MESSAGES 0 RECENT 0 UIDNEXT 1 UIDVALIDITY ");
+	expect(&c, "STATUS INBOX (MESSAGES UIDNEXT UIDVALIDITY UNSEEN RECENT)",
+	    "* STATUS INBOX (MESSAGES 0 RECENT 0 UIDNEXT 1 UIDVALIDITY ");
 	expect(&c, "STATUS INBOX (MESSAGES HIGHESTMODSEQ)", "x BAD");
 	expect(&c, "STATUS INBOX ()", "x BAD");
 	expect(&c, "LIST \"\" &AOQ*", "x OK");
@@ -125,7 +128,8 @@ WORLD_TEST(test_append)
 	append(&c, "INBOX", SLICE("bytes \0\x80\xff with NUL\r\n"));
 	expect(&c, "SELECT INBOX", "* 2 EXISTS");
 	exactly(&c, "FETCH 1 (UID FLAGS INTERNALDATE RFC822.SIZE)",
-	    "* 1 FETCH (UID 1 FLAGS (\\Seen \\Recent work) INTERNALDATE \" 2-Feb-1994 05:52:25 +0000\" RFC822.SIZE 5)\r\n");
+	    "* 1 FETCH (UID 1 FLAGS (\\Seen \\Recent work) INTERNALDATE \" 2-Feb-1994 05:52:25 +0000\" RFC822.SIZE "
+	    "5)\r\n");
 	ask(&c, "FETCH 2 BODY.PEEK[]");
 	assert_non_null(memmem(c.out.p, c.out.n, "{20}\r\nbytes \0\x80\xff with NUL\r\n)\r\n", 29));
 	/* Appending to the selected mailbox is news at once. */
@@ -142,13 +146,15 @@ WORLD_TEST(test_flags)
 	for (int i = 0; i < 5; i++)
 		append(&c, "INBOX", MAIL);
 	expect(&c, "SELECT INBOX", "* 5 EXISTS");
-	exactly(&c, "STORE 1,3 +FLAGS (\\Seen)", "* 1 FETCH (FLAGS (\\Seen \\Recent))\r\n* 3 FETCH (FLAGS (\\Seen \\Recent))\r\n");
+	exactly(&c, "STORE 1,3 +FLAGS (\\Seen)",
+	    "* 1 FETCH (FLAGS (\\Seen \\Recent))\r\n* 3 FETCH (FLAGS (\\Seen \\Recent))\r\n");
 	exactly(&c, "STORE 1 +FLAGS (\\Seen)", "* 1 FETCH (FLAGS (\\Seen \\Recent))\r\n");
 	exactly(&c, "STORE 1 -FLAGS.SILENT \\Seen", "");
 	exactly(&c, "FETCH 1 FLAGS", "* 1 FETCH (FLAGS (\\Recent))\r\n");
 	expect(&c, "STORE 2 FLAGS (\\Deleted $Forwarded)", "* 2 FETCH (FLAGS (\\Deleted \\Recent $Forwarded))\r\n");
 	wants((const char *)c.out.p, "* FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft $Forwarded)\r\n", "STORE");
-	expect(&c, "UID STORE 5:* +FLAGS $forwarded \\Flagged", "* 5 FETCH (UID 5 FLAGS (\\Flagged \\Recent $Forwarded))\r\n");
+	expect(&c, "UID STORE 5:* +FLAGS $forwarded \\Flagged",
+	    "* 5 FETCH (UID 5 FLAGS (\\Flagged \\Recent $Forwarded))\r\n");
 	exactly(&c, "UID STORE 99 +FLAGS \\Seen", "");
 	exactly(&c, "STORE 5 FLAGS ()", "* 5 FETCH (FLAGS (\\Recent))\r\n");
 	expect(&c, "STORE 6 FLAGS ()", "x BAD");

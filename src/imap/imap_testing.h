@@ -26,8 +26,13 @@ HELPER void
 client_session(void *arg)
 {
 	struct client *c = arg;
-	struct imap_session_config config = {.house = &c->w->p->house, .loop = c->w->p->loop, .workers = c->w->workers,
-	    .login = SLICE("alice"), .client = SLICE("127.0.0.1"), .tag = SLICE("T0"), .counters = &c->w->counters,
+	struct imap_session_config config = {.house = &c->w->p->house,
+	    .loop = c->w->p->loop,
+	    .workers = c->w->workers,
+	    .login = SLICE("alice"),
+	    .client = SLICE("127.0.0.1"),
+	    .tag = SLICE("T0"),
+	    .counters = &c->w->counters,
 	    .stopping = &c->w->stopping};
 
 	c->result = imap_session(c->server, c->w->account, &config);

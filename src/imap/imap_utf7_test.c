@@ -24,7 +24,8 @@ static void
 test_pairs(void **state)
 {
 	(void)state;
-	both_ways("~peter/mail/&U,BTFw-/&ZeVnLIqe-", "~peter/mail/\xe5\x8f\xb0\xe5\x8c\x97/\xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e");
+	both_ways("~peter/mail/&U,BTFw-/&ZeVnLIqe-",
+	    "~peter/mail/\xe5\x8f\xb0\xe5\x8c\x97/\xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e");
 	both_ways("", "");
 	both_ways("INBOX", "INBOX");
 	both_ways("&-", "&");
@@ -38,8 +39,8 @@ test_pairs(void **state)
 static void
 test_refused(void **state)
 {
-	static const char *const bad[] = {"&", "&A", "&AP", "&APw", "&APw-&AOQ-", "&AGE-", "&AAA-", "&APx-", "&2D0-", "&3gA-",
-	    "&2D0AYQ-", "\xc3\xbc", "a\tb", "&AP/-", "&APw=-", "&APwA-", "&/-", "&!", "&,", "&APwAAAAA-"};
+	static const char *const bad[] = {"&", "&A", "&AP", "&APw", "&APw-&AOQ-", "&AGE-", "&AAA-", "&APx-", "&2D0-",
+	    "&3gA-", "&2D0AYQ-", "\xc3\xbc", "a\tb", "&AP/-", "&APw=-", "&APwA-", "&/-", "&!", "&,", "&APwAAAAA-"};
 
 	(void)state;
 	for (size_t i = 0; i < COUNT_OF(bad); i++) {

@@ -386,8 +386,12 @@ shut_down(struct role_context *c, int64_t grace_ms)
 		net_acceptor_stop(p->doors[i].acceptor);
 	p->stopping = true;
 	smtp_sessions_stop(&p->smtp);
-	LIST_FOREACH (&p->waiting, n)
-		fiber_wake(CONTAINER_OF(n, struct session, node)->talk);
+	LIST_FOREACH (&p->waiting, n) {
+		struct session *s = CONTAINER_OF(n, struct session, node);
+
+		if (!s->done)
+			fiber_wake(s->talk);
+	}
 	/* The others end with their desk, which says good-bye to the clients. */
 	while (open_sessions(p) > 0 && loop_now_ms(c->loop) < end_ms)
 		if (fiber_sleep(c->loop, STOP_POLL_MS) != 0)
