@@ -28,7 +28,11 @@ void arena_free(struct arena *a);
 void arena_reset(struct arena *a);
 struct arena_mark arena_mark(const struct arena *a);
 void arena_release(struct arena *a, struct arena_mark mark);
-static inline bool arena_failed(const struct arena *a) { return a->failed; }
+static inline bool
+arena_failed(const struct arena *a)
+{
+	return a->failed;
+}
 
 /* Zeroed, aligned for any type. NULL past the limit. */
 void *arena_alloc(struct arena *a, size_t n);

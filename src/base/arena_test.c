@@ -121,8 +121,11 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_alloc), cmocka_unit_test(test_limit), cmocka_unit_test(test_marks), cmocka_unit_test(test_reset),
-		cmocka_unit_test(test_grow),
+	    cmocka_unit_test(test_alloc),
+	    cmocka_unit_test(test_limit),
+	    cmocka_unit_test(test_marks),
+	    cmocka_unit_test(test_reset),
+	    cmocka_unit_test(test_grow),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -88,8 +88,10 @@ test_growth(void **state)
 static void
 test_base64(void **state)
 {
-	static const char *const bad[] = {"A", "AA", "AAA", "A===", "AA=A", "AAAA=", "AA==AAAA", "A A=", "AAA\n", "AB==", "AAB=", "====", "AA-_"};
-	struct slice all = SLICE("\x00\x01\xfe\xff" "foobar");
+	static const char *const bad[] = {
+	    "A", "AA", "AAA", "A===", "AA=A", "AAAA=", "AA==AAAA", "A A=", "AAA\n", "AB==", "AAB=", "====", "AA-_"};
+	struct slice all = SLICE("\x00\x01\xfe\xff"
+				 "foobar");
 
 	(void)state;
 	for (size_t n = 0; n <= all.n; n++) {
@@ -115,7 +117,10 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_put), cmocka_unit_test(test_limit), cmocka_unit_test(test_growth), cmocka_unit_test(test_base64),
+	    cmocka_unit_test(test_put),
+	    cmocka_unit_test(test_limit),
+	    cmocka_unit_test(test_growth),
+	    cmocka_unit_test(test_base64),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,13 +16,29 @@ cursor_of(struct slice s)
 {
 	return (struct cursor){s, 0, 0};
 }
-static inline size_t cursor_left(const struct cursor *c) { return c->err != 0 ? 0 : c->s.n - c->pos; }
-static inline bool cursor_end(const struct cursor *c) { return cursor_left(c) == 0; }
-static inline struct slice cursor_rest(const struct cursor *c) { return slice_range(c->s, c->s.n - cursor_left(c), c->s.n); }
+static inline size_t
+cursor_left(const struct cursor *c)
+{
+	return c->err != 0 ? 0 : c->s.n - c->pos;
+}
+static inline bool
+cursor_end(const struct cursor *c)
+{
+	return cursor_left(c) == 0;
+}
+static inline struct slice
+cursor_rest(const struct cursor *c)
+{
+	return slice_range(c->s, c->s.n - cursor_left(c), c->s.n);
+}
 void cursor_fail(struct cursor *c, int err);
 
 /* The next byte without moving, or -1 at the end. */
-static inline int cursor_peek(const struct cursor *c) { return cursor_end(c) ? -1 : slice_at(c->s, c->pos); }
+static inline int
+cursor_peek(const struct cursor *c)
+{
+	return cursor_end(c) ? -1 : slice_at(c->s, c->pos);
+}
 /* The byte `ahead` places on without moving, or -1. */
 static inline int
 cursor_peek_at(const struct cursor *c, size_t ahead)

@@ -88,7 +88,10 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_numbers), cmocka_unit_test(test_sticky), cmocka_unit_test(test_words), cmocka_unit_test(test_number_errors),
+	    cmocka_unit_test(test_numbers),
+	    cmocka_unit_test(test_sticky),
+	    cmocka_unit_test(test_words),
+	    cmocka_unit_test(test_number_errors),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,7 +8,7 @@ static const struct {
 	const char *name;
 	const char *text;
 } err_table[ERRN_COUNT] = {
-	{"ok", "no error"},
+    {"ok", "no error"},
 #define ERR(name, lower, text) {lower, text},
 #include "base/err.def"
 #undef ERR
@@ -36,17 +36,27 @@ err_from_errno(int e)
 	switch (e) {
 	case 0: return 0;
 	case ENOMEM: return ERR_NOMEM;
-	case ENOENT: case ENOTDIR: return ERR_NOTFOUND;
+	case ENOENT:
+	case ENOTDIR: return ERR_NOTFOUND;
 	case EEXIST: return ERR_EXISTS;
-	case EACCES: case EPERM: case EROFS: return ERR_DENIED;
-	case ENOSPC: case EDQUOT: return ERR_FULL;
+	case EACCES:
+	case EPERM:
+	case EROFS: return ERR_DENIED;
+	case ENOSPC:
+	case EDQUOT: return ERR_FULL;
 	case ETIMEDOUT: return ERR_TIMEOUT;
 	case ECANCELED: return ERR_CANCELLED;
-	case EPIPE: case ECONNRESET: case ENOTCONN: return ERR_CLOSED;
-	case EAGAIN: case EBUSY: return ERR_BUSY;
+	case EPIPE:
+	case ECONNRESET:
+	case ENOTCONN: return ERR_CLOSED;
+	case EAGAIN:
+	case EBUSY: return ERR_BUSY;
 	case EINVAL: return ERR_INVALID;
-	case EMFILE: case ENFILE: return ERR_LIMIT;
-	case ECONNREFUSED: case ENETUNREACH: case EHOSTUNREACH: return ERR_UNAVAILABLE;
+	case EMFILE:
+	case ENFILE: return ERR_LIMIT;
+	case ECONNREFUSED:
+	case ENETUNREACH:
+	case EHOSTUNREACH: return ERR_UNAVAILABLE;
 	default: return ERR_IO;
 	}
 }

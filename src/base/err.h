@@ -33,7 +33,7 @@ _Noreturn void base_trap(const char *file, int line, const char *what);
 
 #define ASSERT(cond) ((cond) ? (void)0 : base_trap(__FILE__, __LINE__, #cond))
 
-#define CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
+#define CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 #define COUNT_OF(a) (sizeof(a) / sizeof((a)[0]))
 
 #endif

@@ -22,7 +22,8 @@ struct house {
 	struct limits limits;
 	_Atomic int64_t clock_offset_us; /* what the test clock has been advanced by */
 	_Atomic uint64_t random_seed;    /* 0: the kernel's randomness; else a replayable sequence */
-	_Atomic uint64_t ulid_last;      /* milliseconds and a count within them: ids of one process sort by time of making */
+	_Atomic uint64_t
+	    ulid_last; /* milliseconds and a count within them: ids of one process sort by time of making */
 	enum log_level log_level;
 	enum log_format log_format;
 	int log_fd; /* whole lines are written here; 2 by default */
@@ -33,8 +34,16 @@ void house_init(struct house *h, const char *role);
 
 /* Wall clock, microseconds since 1970 UTC, the test clock's advance included. */
 int64_t house_now_us(const struct house *h);
-static inline int64_t house_now_ms(const struct house *h) { return house_now_us(h) / 1000; }
-static inline int64_t house_now_s(const struct house *h) { return house_now_us(h) / 1000000; }
+static inline int64_t
+house_now_ms(const struct house *h)
+{
+	return house_now_us(h) / 1000;
+}
+static inline int64_t
+house_now_s(const struct house *h)
+{
+	return house_now_us(h) / 1000000;
+}
 /* Monotonic clock in milliseconds for deadlines; the test clock does not touch it. */
 int64_t house_mono_ms(const struct house *h);
 int64_t house_mono_us(const struct house *h);
@@ -58,9 +67,9 @@ void time_rfc3339(int64_t us, char out[RFC3339_MAX]);
 /* Civil UTC fields of seconds since 1970. */
 struct civil_time {
 	int64_t year;
-	int month, day;            /* 1..12, 1..31 */
-	int hour, minute, second;  /* 0..23, 0..59, 0..60 */
-	int weekday;               /* 0 is Sunday */
+	int month, day;           /* 1..12, 1..31 */
+	int hour, minute, second; /* 0..23, 0..59, 0..60 */
+	int weekday;              /* 0 is Sunday */
 };
 void time_to_civil(int64_t s, struct civil_time *out);
 int64_t time_from_civil(const struct civil_time *c); /* ignores weekday */

@@ -164,8 +164,12 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_calendar), cmocka_unit_test(test_rfc3339), cmocka_unit_test(test_clock), cmocka_unit_test(test_random),
-		cmocka_unit_test(test_ulid), cmocka_unit_test(test_ulid_threads),
+	    cmocka_unit_test(test_calendar),
+	    cmocka_unit_test(test_rfc3339),
+	    cmocka_unit_test(test_clock),
+	    cmocka_unit_test(test_random),
+	    cmocka_unit_test(test_ulid),
+	    cmocka_unit_test(test_ulid_threads),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -99,7 +99,8 @@ read_heading(struct reader *r, struct slice line)
 		COMPLAIN(r, "a section is called [word] or [word NAME], with a-z, 0-9 and _ in the word");
 		return;
 	}
-	if (name.n > INI_NAME_BYTES || slice_find_byte(name, ' ') != SLICE_NONE || slice_find_byte(name, '\t') != SLICE_NONE) {
+	if (name.n > INI_NAME_BYTES || slice_find_byte(name, ' ') != SLICE_NONE ||
+	    slice_find_byte(name, '\t') != SLICE_NONE) {
 		COMPLAIN(r, "the name of a section is one word of at most %u bytes", INI_NAME_BYTES);
 		return;
 	}

@@ -31,7 +31,12 @@ test_good(void **state)
 	(void)state;
 	arena_init(&a, 1 << 20);
 	buf_init(&detail, 4096);
-	assert_int_equal(ini_parse(SLICE("\xef\xbb\xbf# c\r\n; c\n\n[house]\r\n host_name\t=  a = b # c \n empty=\n[listen  smtp]\nport=25"), &a, &ini, &detail), 0);
+	assert_int_equal(
+	    ini_parse(
+		SLICE(
+		    "\xef\xbb\xbf# c\r\n; c\n\n[house]\r\n host_name\t=  a = b # c \n empty=\n[listen  smtp]\nport=25"),
+		&a, &ini, &detail),
+	    0);
 	assert_int_equal(ini.n, 2);
 	assert_true(slice_eq(ini.sections[0].entries[0].key, SLICE("host_name")));
 	assert_true(slice_eq(ini.sections[0].entries[0].value, SLICE("a = b # c")));
@@ -56,11 +61,15 @@ test_bad(void **state)
 	    "line 6: expected key = value, [section] or # comment\n"
 	    "line 7: a section heading ends with ]\n"
 	    "line 8: expected key = value, [section] or # comment\n");
-	assert_parse(SLICE("[X]\n"), ERR_SYNTAX, "line 1: a section is called [word] or [word NAME], with a-z, 0-9 and _ in the word\n");
-	assert_parse(SLICE("[a b c]\n"), ERR_SYNTAX, "line 1: the name of a section is one word of at most 255 bytes\n");
-	assert_parse(SLICE("[a]\nB = 1\n= 2\n"), ERR_SYNTAX, "line 2: a key consists of a-z, 0-9 and _\nline 3: a key consists of a-z, 0-9 and _\n");
+	assert_parse(SLICE("[X]\n"), ERR_SYNTAX,
+	    "line 1: a section is called [word] or [word NAME], with a-z, 0-9 and _ in the word\n");
+	assert_parse(
+	    SLICE("[a b c]\n"), ERR_SYNTAX, "line 1: the name of a section is one word of at most 255 bytes\n");
+	assert_parse(SLICE("[a]\nB = 1\n= 2\n"), ERR_SYNTAX,
+	    "line 2: a key consists of a-z, 0-9 and _\nline 3: a key consists of a-z, 0-9 and _\n");
 	assert_parse(SLICE("[a]\nb = \xff\nc = \0\nd = \x01\n"), ERR_SYNTAX,
-	    "line 2: the line is not valid UTF-8\nline 3: the line is not valid UTF-8\nline 4: the line contains a control character\n");
+	    "line 2: the line is not valid UTF-8\nline 3: the line is not valid UTF-8\nline 4: the line contains a "
+	    "control character\n");
 	memset(lines, 'k', sizeof(lines));
 	assert_parse(slice_of(lines, sizeof(lines)), ERR_SYNTAX, "line 1: the line is longer than 4096 bytes\n");
 	memcpy(lines, "[a]\n", 4);

@@ -17,9 +17,21 @@ struct list {
 	struct list_node head;
 };
 
-static inline void list_init(struct list *l) { l->head.prev = l->head.next = &l->head; }
-static inline bool list_empty(const struct list *l) { return l->head.next == &l->head; }
-static inline bool list_linked(const struct list_node *n) { return n->next != NULL; }
+static inline void
+list_init(struct list *l)
+{
+	l->head.prev = l->head.next = &l->head;
+}
+static inline bool
+list_empty(const struct list *l)
+{
+	return l->head.next == &l->head;
+}
+static inline bool
+list_linked(const struct list_node *n)
+{
+	return n->next != NULL;
+}
 static inline void
 list_insert_before(struct list_node *at, struct list_node *n)
 {
@@ -29,8 +41,16 @@ list_insert_before(struct list_node *at, struct list_node *n)
 	at->prev->next = n;
 	at->prev = n;
 }
-static inline void list_push(struct list *l, struct list_node *n) { list_insert_before(&l->head, n); }
-static inline void list_push_front(struct list *l, struct list_node *n) { list_insert_before(l->head.next, n); }
+static inline void
+list_push(struct list *l, struct list_node *n)
+{
+	list_insert_before(&l->head, n);
+}
+static inline void
+list_push_front(struct list *l, struct list_node *n)
+{
+	list_insert_before(l->head.next, n);
+}
 static inline void
 list_remove(struct list_node *n)
 {
@@ -40,7 +60,11 @@ list_remove(struct list_node *n)
 	n->next->prev = n->prev;
 	n->prev = n->next = NULL;
 }
-static inline struct list_node *list_first(const struct list *l) { return list_empty(l) ? NULL : l->head.next; }
+static inline struct list_node *
+list_first(const struct list *l)
+{
+	return list_empty(l) ? NULL : l->head.next;
+}
 static inline struct list_node *
 list_pop(struct list *l)
 {
@@ -52,6 +76,7 @@ list_pop(struct list *l)
 }
 /* The body may remove `n` itself, nothing else. */
 #define LIST_FOREACH(l, n) \
-	for (struct list_node *n = (l)->head.next, *n##_next = n->next; n != &(l)->head; n = n##_next, n##_next = n->next)
+	for (struct list_node *n = (l)->head.next, *n##_next = n->next; n != &(l)->head; \
+	     n = n##_next, n##_next = n->next)
 
 #endif

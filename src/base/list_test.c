@@ -17,7 +17,7 @@ digits(struct list *l)
 {
 	int v = 0;
 
-	LIST_FOREACH(l, n)
+	LIST_FOREACH (l, n)
 		v = v * 10 + CONTAINER_OF(n, struct item, node)->value;
 	return v;
 }
@@ -42,7 +42,7 @@ test_list(void **state)
 	assert_false(list_linked(&v[3].node));
 	assert_int_equal(digits(&l), 123);
 	/* The body may remove its own node. */
-	LIST_FOREACH(&l, n)
+	LIST_FOREACH (&l, n)
 		if (CONTAINER_OF(n, struct item, node)->value != 2)
 			list_remove(n);
 	assert_int_equal(digits(&l), 2);

@@ -56,10 +56,13 @@ test_text(void **state)
 
 	(void)state;
 	fixture_init(&f, LOG_FORMAT_TEXT);
-	LOG(&f.h, INFO, "accepted", LOG_S("id", SLICE("01A")), LOG_I("size", -5), LOG_E(ERR_TIMEOUT), LOG_Z("empty", ""));
-	assert_true(slice_ends(line(&f), SLICE(" info role=gate event=accepted id=01A size=-5 error=timeout empty=\"\"")));
+	LOG(&f.h, INFO, "accepted", LOG_S("id", SLICE("01A")), LOG_I("size", -5), LOG_E(ERR_TIMEOUT),
+	    LOG_Z("empty", ""));
+	assert_true(
+	    slice_ends(line(&f), SLICE(" info role=gate event=accepted id=01A size=-5 error=timeout empty=\"\"")));
 	LOG(&f.h, WARN, "x", LOG_S("from", SLICE("a\r\n2026 error role=vault\t\"\\ \0\x1b[31m\x7f\xff")));
-	assert_true(slice_ends(line(&f), SLICE(" from=\"a\\u000d\\u000a2026 error role=vault\\u0009\\\"\\\\ \\u0000\\u001b[31m\\u007f\\u00ff\"")));
+	assert_true(slice_ends(line(&f),
+	    SLICE(" from=\"a\\u000d\\u000a2026 error role=vault\\u0009\\\"\\\\ \\u0000\\u001b[31m\\u007f\\u00ff\"")));
 	LOG(&f.h, WARN, "x", LOG_S("from", SLICE("a=b")), LOG_S("to", SLICE("\xc3\xa4")));
 	assert_true(slice_ends(line(&f), SLICE(" from=\"a=b\" to=\"\xc3\xa4\"")));
 	f.h.log_level = LOG_WARN;
@@ -79,7 +82,9 @@ test_json(void **state)
 	LOG(&f.h, INFO, "accepted", LOG_S("from", SLICE("\",\"x\":\"\n")), LOG_I("size", 7));
 	s = line(&f);
 	assert_true(slice_starts(s, SLICE("{\"time\":\"")));
-	assert_true(slice_ends(s, SLICE("\"level\":\"info\",\"role\":\"gate\",\"event\":\"accepted\",\"from\":\"\\\",\\\"x\\\":\\\"\\u000a\",\"size\":7}")));
+	assert_true(slice_ends(s,
+	    SLICE("\"level\":\"info\",\"role\":\"gate\",\"event\":\"accepted\",\"from\":\"\\\",\\\"x\\\":\\\"\\u000a\","
+		  "\"size\":7}")));
 }
 
 /* Values are cut, at a character; fields that do not fit are left out whole. */
@@ -110,7 +115,8 @@ test_long(void **state)
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_text), cmocka_unit_test(test_json), cmocka_unit_test(test_long)};
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_text), cmocka_unit_test(test_json), cmocka_unit_test(test_long)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

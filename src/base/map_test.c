@@ -39,8 +39,7 @@ test_random_steps(void **state)
 			count -= present[k];
 			present[k] = false;
 			break;
-		default:
-			assert_ptr_equal(map_get(&m, s), present[k] ? &values[k] : NULL);
+		default: assert_ptr_equal(map_get(&m, s), present[k] ? &values[k] : NULL);
 		}
 		assert_int_equal(m.n, count);
 	}

@@ -91,8 +91,7 @@ slice_ifind(struct slice s, struct slice needle)
 	if (needle.n == 0)
 		return 0;
 	for (size_t i = 0; i + needle.n <= s.n; i++) {
-		if (ascii_lower(s.p[i]) == ascii_lower(needle.p[0]) &&
-		    slice_ieq(slice_of(s.p + i, needle.n), needle))
+		if (ascii_lower(s.p[i]) == ascii_lower(needle.p[0]) && slice_ieq(slice_of(s.p + i, needle.n), needle))
 			return i;
 	}
 	return SLICE_NONE;
@@ -159,15 +158,19 @@ static size_t
 utf8_sequence(struct slice s, size_t i)
 {
 	uint8_t c = s.p[i];
-	size_t len = c < 0x80 ? 1 : c >= 0xc2 && c < 0xe0 ? 2 : c >= 0xe0 && c < 0xf0 ? 3 : c >= 0xf0 && c < 0xf5 ? 4 : 0;
+	size_t len = c < 0x80       ? 1
+	    : c >= 0xc2 && c < 0xe0 ? 2
+	    : c >= 0xe0 && c < 0xf0 ? 3
+	    : c >= 0xf0 && c < 0xf5 ? 4
+				    : 0;
 
 	if (len == 0 || i + len > s.n)
 		return 0;
 	for (size_t k = 1; k < len; k++)
 		if ((s.p[i + k] & 0xc0) != 0x80)
 			return 0;
-	if ((c == 0xe0 && s.p[i + 1] < 0xa0) || (c == 0xed && s.p[i + 1] > 0x9f) ||
-	    (c == 0xf0 && s.p[i + 1] < 0x90) || (c == 0xf4 && s.p[i + 1] > 0x8f))
+	if ((c == 0xe0 && s.p[i + 1] < 0xa0) || (c == 0xed && s.p[i + 1] > 0x9f) || (c == 0xf0 && s.p[i + 1] < 0x90) ||
+	    (c == 0xf4 && s.p[i + 1] > 0x8f))
 		return 0;
 	return len;
 }

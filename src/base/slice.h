@@ -24,7 +24,10 @@ struct slice_list {
 
 #define SLICE(lit) ((struct slice){(const uint8_t *)("" lit), sizeof(lit) - 1})
 /* The same as a constant initialiser of static tables. */
-#define SLICE_INIT(lit) {(const uint8_t *)("" lit), sizeof(lit) - 1}
+#define SLICE_INIT(lit) \
+	{ \
+		(const uint8_t *)("" lit), sizeof(lit) - 1 \
+	}
 #define SLICE_EMPTY ((struct slice){NULL, 0})
 #define SLICE_NONE ((size_t)-1)
 /* For printf's %.*s (prints up to the first NUL). */
@@ -87,10 +90,26 @@ ascii_upper(uint8_t c)
 {
 	return c >= 'a' && c <= 'z' ? (uint8_t)(c & ~0x20) : c;
 }
-static inline bool ascii_is_digit(uint8_t c) { return c >= '0' && c <= '9'; }
-static inline bool ascii_is_alpha(uint8_t c) { return (c | 0x20) >= 'a' && (c | 0x20) <= 'z'; }
-static inline bool ascii_is_alnum(uint8_t c) { return ascii_is_digit(c) || ascii_is_alpha(c); }
-static inline bool ascii_is_space(uint8_t c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
+static inline bool
+ascii_is_digit(uint8_t c)
+{
+	return c >= '0' && c <= '9';
+}
+static inline bool
+ascii_is_alpha(uint8_t c)
+{
+	return (c | 0x20) >= 'a' && (c | 0x20) <= 'z';
+}
+static inline bool
+ascii_is_alnum(uint8_t c)
+{
+	return ascii_is_digit(c) || ascii_is_alpha(c);
+}
+static inline bool
+ascii_is_space(uint8_t c)
+{
+	return c == ' ' || (c >= '\t' && c <= '\r');
+}
 
 /* Equal when ASCII letters are folded; other bytes as they are. */
 bool slice_ieq(struct slice a, struct slice b);
@@ -126,7 +145,8 @@ uint64_t slice_hash(struct slice s, uint64_t key);
 uint64_t slice_ihash(struct slice s, uint64_t key);
 
 /* A big-endian-free way to fill a slice list on the stack: */
-#define SLICE_LIST(...) ((struct slice_list){(const struct slice[]){__VA_ARGS__}, \
-	sizeof((const struct slice[]){__VA_ARGS__}) / sizeof(struct slice)})
+#define SLICE_LIST(...) \
+	((struct slice_list){ \
+	    (const struct slice[]){__VA_ARGS__}, sizeof((const struct slice[]){__VA_ARGS__}) / sizeof(struct slice)})
 
 #endif

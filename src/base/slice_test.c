@@ -11,12 +11,17 @@ static void
 test_compare(void **state)
 {
 	(void)state;
-	assert_true(slice_eq(SLICE_EMPTY, SLICE("")) && slice_eq(SLICE("a\0b"), SLICE("a\0b")) && !slice_eq(SLICE("a"), SLICE("ab")));
+	assert_true(slice_eq(SLICE_EMPTY, SLICE("")) && slice_eq(SLICE("a\0b"), SLICE("a\0b")) &&
+	    !slice_eq(SLICE("a"), SLICE("ab")));
 	assert_true(slice_ieq(SLICE("AbC\xc4"), SLICE("aBc\xc4")) && !slice_ieq(SLICE("\xc4"), SLICE("\xe4")));
-	assert_true(slice_cmp(SLICE("a"), SLICE("ab")) < 0 && slice_cmp(SLICE("b"), SLICE("ab")) > 0 && slice_cmp(SLICE_EMPTY, SLICE("")) == 0);
-	assert_true(slice_cmp(SLICE("\xff"), SLICE("a")) > 0 && slice_icmp(SLICE("B"), SLICE("a")) > 0 && slice_icmp(SLICE("A"), SLICE("a")) == 0);
-	assert_true(slice_starts(SLICE("abc"), SLICE("ab")) && slice_starts(SLICE("abc"), SLICE("")) && !slice_starts(SLICE("a"), SLICE("ab")));
-	assert_true(slice_istarts(SLICE("ABc"), SLICE("ab")) && slice_ends(SLICE("abc"), SLICE("bc")) && slice_iends(SLICE("aBC"), SLICE("bc")));
+	assert_true(slice_cmp(SLICE("a"), SLICE("ab")) < 0 && slice_cmp(SLICE("b"), SLICE("ab")) > 0 &&
+	    slice_cmp(SLICE_EMPTY, SLICE("")) == 0);
+	assert_true(slice_cmp(SLICE("\xff"), SLICE("a")) > 0 && slice_icmp(SLICE("B"), SLICE("a")) > 0 &&
+	    slice_icmp(SLICE("A"), SLICE("a")) == 0);
+	assert_true(slice_starts(SLICE("abc"), SLICE("ab")) && slice_starts(SLICE("abc"), SLICE("")) &&
+	    !slice_starts(SLICE("a"), SLICE("ab")));
+	assert_true(slice_istarts(SLICE("ABc"), SLICE("ab")) && slice_ends(SLICE("abc"), SLICE("bc")) &&
+	    slice_iends(SLICE("aBC"), SLICE("bc")));
 	assert_false(slice_ends(SLICE("c"), SLICE("bc")));
 }
 
@@ -50,7 +55,8 @@ test_cut(void **state)
 	(void)slice_cut(&rest, ',');
 	assert_true(rest.n == 0 && rest.p != NULL);
 	assert_true(slice_eq(slice_trim(SLICE(" \t\r\n\v\fa b ")), SLICE("a b")) && slice_trim(SLICE("  ")).n == 0);
-	assert_true(slice_eq(slice_range(SLICE("abc"), 1, 2), SLICE("b")) && slice_eq(slice_head(SLICE("abc"), 9), SLICE("abc")));
+	assert_true(slice_eq(slice_range(SLICE("abc"), 1, 2), SLICE("b")) &&
+	    slice_eq(slice_head(SLICE("abc"), 9), SLICE("abc")));
 }
 
 static void
@@ -78,13 +84,28 @@ test_utf8(void **state)
 		struct slice s;
 		bool good;
 	} rows[] = {
-		{SLICE_INIT(""), true}, {SLICE_INIT("a\x7f"), true}, {SLICE_INIT("\xc2\x80"), true}, {SLICE_INIT("\xdf\xbf"), true},
-		{SLICE_INIT("\xe0\xa0\x80"), true}, {SLICE_INIT("\xed\x9f\xbf"), true}, {SLICE_INIT("\xef\xbf\xbf"), true},
-		{SLICE_INIT("\xf0\x90\x80\x80"), true}, {SLICE_INIT("\xf4\x8f\xbf\xbf"), true},
-		{SLICE_INIT("\x80"), false}, {SLICE_INIT("\xc0\x80"), false}, {SLICE_INIT("\xc1\xbf"), false}, {SLICE_INIT("\xc2"), false},
-		{SLICE_INIT("\xc2\x41"), false}, {SLICE_INIT("\xe0\x9f\xbf"), false}, {SLICE_INIT("\xed\xa0\x80"), false},
-		{SLICE_INIT("\xe2\x82"), false}, {SLICE_INIT("\xf0\x8f\xbf\xbf"), false}, {SLICE_INIT("\xf4\x90\x80\x80"), false},
-		{SLICE_INIT("\xf5\x80\x80\x80"), false}, {SLICE_INIT("\xff"), false}, {SLICE_INIT("a\xf0\x90\x80"), false},
+	    {SLICE_INIT(""), true},
+	    {SLICE_INIT("a\x7f"), true},
+	    {SLICE_INIT("\xc2\x80"), true},
+	    {SLICE_INIT("\xdf\xbf"), true},
+	    {SLICE_INIT("\xe0\xa0\x80"), true},
+	    {SLICE_INIT("\xed\x9f\xbf"), true},
+	    {SLICE_INIT("\xef\xbf\xbf"), true},
+	    {SLICE_INIT("\xf0\x90\x80\x80"), true},
+	    {SLICE_INIT("\xf4\x8f\xbf\xbf"), true},
+	    {SLICE_INIT("\x80"), false},
+	    {SLICE_INIT("\xc0\x80"), false},
+	    {SLICE_INIT("\xc1\xbf"), false},
+	    {SLICE_INIT("\xc2"), false},
+	    {SLICE_INIT("\xc2\x41"), false},
+	    {SLICE_INIT("\xe0\x9f\xbf"), false},
+	    {SLICE_INIT("\xed\xa0\x80"), false},
+	    {SLICE_INIT("\xe2\x82"), false},
+	    {SLICE_INIT("\xf0\x8f\xbf\xbf"), false},
+	    {SLICE_INIT("\xf4\x90\x80\x80"), false},
+	    {SLICE_INIT("\xf5\x80\x80\x80"), false},
+	    {SLICE_INIT("\xff"), false},
+	    {SLICE_INIT("a\xf0\x90\x80"), false},
 	};
 
 	(void)state;
@@ -123,8 +144,13 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_compare), cmocka_unit_test(test_find), cmocka_unit_test(test_cut), cmocka_unit_test(test_number),
-		cmocka_unit_test(test_utf8), cmocka_unit_test(test_z), cmocka_unit_test(test_hash),
+	    cmocka_unit_test(test_compare),
+	    cmocka_unit_test(test_find),
+	    cmocka_unit_test(test_cut),
+	    cmocka_unit_test(test_number),
+	    cmocka_unit_test(test_utf8),
+	    cmocka_unit_test(test_z),
+	    cmocka_unit_test(test_hash),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

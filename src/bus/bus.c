@@ -183,8 +183,16 @@ bus_peer_count(struct bus *b, enum bus_role role)
 	return n;
 }
 
-enum bus_role bus_peer_role(const struct bus_peer *p) { return p->role; }
-int bus_peer_index(const struct bus_peer *p) { return p->index; }
+enum bus_role
+bus_peer_role(const struct bus_peer *p)
+{
+	return p->role;
+}
+int
+bus_peer_index(const struct bus_peer *p)
+{
+	return p->index;
+}
 
 /* ---- calls ------------------------------------------------------------------------------------------- */
 
@@ -288,7 +296,8 @@ call_wait(struct bus_peer *p, struct call *c, uint64_t id, int64_t deadline_ms)
 }
 
 static int
-call_once(struct bus_peer *p, enum bus_type type, const void *request, struct arena *a, void *reply, int64_t deadline_ms)
+call_once(
+    struct bus_peer *p, enum bus_type type, const void *request, struct arena *a, void *reply, int64_t deadline_ms)
 {
 	struct call c = {.fiber = fiber_self(p->bus->loop), .type = type, .a = a, .reply = reply};
 	uint64_t id;
@@ -309,8 +318,8 @@ call_once(struct bus_peer *p, enum bus_type type, const void *request, struct ar
 }
 
 static int
-call_until(struct bus *b, enum bus_role role, int index, enum bus_type type, const void *request, struct arena *a, void *reply,
-    int64_t deadline_ms)
+call_until(struct bus *b, enum bus_role role, int index, enum bus_type type, const void *request, struct arena *a,
+    void *reply, int64_t deadline_ms)
 {
 	const struct bus_message *m = bus_message(type);
 	struct bus_peer *p = bus_peer(b, role, index);
@@ -327,15 +336,15 @@ call_until(struct bus *b, enum bus_role role, int index, enum bus_type type, con
 }
 
 int
-bus_call(struct bus *b, enum bus_role role, int index, enum bus_type type, const void *request, struct arena *a, void *reply,
-    int64_t timeout_ms)
+bus_call(struct bus *b, enum bus_role role, int index, enum bus_type type, const void *request, struct arena *a,
+    void *reply, int64_t timeout_ms)
 {
 	return call_until(b, role, index, type, request, a, reply, loop_deadline(b->loop, timeout_ms));
 }
 
 int
-bus_call_again(struct bus *b, enum bus_role role, int index, enum bus_type type, const void *request, struct arena *a, void *reply,
-    int64_t timeout_ms)
+bus_call_again(struct bus *b, enum bus_role role, int index, enum bus_type type, const void *request, struct arena *a,
+    void *reply, int64_t timeout_ms)
 {
 	int64_t deadline_ms = loop_deadline(b->loop, timeout_ms);
 	int err;
@@ -473,7 +482,9 @@ request_arrived(struct bus_peer *p, struct frame *f)
 	}
 	err = b->handlers[f->type].fn == NULL ? ERR_UNAVAILABLE
 	    : p->jobs >= (uint64_t)limits->bus_in_flight ||
-		p->job_bytes + f->payload.n > (uint64_t)limits->bus_held_bytes ? ERR_BUSY : 0;
+		p->job_bytes + f->payload.n > (uint64_t)limits->bus_held_bytes
+	    ? ERR_BUSY
+	    : 0;
 	j = err == 0 ? job_new(b) : NULL;
 	if (j == NULL) {
 		close_frame_fds(f);

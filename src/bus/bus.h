@@ -31,8 +31,12 @@ const char *bus_role_name(enum bus_role r); /* "gate" */
 #define BYTES(n) struct slice n;
 #define LIST(n) struct slice_list n;
 #define MESSAGE(name, from, to, req, rep) \
-	struct bus_##name##_request { req }; \
-	struct bus_##name##_reply { rep };
+	struct bus_##name##_request { \
+		req \
+	}; \
+	struct bus_##name##_reply { \
+		rep \
+	};
 #include "bus/messages.def"
 #undef MESSAGE
 
@@ -98,7 +102,9 @@ NODISCARD int bus_call_again(struct bus *b, enum bus_role role, int index, enum 
     struct arena *a, void *reply, int64_t timeout_ms);
 
 /* Coding alone, for tests and fuzzing: reply = false codes the request form. */
-NODISCARD int bus_encode(enum bus_type type, bool reply, const void *msg, struct buf *out, int fds[], size_t *nfds, size_t fds_max);
-NODISCARD int bus_decode(enum bus_type type, bool reply, struct slice in, const int fds[], size_t nfds, struct arena *a, void *msg);
+NODISCARD int bus_encode(
+    enum bus_type type, bool reply, const void *msg, struct buf *out, int fds[], size_t *nfds, size_t fds_max);
+NODISCARD int bus_decode(
+    enum bus_type type, bool reply, struct slice in, const int fds[], size_t nfds, struct arena *a, void *msg);
 
 #endif

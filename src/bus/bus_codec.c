@@ -32,8 +32,7 @@
 #define TEXT(n)
 #define BYTES(n)
 #define LIST(n)
-#define MESSAGE(name, from, to, req, rep) \
-	_Static_assert((0 req) <= BUS_FDS_MAX && (0 rep) <= BUS_FDS_MAX, #name);
+#define MESSAGE(name, from, to, req, rep) _Static_assert((0 req) <= BUS_FDS_MAX && (0 rep) <= BUS_FDS_MAX, #name);
 #include "bus/messages.def"
 #undef MESSAGE
 #undef INT
@@ -139,19 +138,12 @@ encode_field(enum bus_field f, const void *at, struct buf *out, int fds[], size_
 	const struct slice *s = at;
 
 	switch (f) {
-	case FIELD_INT:
-		buf_put_be64(out, (uint64_t)*(const int64_t *)at);
-		return 0;
-	case FIELD_FD:
-		return encode_fd(out, *(const int64_t *)at, fds, nfds, fds_max);
-	case FIELD_TEXT:
-		return slice_is_utf8(*s, true) ? encode_bytes(out, *s) : ERR_INVALID;
-	case FIELD_BYTES:
-		return encode_bytes(out, *s);
-	case FIELD_LIST:
-		return encode_list(out, at);
-	case FIELD_END:
-		break;
+	case FIELD_INT: buf_put_be64(out, (uint64_t) * (const int64_t *)at); return 0;
+	case FIELD_FD: return encode_fd(out, *(const int64_t *)at, fds, nfds, fds_max);
+	case FIELD_TEXT: return slice_is_utf8(*s, true) ? encode_bytes(out, *s) : ERR_INVALID;
+	case FIELD_BYTES: return encode_bytes(out, *s);
+	case FIELD_LIST: return encode_list(out, at);
+	case FIELD_END: break;
 	}
 	return 0;
 }
@@ -222,21 +214,12 @@ decode_field(enum bus_field f, struct cursor *c, const int fds[], size_t nfds, s
 	struct slice *s = at;
 
 	switch (f) {
-	case FIELD_INT:
-		*(int64_t *)at = (int64_t)cursor_be64(c);
-		return 0;
-	case FIELD_FD:
-		return decode_fd(c, fds, nfds, used, at);
-	case FIELD_TEXT:
-		*s = cursor_take(c, cursor_be32(c));
-		return slice_is_utf8(*s, true) ? 0 : ERR_SYNTAX;
-	case FIELD_BYTES:
-		*s = cursor_take(c, cursor_be32(c));
-		return 0;
-	case FIELD_LIST:
-		return decode_list(c, a, at);
-	case FIELD_END:
-		break;
+	case FIELD_INT: *(int64_t *)at = (int64_t)cursor_be64(c); return 0;
+	case FIELD_FD: return decode_fd(c, fds, nfds, used, at);
+	case FIELD_TEXT: *s = cursor_take(c, cursor_be32(c)); return slice_is_utf8(*s, true) ? 0 : ERR_SYNTAX;
+	case FIELD_BYTES: *s = cursor_take(c, cursor_be32(c)); return 0;
+	case FIELD_LIST: return decode_list(c, a, at);
+	case FIELD_END: break;
 	}
 	return 0;
 }

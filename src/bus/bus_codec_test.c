@@ -17,12 +17,27 @@ fill(enum bus_type type, bool reply, void *msg, struct slice_list list, int fd)
 	int64_t number = -5;
 
 	for (const uint8_t *f = form->fields; *f != FIELD_END; f++) {
-		switch ((enum bus_field)*f) {
-		case FIELD_INT: *(int64_t *)(void *)at = number++; at += 8; break;
-		case FIELD_FD: *(int64_t *)(void *)at = fd; at += 8; break;
-		case FIELD_TEXT: *(struct slice *)(void *)at = SLICE("gr\xc3\xbc\xc3\x9f"); at += 16; break;
-		case FIELD_BYTES: *(struct slice *)(void *)at = SLICE("a\0\xff"); at += 16; break;
-		case FIELD_LIST: *(struct slice_list *)(void *)at = list; at += 16; break;
+		switch ((enum bus_field) * f) {
+		case FIELD_INT:
+			*(int64_t *)(void *)at = number++;
+			at += 8;
+			break;
+		case FIELD_FD:
+			*(int64_t *)(void *)at = fd;
+			at += 8;
+			break;
+		case FIELD_TEXT:
+			*(struct slice *)(void *)at = SLICE("gr\xc3\xbc\xc3\x9f");
+			at += 16;
+			break;
+		case FIELD_BYTES:
+			*(struct slice *)(void *)at = SLICE("a\0\xff");
+			at += 16;
+			break;
+		case FIELD_LIST:
+			*(struct slice_list *)(void *)at = list;
+			at += 16;
+			break;
 		case FIELD_END: break;
 		}
 	}
@@ -47,7 +62,8 @@ assert_same(enum bus_type type, bool reply, const void *a, const void *b)
 			for (size_t i = 0; i < p->n; i++)
 				assert_true(slice_eq(p->v[i], q->v[i]));
 		} else {
-			assert_true(slice_eq(*(const struct slice *)(const void *)x, *(const struct slice *)(const void *)y));
+			assert_true(
+			    slice_eq(*(const struct slice *)(const void *)x, *(const struct slice *)(const void *)y));
 		}
 		x += 16, y += 16;
 	}
@@ -75,13 +91,16 @@ test_every_message(void **state)
 			assert_same(t, reply, in, out);
 			/* Every shorter form, and one byte more, is refused; and so is a descriptor too many. */
 			for (size_t n = 0; n < b.n; n++)
-				assert_int_equal(bus_decode(t, reply, slice_head(buf_slice(&b), n), fds, nfds, &a, out), ERR_SYNTAX);
+				assert_int_equal(
+				    bus_decode(t, reply, slice_head(buf_slice(&b), n), fds, nfds, &a, out), ERR_SYNTAX);
 			if (nfds < BUS_FDS_MAX) {
 				fds[nfds] = 9;
-				assert_int_equal(bus_decode(t, reply, buf_slice(&b), fds, nfds + 1, &a, out), ERR_SYNTAX);
+				assert_int_equal(
+				    bus_decode(t, reply, buf_slice(&b), fds, nfds + 1, &a, out), ERR_SYNTAX);
 			}
 			if (nfds > 0)
-				assert_int_equal(bus_decode(t, reply, buf_slice(&b), fds, nfds - 1, &a, out), ERR_SYNTAX);
+				assert_int_equal(
+				    bus_decode(t, reply, buf_slice(&b), fds, nfds - 1, &a, out), ERR_SYNTAX);
 			buf_put_u8(&b, 0);
 			assert_int_equal(bus_decode(t, reply, buf_slice(&b), fds, nfds, &a, out), ERR_SYNTAX);
 		}
@@ -111,8 +130,11 @@ test_refusals(void **state)
 	many.delivery_ids = (struct slice_list){v, BUS_LIST_MAX + 1};
 	assert_int_equal(bus_encode(BUS_clerk_delivered, false, &many, &b, NULL, &nfds, 0), ERR_LIMIT);
 	assert_int_equal(b.n, 0);
-	assert_int_equal(bus_decode(BUS_clerk_delivered, false, SLICE("\0\0\0\0\x7f\xff\xff\xff"), NULL, 0, &a, &many), ERR_SYNTAX);
-	assert_int_equal(bus_decode(BUS_clerk_delivered, false, SLICE("\0\0\0\0\0\0\0\1\xff\xff\xff\xff"), NULL, 0, &a, &many), ERR_SYNTAX);
+	assert_int_equal(
+	    bus_decode(BUS_clerk_delivered, false, SLICE("\0\0\0\0\x7f\xff\xff\xff"), NULL, 0, &a, &many), ERR_SYNTAX);
+	assert_int_equal(
+	    bus_decode(BUS_clerk_delivered, false, SLICE("\0\0\0\0\0\0\0\1\xff\xff\xff\xff"), NULL, 0, &a, &many),
+	    ERR_SYNTAX);
 	assert_int_equal(bus_decode(BUS_clerk_rcpt, false, SLICE("\xff\xff\xff\xff"), NULL, 0, &a, &rcpt), ERR_SYNTAX);
 	/* More than the buffer may hold leaves it as it was. */
 	buf_free(&b);
@@ -144,9 +166,9 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_every_message),
-		cmocka_unit_test(test_refusals),
-		cmocka_unit_test(test_closing_descriptors),
+	    cmocka_unit_test(test_every_message),
+	    cmocka_unit_test(test_refusals),
+	    cmocka_unit_test(test_closing_descriptors),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

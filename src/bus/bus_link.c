@@ -13,14 +13,14 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 
-#define READ_TURN_BYTES (512u * 1024u)  /* from one link before others get their turn */
-#define SEND_SOON_BYTES (64u * 1024u)   /* sent at once when so much is queued */
-#define OUT_WAIT_BYTES (8u << 20)       /* senders wait above this */
-#define OUT_MAX_BYTES (1u << 30)        /* a bound that waiting senders never reach */
+#define READ_TURN_BYTES (512u * 1024u) /* from one link before others get their turn */
+#define SEND_SOON_BYTES (64u * 1024u)  /* sent at once when so much is queued */
+#define OUT_WAIT_BYTES (8u << 20)      /* senders wait above this */
+#define OUT_MAX_BYTES (1u << 30)       /* a bound that waiting senders never reach */
 #define OUT_KEEP_BYTES (64u * 1024u)
-#define SEND_FDS_MAX 64u                /* of one sendmsg(); the kernel takes 253 */
+#define SEND_FDS_MAX 64u /* of one sendmsg(); the kernel takes 253 */
 #define RECEIVE_FDS_MAX 253u
-#define IN_FDS_MAX 512u                 /* received and not yet claimed */
+#define IN_FDS_MAX 512u /* received and not yet claimed */
 #define FLUSH_RETRY_MS 10
 
 static void
@@ -319,7 +319,8 @@ queue_fds(struct bus_peer *p, const int fds[], size_t n, uint64_t at, bool own)
 }
 
 static int
-encode_frame(struct bus_peer *p, enum frame_kind kind, enum bus_type type, uint64_t id, const void *msg, int fds[], size_t *nfds)
+encode_frame(
+    struct bus_peer *p, enum frame_kind kind, enum bus_type type, uint64_t id, const void *msg, int fds[], size_t *nfds)
 {
 	struct buf *out = &p->out;
 	size_t start = out->n, length;
@@ -523,7 +524,8 @@ receive_once(struct bus_peer *p)
 		char space[CMSG_SPACE(RECEIVE_FDS_MAX * sizeof(int))];
 	} control;
 	struct iovec iov = {.iov_base = p->bus->scratch, .iov_len = BUS_SCRATCH_BYTES};
-	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
+	struct msghdr m = {
+	    .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
 	ssize_t got;
 	int err;
 
@@ -595,8 +597,8 @@ link_open(struct bus *b, enum bus_role role, int index, int fd, struct bus_peer 
 	int flags = fcntl(fd, F_GETFL);
 
 	*out = NULL;
-	if (p == NULL || flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) != 0 ||
-	    uv_poll_init(loop_uv(b->loop), &p->poll, fd) != 0) {
+	if (p == NULL || flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0 ||
+	    fcntl(fd, F_SETFD, FD_CLOEXEC) != 0 || uv_poll_init(loop_uv(b->loop), &p->poll, fd) != 0) {
 		free(p);
 		(void)close(fd);
 		return p == NULL ? ERR_NOMEM : ERR_INVALID;

@@ -114,7 +114,8 @@ void link_unref(struct bus_peer *p);
 void link_end(struct bus_peer *p);
 /* Queues a frame. `msg` is the request or reply; for FRAME_FAILURE a pointer to the int error. With `own_fds` the
  * message's descriptors are taken over (also on failure), else duplicated. */
-NODISCARD int link_send(struct bus_peer *p, enum frame_kind kind, enum bus_type type, uint64_t id, void *msg, bool own_fds);
+NODISCARD int link_send(
+    struct bus_peer *p, enum frame_kind kind, enum bus_type type, uint64_t id, void *msg, bool own_fds);
 /* Parks while too much output is queued: 0, ERR_CLOSED, ERR_TIMEOUT, ERR_CANCELLED. */
 NODISCARD int link_wait_room(struct bus_peer *p, int64_t deadline_ms);
 /* More is queued than any sender that waits for room would leave. */

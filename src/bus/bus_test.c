@@ -23,7 +23,8 @@ struct world {
 };
 
 static int
-on_rcpt(struct world *w, struct bus_peer *from, struct bus_clerk_rcpt_request *r, struct arena *a, struct bus_clerk_rcpt_reply *reply)
+on_rcpt(struct world *w, struct bus_peer *from, struct bus_clerk_rcpt_request *r, struct arena *a,
+    struct bus_clerk_rcpt_reply *reply)
 {
 	(void)a;
 	w->handled++;
@@ -41,7 +42,8 @@ on_rcpt(struct world *w, struct bus_peer *from, struct bus_clerk_rcpt_request *r
 }
 
 static int
-on_submit(struct world *w, struct bus_peer *from, struct bus_clerk_submit_request *r, struct arena *a, struct bus_clerk_submit_reply *reply)
+on_submit(struct world *w, struct bus_peer *from, struct bus_clerk_submit_request *r, struct arena *a,
+    struct bus_clerk_submit_reply *reply)
 {
 	(void)w;
 	(void)from;
@@ -51,7 +53,8 @@ on_submit(struct world *w, struct bus_peer *from, struct bus_clerk_submit_reques
 }
 
 static int
-on_blob(struct world *w, struct bus_peer *from, struct bus_clerk_blob_create_request *r, struct arena *a, struct bus_clerk_blob_create_reply *reply)
+on_blob(struct world *w, struct bus_peer *from, struct bus_clerk_blob_create_request *r, struct arena *a,
+    struct bus_clerk_blob_create_reply *reply)
 {
 	int fds[2];
 
@@ -168,7 +171,8 @@ body_calls(struct world *w)
 		struct arena a ARENA_CLEANUP;
 
 		arena_init(&a, 65536);
-		assert_int_equal(BUS_CALL(w->gate, ROLE_CLERK, 0, clerk_history, &req, &a, &rep, 1000), ERR_UNAVAILABLE);
+		assert_int_equal(
+		    BUS_CALL(w->gate, ROLE_CLERK, 0, clerk_history, &req, &a, &rep, 1000), ERR_UNAVAILABLE);
 		assert_int_equal(BUS_CALL(w->gate, ROLE_CLERK, 3, clerk_history, &req, &a, &rep, 1000), ERR_CLOSED);
 	}
 	assert_int_equal(ask(w, SLICE("x"), &n, 1000), 0);
@@ -436,12 +440,15 @@ hostile(struct world *w, struct slice bytes, const int *fd, bool ends)
 	assert_null(bus_peer(w->clerk, ROLE_GATE, 7));
 }
 
-#define HEAD(kind, fds, type) "\0\0\0" "\x0c" kind fds "\0" type "\0\0\0\0\0\0\0\1"
+#define HEAD(kind, fds, type) \
+	"\0\0\0" \
+	"\x0c" kind fds "\0" type "\0\0\0\0\0\0\0\1"
 
 static void
 body_hostile(struct world *w)
 {
-	char denied[] = HEAD("\1", "\0", "\0"), unknown[] = HEAD("\1", "\0", "\xee"), short_one[] = HEAD("\1", "\0", "\0");
+	char denied[] = HEAD("\1", "\0", "\0"), unknown[] = HEAD("\1", "\0", "\xee"),
+	     short_one[] = HEAD("\1", "\0", "\0");
 	int64_t n;
 	int fd = 0;
 
@@ -583,20 +590,20 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_calls),
-		cmocka_unit_test(test_large),
-		cmocka_unit_test(test_descriptors),
-		cmocka_unit_test(test_timeout),
-		cmocka_unit_test(test_cancel),
-		cmocka_unit_test(test_stray_wake),
-		cmocka_unit_test(test_dead_peer),
-		cmocka_unit_test(test_replaced),
-		cmocka_unit_test(test_overload),
-		cmocka_unit_test(test_hostile),
-		cmocka_unit_test(test_slow_reader),
-		cmocka_unit_test(test_flood),
-		cmocka_unit_test(test_many_and_rate),
-		cmocka_unit_test(test_end_under_way),
+	    cmocka_unit_test(test_calls),
+	    cmocka_unit_test(test_large),
+	    cmocka_unit_test(test_descriptors),
+	    cmocka_unit_test(test_timeout),
+	    cmocka_unit_test(test_cancel),
+	    cmocka_unit_test(test_stray_wake),
+	    cmocka_unit_test(test_dead_peer),
+	    cmocka_unit_test(test_replaced),
+	    cmocka_unit_test(test_overload),
+	    cmocka_unit_test(test_hostile),
+	    cmocka_unit_test(test_slow_reader),
+	    cmocka_unit_test(test_flood),
+	    cmocka_unit_test(test_many_and_rate),
+	    cmocka_unit_test(test_end_under_way),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,10 +5,10 @@
 
 /* How a house is started, beyond its configuration. */
 enum start_flag {
-	START_PLAIN = 1,           /* no rate limits, no spam filter: for measuring */
-	START_TEST_CLOCK = 2,      /* obeys `posthouse clock advance` */
-	START_UNSANDBOXED = 4,     /* goes on where the kernel offers no sandbox */
-	START_QUIET = 8            /* for one command: no listeners, no deliveries */
+	START_PLAIN = 1,       /* no rate limits, no spam filter: for measuring */
+	START_TEST_CLOCK = 2,  /* obeys `posthouse clock advance` */
+	START_UNSANDBOXED = 4, /* goes on where the kernel offers no sandbox */
+	START_QUIET = 8        /* for one command: no listeners, no deliveries */
 };
 
 /* What a user signs in to. */
@@ -18,13 +18,13 @@ enum vault_verify_result { VERIFY_OK = 1, VERIFY_BAD = 2, VERIFY_BUSY = 3 };
 
 /* What becomes of an envelope recipient. */
 enum bus_rcpt {
-	RCPT_OK = 1,        /* local: deliverable */
-	RCPT_REMOTE = 2,    /* not our domain: only submission may send there */
-	RCPT_UNKNOWN = 3,   /* our domain, no such mailbox: 550 5.1.1 */
-	RCPT_DISABLED = 4,  /* 550 5.2.1 */
-	RCPT_SYNTAX = 5,    /* 553 5.1.3 */
-	RCPT_TEMPFAIL = 6,  /* 451 4.3.0 */
-	RCPT_NO_SPACE = 7   /* 452 4.3.1 */
+	RCPT_OK = 1,       /* local: deliverable */
+	RCPT_REMOTE = 2,   /* not our domain: only submission may send there */
+	RCPT_UNKNOWN = 3,  /* our domain, no such mailbox: 550 5.1.1 */
+	RCPT_DISABLED = 4, /* 550 5.2.1 */
+	RCPT_SYNTAX = 5,   /* 553 5.1.3 */
+	RCPT_TEMPFAIL = 6, /* 451 4.3.0 */
+	RCPT_NO_SPACE = 7  /* 452 4.3.1 */
 };
 
 /* How a message came to the queue. */
@@ -39,8 +39,8 @@ enum bus_submit {
 
 enum bus_deliver {
 	DELIVER_OK = 1,
-	DELIVER_DUPLICATE = 2, /* was delivered before: as good as OK */
-	DELIVER_OVER_QUOTA = 3,/* try later, bounce at the end (5.2.2) */
+	DELIVER_DUPLICATE = 2,  /* was delivered before: as good as OK */
+	DELIVER_OVER_QUOTA = 3, /* try later, bounce at the end (5.2.2) */
 	DELIVER_TEMPFAIL = 4,
 	DELIVER_NO_ACCOUNT = 5
 };
@@ -53,15 +53,15 @@ enum bus_send {
 
 /* What the history of a message tells. */
 enum bus_history {
-	HISTORY_RECEIVED = 1,   /* taken with its 250 */
-	HISTORY_DELIVERED = 2,  /* in a mailbox here */
-	HISTORY_SENT = 3,       /* another server took it */
-	HISTORY_DEFERRED = 4,   /* an attempt failed for now */
-	HISTORY_FAILED = 5,     /* for good */
-	HISTORY_BOUNCED = 6,    /* a report went to the sender */
-	HISTORY_DELAYED = 7,    /* a delay warning went to the sender */
-	HISTORY_EXPANDED = 8,   /* an alias led here */
-	HISTORY_OPERATOR = 9,   /* held, released, removed, retried by the operator */
+	HISTORY_RECEIVED = 1,  /* taken with its 250 */
+	HISTORY_DELIVERED = 2, /* in a mailbox here */
+	HISTORY_SENT = 3,      /* another server took it */
+	HISTORY_DEFERRED = 4,  /* an attempt failed for now */
+	HISTORY_FAILED = 5,    /* for good */
+	HISTORY_BOUNCED = 6,   /* a report went to the sender */
+	HISTORY_DELAYED = 7,   /* a delay warning went to the sender */
+	HISTORY_EXPANDED = 8,  /* an alias led here */
+	HISTORY_OPERATOR = 9,  /* held, released, removed, retried by the operator */
 	HISTORY_NOTE = 10
 };
 

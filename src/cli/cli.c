@@ -109,7 +109,8 @@ read_line(struct cli *c, json_t **out)
 
 	while ((byte = fgetc(c->in)) != EOF && byte != '\n') {
 		if (n == sizeof(line))
-			return cli_fail(c, EX_DATAERR, "the line on standard input is longer than %d bytes", STDIN_LINE_BYTES);
+			return cli_fail(
+			    c, EX_DATAERR, "the line on standard input is longer than %d bytes", STDIN_LINE_BYTES);
 		line[n++] = (char)byte;
 	}
 	if (n == 0 && byte == EOF)
@@ -131,9 +132,7 @@ take_value(struct cli *c, const struct cli_arg *a, const char *value)
 	int err;
 
 	switch (a->type) {
-	case CLI_FLAG:
-		v = json_true();
-		break;
+	case CLI_FLAG: v = json_true(); break;
 	case CLI_STDIN:
 		err = read_line(c, &v);
 		if (err != 0)
@@ -153,9 +152,7 @@ take_value(struct cli *c, const struct cli_arg *a, const char *value)
 		key = ulid_is_valid(s) ? "id" : "address";
 		v = json_string(value);
 		break;
-	case CLI_TEXT:
-		v = json_string(value);
-		break;
+	case CLI_TEXT: v = json_string(value); break;
 	case CLI_REST:
 	case CLI_MANY:
 		v = json_string(value);
@@ -235,7 +232,8 @@ static const struct cli_arg *
 find_option(const struct cli *c, struct slice word)
 {
 	for (size_t i = 0; i < cli_args_count; i++)
-		if (&cli_commands[cli_args[i].command] == c->command && is_option(&cli_args[i]) && slice_eq(option_word(&cli_args[i]), word))
+		if (&cli_commands[cli_args[i].command] == c->command && is_option(&cli_args[i]) &&
+		    slice_eq(option_word(&cli_args[i]), word))
 			return &cli_args[i];
 	return NULL;
 }
@@ -276,7 +274,10 @@ static int
 take_option(struct cli *c, int argc, char **argv, int *taken)
 {
 	struct slice rest = slice_z(argv[0]), word = slice_cut(&rest, '=');
-	const char *inside = rest.p == NULL ? NULL : argv[0] + word.n + 1, *value = inside != NULL ? inside : argc > 1 ? argv[1] : NULL;
+	const char *inside = rest.p == NULL ? NULL : argv[0] + word.n + 1,
+		   *value = inside != NULL ? inside
+	    : argc > 1                     ? argv[1]
+					   : NULL;
 	bool known, used = false, wants;
 	const struct cli_arg *a;
 	int code = take_common(c, word, value, &known, &used);
@@ -286,7 +287,8 @@ take_option(struct cli *c, int argc, char **argv, int *taken)
 		return code;
 	a = find_option(c, word);
 	if (a == NULL)
-		return cli_fail(c, EX_USAGE, "%s has no option %.*s; see `posthouse help %s`", c->command->words, SLICE_ARG(word), c->command->words);
+		return cli_fail(c, EX_USAGE, "%s has no option %.*s; see `posthouse help %s`", c->command->words,
+		    SLICE_ARG(word), c->command->words);
 	wants = a->type != CLI_FLAG && a->type != CLI_STDIN;
 	if (wants && value == NULL)
 		return cli_fail(c, EX_USAGE, "%.*s needs a value", SLICE_ARG(word));
@@ -302,8 +304,10 @@ check_required(struct cli *c)
 	for (size_t i = 0; i < cli_args_count; i++) {
 		const struct cli_arg *a = &cli_args[i];
 
-		if (&cli_commands[a->command] == c->command && a->need == CLI_REQUIRED && json_object_get(c->args, a->key) == NULL)
-			return cli_fail(c, EX_USAGE, "%s needs %s; see `posthouse help %s`", c->command->words, a->form, c->command->words);
+		if (&cli_commands[a->command] == c->command && a->need == CLI_REQUIRED &&
+		    json_object_get(c->args, a->key) == NULL)
+			return cli_fail(c, EX_USAGE, "%s needs %s; see `posthouse help %s`", c->command->words, a->form,
+			    c->command->words);
 	}
 	return 0;
 }
@@ -320,7 +324,8 @@ cli_parse(struct cli *c, int argc, char **argv)
 	if (n == 0) {
 		const char *word = argc > 0 ? argv[0] : "";
 
-		(void)cli_fail(c, EX_USAGE, "there is no command %s%s%s; `posthouse help` lists all", word, argc > 1 ? " " : "", argc > 1 ? argv[1] : "");
+		(void)cli_fail(c, EX_USAGE, "there is no command %s%s%s; `posthouse help` lists all", word,
+		    argc > 1 ? " " : "", argc > 1 ? argv[1] : "");
 		/* "queue" alone: those that begin so. */
 		for (size_t i = 0; i < cli_commands_count; i++)
 			if (begins_with(cli_commands[i].words, word)) {
@@ -339,8 +344,9 @@ cli_parse(struct cli *c, int argc, char **argv)
 		} else {
 			const struct cli_arg *a = find_positional(c, positionals++);
 
-			code = a == NULL ? cli_fail(c, EX_USAGE, "%s does not take \"%s\"; see `posthouse help %s`", c->command->words, argv[n], c->command->words)
-			    : take_value(c, a, argv[n]);
+			code = a == NULL ? cli_fail(c, EX_USAGE, "%s does not take \"%s\"; see `posthouse help %s`",
+					       c->command->words, argv[n], c->command->words)
+					 : take_value(c, a, argv[n]);
 		}
 		n += taken;
 	}
@@ -370,7 +376,8 @@ print_command(FILE *out, size_t i)
 }
 
 static const char common_help[] =
-    "Every command that concerns a house takes --dir DIR or --config FILE, which say which one; without them it is that of\n"
+    "Every command that concerns a house takes --dir DIR or --config FILE, which say which one; without them it is "
+    "that of\n"
     "/etc/posthouse/posthouse.conf or /var/lib/posthouse. --json prints one JSON object a line.\n";
 
 void

@@ -63,13 +63,14 @@ bool cli_flag(const struct cli *c, const char *key);
 NODISCARD int cli_seconds(struct slice s, int64_t *out);
 NODISCARD int cli_bytes(struct slice s, int64_t *out);
 
-cli_fn cli_help, cli_version, cli_demo, cli_setup, cli_serve, cli_house, cli_stop, cli_config_default, cli_config_check, cli_config_diff, cli_message;
+cli_fn cli_help, cli_version, cli_demo, cli_setup, cli_serve, cli_house, cli_stop, cli_config_default, cli_config_check,
+    cli_config_diff, cli_message;
 
 /* cli_where.c: where the house is and what its configuration says. */
 struct cli_where {
 	char dir[HOUSE_PATH_BYTES];
 	char config_path[HOUSE_PATH_BYTES + 64]; /* "" when there is no file */
-	struct buf config;      /* text; empty when there is no file */
+	struct buf config;                       /* text; empty when there is no file */
 };
 /* From --config, --dir, or the standard places: 0 or an exit code (told). For `running` only the folder has to be found. */
 NODISCARD int cli_find_house(struct cli *c, struct cli_where *w);

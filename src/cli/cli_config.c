@@ -35,7 +35,9 @@ read_named(struct cli *c, size_t max, struct buf *text)
 
 	buf_init(&detail, 4096);
 	err = house_read_file(strcmp(path, "-") == 0 ? "/dev/stdin" : path, max, text, &detail);
-	return err == 0 ? 0 : cli_fail(c, err == ERR_LIMIT ? EX_DATAERR : EX_NOINPUT, "%.*s", SLICE_ARG(slice_trim(buf_slice(&detail))));
+	return err == 0 ? 0
+			: cli_fail(c, err == ERR_LIMIT ? EX_DATAERR : EX_NOINPUT, "%.*s",
+			      SLICE_ARG(slice_trim(buf_slice(&detail))));
 }
 
 /* What is wrong with a configuration, "FILE: line N: sentence" each. */
@@ -102,7 +104,8 @@ cli_message(struct cli *c)
 	code = read_named(c, MESSAGE_BYTES, &text);
 	if (code != 0)
 		return code;
-	err = c->json ? message_print_json(&house, buf_slice(&text), &out) : message_print_text(&house, buf_slice(&text), &out);
+	err = c->json ? message_print_json(&house, buf_slice(&text), &out)
+		      : message_print_text(&house, buf_slice(&text), &out);
 	if (err != 0)
 		return cli_fail(c, EX_DATAERR, "%s cannot be shown: %s", cli_text(c, "file"), err_text(err));
 	put(c->out, buf_slice(&out));

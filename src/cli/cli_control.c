@@ -131,9 +131,11 @@ code_of(const char *name)
 {
 	static const struct {
 		int err, code;
-	} v[] = {{ERR_NOTFOUND, EX_NOUSER}, {ERR_EXISTS, EX_DATAERR}, {ERR_INVALID, EX_DATAERR}, {ERR_SYNTAX, EX_DATAERR}, {ERR_CONFLICT, EX_DATAERR},
-	    {ERR_BUSY, EX_TEMPFAIL}, {ERR_UNAVAILABLE, EX_TEMPFAIL}, {ERR_TIMEOUT, EX_TEMPFAIL}, {ERR_CLOSED, EX_TEMPFAIL}, {ERR_FULL, EX_TEMPFAIL},
-	    {ERR_DENIED, EX_NOPERM}, {ERR_IO, EX_IOERR}, {ERR_NOMEM, EX_OSERR}, {ERR_LIMIT, EX_DATAERR}};
+	} v[] = {{ERR_NOTFOUND, EX_NOUSER}, {ERR_EXISTS, EX_DATAERR}, {ERR_INVALID, EX_DATAERR},
+	    {ERR_SYNTAX, EX_DATAERR}, {ERR_CONFLICT, EX_DATAERR}, {ERR_BUSY, EX_TEMPFAIL},
+	    {ERR_UNAVAILABLE, EX_TEMPFAIL}, {ERR_TIMEOUT, EX_TEMPFAIL}, {ERR_CLOSED, EX_TEMPFAIL},
+	    {ERR_FULL, EX_TEMPFAIL}, {ERR_DENIED, EX_NOPERM}, {ERR_IO, EX_IOERR}, {ERR_NOMEM, EX_OSERR},
+	    {ERR_LIMIT, EX_DATAERR}};
 
 	for (size_t i = 0; name != NULL && i < COUNT_OF(v); i++)
 		if (strcmp(name, err_name(v[i].err)) == 0)
@@ -145,7 +147,8 @@ int
 cli_reply_code(struct cli *c, const struct cli_reply *r)
 {
 	json_t *error = json_object_get(r->final, "error");
-	const char *what = json_string_value(json_object_get(error, "what")), *help = json_string_value(json_object_get(error, "do"));
+	const char *what = json_string_value(json_object_get(error, "what")),
+		   *help = json_string_value(json_object_get(error, "do"));
 
 	if (error == NULL)
 		return EX_OK;

@@ -28,7 +28,8 @@ struct port {
 	const char *name;
 	unsigned port;
 };
-static const struct port ports[] = {{"smtp", 25}, {"submission", 587}, {"submissions", 465}, {"imap", 143}, {"imaps", 993}, {"pop3", 110}, {"pop3s", 995}};
+static const struct port ports[] = {{"smtp", 25}, {"submission", 587}, {"submissions", 465}, {"imap", 143},
+    {"imaps", 993}, {"pop3", 110}, {"pop3s", 995}};
 
 /* ---- its configuration --------------------------------------------------------------------------------- */
 
@@ -41,8 +42,8 @@ put_route(struct cli *c, struct buf *out, const char *text)
 
 	if (domain.n == 0 || colon == SLICE_NONE || colon == 0)
 		return cli_fail(c, EX_USAGE, "--route %s is not DOMAIN=HOST:PORT", text);
-	buf_printf(out, "\n[route %.*s]\nhost = %.*s\nport = %.*s\n", SLICE_ARG(domain), SLICE_ARG(slice_head(rest, colon)),
-	    SLICE_ARG(slice_from(rest, colon + 1)));
+	buf_printf(out, "\n[route %.*s]\nhost = %.*s\nport = %.*s\n", SLICE_ARG(domain),
+	    SLICE_ARG(slice_head(rest, colon)), SLICE_ARG(slice_from(rest, colon + 1)));
 	return 0;
 }
 
@@ -52,10 +53,14 @@ make_config(struct demo *d, struct buf *out)
 	json_t *routes = json_object_get(d->c->args, "routes");
 	int code = 0;
 
-	buf_printf(out, "# Made by `posthouse demo`: everything is on loopback.\n[house]\nhostname = mail." DOMAIN "\ndata_dir = %s\nuser_prefix =\n"
-	    "short_names = yes\ncleartext_sign_in = yes\ntest_clock = yes\n", d->dir);
+	buf_printf(out,
+	    "# Made by `posthouse demo`: everything is on loopback.\n[house]\nhostname = mail." DOMAIN
+	    "\ndata_dir = %s\nuser_prefix =\n"
+	    "short_names = yes\ncleartext_sign_in = yes\ntest_clock = yes\n",
+	    d->dir);
 	for (size_t i = 0; i < COUNT_OF(ports); i++)
-		buf_printf(out, "\n[listen %s]\nservice = %s\naddress = 127.0.0.1\nport = %u\n", ports[i].name, ports[i].name, ports[i].port + d->base);
+		buf_printf(out, "\n[listen %s]\nservice = %s\naddress = 127.0.0.1\nport = %u\n", ports[i].name,
+		    ports[i].name, ports[i].port + d->base);
 	for (size_t i = 0; i < json_array_size(routes) && code == 0; i++)
 		code = put_route(d->c, out, json_string_value(json_array_get(routes, i)));
 	return code == 0 && out->err != 0 ? EX_USAGE : code;
@@ -98,7 +103,8 @@ request(struct stream *st, json_t *r, struct buf *detail)
 static int
 request_account(struct stream *st, const char *address, bool admin, struct buf *detail)
 {
-	json_t *r = json_pack("{s:s, s:{s:s, s:s, s:b}}", "command", "account add", "args", "address", address, "password", PASSWORD, "admin", (int)admin);
+	json_t *r = json_pack("{s:s, s:{s:s, s:s, s:b}}", "command", "account add", "args", "address", address,
+	    "password", PASSWORD, "admin", (int)admin);
 	int err = r == NULL ? ERR_NOMEM : request(st, r, detail);
 
 	json_decref(r);
@@ -139,19 +145,24 @@ print_instructions(const struct demo *d)
 	FILE *out = d->c->out;
 	unsigned b = d->base;
 
-	(void)fprintf(out, "A house for " DOMAIN " with the accounts alice, bob and admin; the password of each is " PASSWORD ".\n"
-	    "Its data is in %s%s.\n\n", d->dir, d->temporary ? " and is removed at the end" : "");
+	(void)fprintf(out,
+	    "A house for " DOMAIN " with the accounts alice, bob and admin; the password of each is " PASSWORD ".\n"
+	    "Its data is in %s%s.\n\n",
+	    d->dir, d->temporary ? " and is removed at the end" : "");
 	for (size_t i = 0; i < COUNT_OF(ports); i++)
 		(void)fprintf(out, "  %-12s 127.0.0.1:%u\n", ports[i].name, ports[i].port + b);
-	(void)fprintf(out, "\nSend alice a message, as a stranger would:\n\n"
-	    "  printf 'From: Stranger <stranger@elsewhere.test>\\r\\nTo: alice@" DOMAIN "\\r\\nSubject: The first message\\r\\n\\r\\nHello, Alice.\\r\\n' |\n"
+	(void)fprintf(out,
+	    "\nSend alice a message, as a stranger would:\n\n"
+	    "  printf 'From: Stranger <stranger@elsewhere.test>\\r\\nTo: alice@" DOMAIN
+	    "\\r\\nSubject: The first message\\r\\n\\r\\nHello, Alice.\\r\\n' |\n"
 	    "    curl -sS smtp://127.0.0.1:%u --mail-from stranger@elsewhere.test --mail-rcpt alice@" DOMAIN " -T -\n"
 	    "\nRead it over IMAP and over POP3:\n\n"
 	    "  curl -sSk -u alice:" PASSWORD " 'imaps://127.0.0.1:%u/INBOX;MAILINDEX=1'\n"
 	    "  curl -sSk -u alice:" PASSWORD " pop3s://127.0.0.1:%u/1\n"
 	    "\nAsk the house where it went:\n\n"
 	    "  posthouse trace alice@" DOMAIN " --dir %s\n\n"
-	    "Ctrl-C ends it.\n\nready\n", 25 + b, 993 + b, 995 + b, d->dir);
+	    "Ctrl-C ends it.\n\nready\n",
+	    25 + b, 993 + b, 995 + b, d->dir);
 	(void)fflush(out);
 }
 
@@ -167,7 +178,8 @@ demo_ready(void *ctx, struct loop *l, const struct settings *s)
 		print_instructions(d);
 		return;
 	}
-	d->code = cli_fail(d->c, EX_SOFTWARE, "the accounts of the demo cannot be made: %.*s", SLICE_ARG(buf_slice(&detail)));
+	d->code = cli_fail(
+	    d->c, EX_SOFTWARE, "the accounts of the demo cannot be made: %.*s", SLICE_ARG(buf_slice(&detail)));
 	/* As an operator would end it. */
 	(void)raise(SIGTERM);
 }
@@ -192,8 +204,11 @@ choose_folder(struct cli *c, char dir[HOUSE_PATH_BYTES], bool *temporary)
 
 	*temporary = c->dir == NULL;
 	if (*temporary) {
-		(void)snprintf(dir, HOUSE_PATH_BYTES, "%s/posthouse-demo-XXXXXX", tmp != NULL && tmp[0] == '/' ? tmp : "/tmp");
-		return mkdtemp(dir) == NULL ? cli_fail(c, EX_CANTCREAT, "no temporary folder %s: %s", dir, strerror(errno)) : 0;
+		(void)snprintf(
+		    dir, HOUSE_PATH_BYTES, "%s/posthouse-demo-XXXXXX", tmp != NULL && tmp[0] == '/' ? tmp : "/tmp");
+		return mkdtemp(dir) == NULL
+		    ? cli_fail(c, EX_CANTCREAT, "no temporary folder %s: %s", dir, strerror(errno))
+		    : 0;
 	}
 	if (mkdir(c->dir, 0700) != 0 && errno != EEXIST)
 		return cli_fail(c, EX_CANTCREAT, "the folder %s cannot be made: %s", c->dir, strerror(errno));
@@ -220,7 +235,8 @@ run_demo(struct demo *d)
 	if (code != 0)
 		return code;
 	k.config = buf_slice(&config);
-	k.flags = START_TEST_CLOCK | (cli_flag(d->c, "plain") ? START_PLAIN : 0) | (cli_flag(d->c, "allow_unsandboxed") ? START_UNSANDBOXED : 0);
+	k.flags = START_TEST_CLOCK | (cli_flag(d->c, "plain") ? START_PLAIN : 0) |
+	    (cli_flag(d->c, "allow_unsandboxed") ? START_UNSANDBOXED : 0);
 	code = keeper_run(&k, &detail);
 	if (detail.n > 0)
 		(void)cli_fail(d->c, code, "%.*s", SLICE_ARG(slice_trim(buf_slice(&detail))));

@@ -38,7 +38,8 @@ reach_house(struct cli *c, const struct cli_where *w, struct cli_quiet *quiet, i
 		if (code == EX_TEMPFAIL)
 			(void)usleep(BUSY_PAUSE_US);
 	}
-	return cli_fail(c, EX_TEMPFAIL, "the house in %s does not answer; %s/lock names the process that has it", w->dir, w->dir);
+	return cli_fail(
+	    c, EX_TEMPFAIL, "the house in %s does not answer; %s/lock names the process that has it", w->dir, w->dir);
 }
 
 int

@@ -36,7 +36,8 @@ cell(const json_t *v)
 		const char *key;
 		json_t *inner;
 
-		json_object_foreach ((json_t *)(uintptr_t)v, key, inner) {
+		json_object_foreach((json_t *)(uintptr_t)v, key, inner)
+		{
 			char *part = cell(inner);
 
 			buf_printf(&b, b.n == 0 ? "%s=%s" : " %s=%s", key, part == NULL ? "" : part);
@@ -72,7 +73,8 @@ add_columns(struct columns *cols, const json_t *row)
 	const char *key;
 	json_t *v;
 
-	json_object_foreach ((json_t *)(uintptr_t)row, key, v) {
+	json_object_foreach((json_t *)(uintptr_t)row, key, v)
+	{
 		char *text = json_is_object(v) ? NULL : cell(v);
 		size_t i = 0, w = text == NULL ? 0 : width(text);
 
@@ -109,7 +111,8 @@ print_table(FILE *out, const json_t *rows, int indent)
 	for (size_t line = 0; cols.n > 0 && line <= json_array_size(rows); line++) {
 		(void)fprintf(out, "%*s", indent, "");
 		for (size_t i = 0; i < cols.n; i++) {
-			char *text = line == 0 ? strdup(cols.keys[i]) : cell(json_object_get(json_array_get(rows, line - 1), cols.keys[i]));
+			char *text = line == 0 ? strdup(cols.keys[i])
+					       : cell(json_object_get(json_array_get(rows, line - 1), cols.keys[i]));
 
 			put_cell(out, text == NULL ? "" : text, cols.widths[i], i + 1 == cols.n);
 			free(text);
@@ -127,7 +130,8 @@ print_words(FILE *out, const char *prefix, const json_t *object, size_t *at, int
 	const char *key;
 	json_t *v;
 
-	json_object_foreach ((json_t *)(uintptr_t)object, key, v) {
+	json_object_foreach((json_t *)(uintptr_t)object, key, v)
+	{
 		char name[256];
 		char *text;
 
@@ -162,7 +166,8 @@ print_objects(FILE *out, const json_t *rows)
 		json_t *v;
 		size_t column = 0;
 
-		json_object_foreach (json_array_get(rows, i), key, v) {
+		json_object_foreach(json_array_get(rows, i), key, v)
+		{
 			size_t at = 0;
 
 			if (json_is_object(v) && json_object_size(v) > 0) {
@@ -188,9 +193,8 @@ has_objects(const json_t *rows)
 		const char *key;
 		json_t *v;
 
-		json_object_foreach (json_array_get(rows, i), key, v)
-			if (json_is_object(v) && json_object_size(v) > 0)
-				return true;
+		json_object_foreach(
+		    json_array_get(rows, i), key, v) if (json_is_object(v) && json_object_size(v) > 0) return true;
 	}
 	return false;
 }
@@ -207,7 +211,8 @@ print_record(FILE *out, const json_t *row, int indent)
 	const char *key;
 	json_t *v;
 
-	json_object_foreach ((json_t *)(uintptr_t)row, key, v) {
+	json_object_foreach((json_t *)(uintptr_t)row, key, v)
+	{
 		char *text;
 
 		if (strcmp(key, "ok") == 0)
@@ -237,8 +242,10 @@ print_story(FILE *out, const json_t *rows)
 
 	for (size_t i = 0; i < json_array_size(rows); i++) {
 		const json_t *row = json_array_get(rows, i);
-		const char *id = json_string_value(json_object_get(row, "id")), *at = json_string_value(json_object_get(row, "at"));
-		const char *kind = json_string_value(json_object_get(row, "kind")), *to = json_string_value(json_object_get(row, "recipient"));
+		const char *id = json_string_value(json_object_get(row, "id")),
+			   *at = json_string_value(json_object_get(row, "at"));
+		const char *kind = json_string_value(json_object_get(row, "kind")),
+			   *to = json_string_value(json_object_get(row, "recipient"));
 		const char *text = json_string_value(json_object_get(row, "text"));
 
 		if (id != NULL && strcmp(id, last) != 0) {

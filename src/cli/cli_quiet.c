@@ -23,8 +23,12 @@ say_ready(void *ctx, struct loop *l, const struct settings *s)
 static _Noreturn void
 run_keeper(const struct cli_where *w, int ready_fd)
 {
-	struct keeper_config k = {.config = buf_slice(&w->config), .data_dir = w->dir, .roles = ROLE_VAULT | ROLE_CLERK | ROLE_DESK,
-	    .flags = START_QUIET, .on_ready = say_ready, .on_ready_ctx = &ready_fd};
+	struct keeper_config k = {.config = buf_slice(&w->config),
+	    .data_dir = w->dir,
+	    .roles = ROLE_VAULT | ROLE_CLERK | ROLE_DESK,
+	    .flags = START_QUIET,
+	    .on_ready = say_ready,
+	    .on_ready_ctx = &ready_fd};
 	struct buf detail;
 	int code;
 
@@ -47,7 +51,8 @@ cli_quiet_start(struct cli *c, const struct cli_where *w, struct cli_quiet *q)
 
 	q->pid = 0;
 	if (access(w->dir, F_OK) != 0)
-		return cli_fail(c, EX_NOINPUT, "there is no house in %s (%s); `posthouse setup` makes one", w->dir, strerror(errno));
+		return cli_fail(c, EX_NOINPUT, "there is no house in %s (%s); `posthouse setup` makes one", w->dir,
+		    strerror(errno));
 	if (pipe2(ready, O_CLOEXEC) != 0)
 		return cli_fail(c, EX_OSERR, "no pipe: %s", strerror(errno));
 	(void)fflush(c->out);

@@ -25,7 +25,10 @@ cli_serve(struct cli *c)
 	if (code != 0)
 		return code;
 	if (w.config_path[0] == '\0')
-		return cli_fail(c, EX_CONFIG, "there is no configuration: neither --config FILE, nor posthouse.conf in %s. `posthouse setup` makes a new house.", w.dir);
+		return cli_fail(c, EX_CONFIG,
+		    "there is no configuration: neither --config FILE, nor posthouse.conf in %s. `posthouse setup` "
+		    "makes a new house.",
+		    w.dir);
 	k.config = buf_slice(&w.config);
 	k.config_path = w.config_path;
 	k.data_dir = w.dir;

@@ -44,7 +44,9 @@ write_config(struct setup *s, const struct cli_where *w)
 
 	buf_init(&text, 65536);
 	buf_init(&detail, 65536);
-	buf_printf(&text, "# The configuration of this mail server. `posthouse config default` shows all that can be set.\n[house]\nhostname = %s\ndata_dir = %s\n",
+	buf_printf(&text,
+	    "# The configuration of this mail server. `posthouse config default` shows all that can be "
+	    "set.\n[house]\nhostname = %s\ndata_dir = %s\n",
 	    s->hostname, w->dir);
 	if (geteuid() != 0)
 		buf_put_z(&text, "user_prefix =\n");
@@ -55,7 +57,9 @@ write_config(struct setup *s, const struct cli_where *w)
 		return cli_fail(s->c, EX_CANTCREAT, "%.*s", SLICE_ARG(slice_trim(buf_slice(&detail))));
 	(void)snprintf(path, sizeof(path), "%s/posthouse.conf", w->dir);
 	if (house_write_new_file(path, buf_slice(&text), &detail) != 0)
-		return cli_fail(s->c, EX_CANTCREAT, "%.*s\n  There is a house already, or part of one: nothing was changed.", SLICE_ARG(slice_trim(buf_slice(&detail))));
+		return cli_fail(s->c, EX_CANTCREAT,
+		    "%.*s\n  There is a house already, or part of one: nothing was changed.",
+		    SLICE_ARG(slice_trim(buf_slice(&detail))));
 	return 0;
 }
 
@@ -64,7 +68,10 @@ static int
 command(struct setup *s, const char *dir, const char *words, json_t *args)
 {
 	struct cli_reply reply CLI_REPLY_CLEANUP = {NULL, NULL};
-	int fd = cli_connect(dir), err = args == NULL ? ERR_NOMEM : fd < 0 ? ERR_UNAVAILABLE : cli_ask(fd, words, args, &reply);
+	int fd = cli_connect(dir),
+	    err = args == NULL ? ERR_NOMEM
+	    : fd < 0           ? ERR_UNAVAILABLE
+			       : cli_ask(fd, words, args, &reply);
 
 	json_decref(args);
 	if (fd >= 0)
@@ -83,7 +90,8 @@ populate(struct setup *s, const char *dir)
 	if (given == NULL)
 		make_password(s->password);
 	return command(s, dir, "account add",
-	    json_pack("{s:s, s:s, s:b}", "address", s->address, "password", given == NULL ? s->password : given, "admin", 1));
+	    json_pack(
+		"{s:s, s:s, s:b}", "address", s->address, "password", given == NULL ? s->password : given, "admin", 1));
 }
 
 static void
@@ -94,16 +102,19 @@ print_next(const struct setup *s, const struct cli_where *w)
 
 	(void)fprintf(out, "The house in %s is made. Its first account is %s", w->dir, s->address);
 	(void)fprintf(out, s->password[0] == '\0' ? ".\n" : "; its password, shown this once:\n\n  %s\n", s->password);
-	(void)fprintf(out, "\nPublish in the DNS:\n\n"
+	(void)fprintf(out,
+	    "\nPublish in the DNS:\n\n"
 	    "  %s.  MX   10 %s.\n"
 	    "  %s.  TXT  \"v=spf1 mx -all\"\n"
 	    "  %s.  A    the IPv4 address of this machine\n"
 	    "  %s.  AAAA the IPv6 address of this machine, if it has one\n"
-	    "\nThe reverse name (PTR) of each address must be %s; the provider of the address sets it.\n", domain, s->hostname, domain, s->hostname,
-	    s->hostname, s->hostname);
-	(void)fprintf(out, "\nThen start it:  posthouse serve --dir %s\n"
+	    "\nThe reverse name (PTR) of each address must be %s; the provider of the address sets it.\n",
+	    domain, s->hostname, domain, s->hostname, s->hostname, s->hostname);
+	(void)fprintf(out,
+	    "\nThen start it:  posthouse serve --dir %s\n"
 	    "The certificate is self-signed until [tls NAME] in %s/posthouse.conf names another.\n"
-	    "More people:    posthouse account add NAME@%s --password-stdin --dir %s\n", w->dir, w->dir, domain, w->dir);
+	    "More people:    posthouse account add NAME@%s --password-stdin --dir %s\n",
+	    w->dir, w->dir, domain, w->dir);
 }
 
 int
@@ -113,7 +124,9 @@ cli_setup(struct cli *c)
 	struct cli_where w CLI_WHERE_CLEANUP;
 	struct cli_quiet quiet = {0};
 	const char *domain = cli_text(c, "domain"), *hostname = cli_text(c, "hostname"), *admin = cli_text(c, "admin");
-	int code = c->config != NULL ? cli_fail(c, EX_USAGE, "setup makes the configuration itself: give --dir DIR") : 0, ended;
+	int code = c->config != NULL ? cli_fail(c, EX_USAGE, "setup makes the configuration itself: give --dir DIR")
+				     : 0,
+	    ended;
 
 	buf_init(&w.config, 0);
 	if (code != 0)
@@ -123,7 +136,8 @@ cli_setup(struct cli *c)
 		code = cli_fail(c, EX_CANTCREAT, "there is a house already: %s", w.config_path);
 	if (code != 0)
 		return code;
-	(void)snprintf(s.hostname, sizeof(s.hostname), hostname == NULL ? "mail.%s" : "%s", hostname == NULL ? domain : hostname);
+	(void)snprintf(
+	    s.hostname, sizeof(s.hostname), hostname == NULL ? "mail.%s" : "%s", hostname == NULL ? domain : hostname);
 	(void)snprintf(s.address, sizeof(s.address), "%s@%s", admin == NULL ? "admin" : admin, domain);
 	code = write_config(&s, &w);
 	if (code != 0)

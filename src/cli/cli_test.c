@@ -89,14 +89,19 @@ test_parse(void **state)
 	(void)state;
 	assert_args("queue list", "", "queue list", "{}");
 	assert_args("queue list --held --json --dir /x", "", "queue list", "{\"held\":true}");
-	assert_args("queue retry 01ARZ3NDEKTSV4RRFFQ69G5FAV --dir /x", "", "queue retry", "{\"id\":\"01ARZ3NDEKTSV4RRFFQ69G5FAV\"}");
+	assert_args("queue retry 01ARZ3NDEKTSV4RRFFQ69G5FAV --dir /x", "", "queue retry",
+	    "{\"id\":\"01ARZ3NDEKTSV4RRFFQ69G5FAV\"}");
 	assert_args("queue hold @example.test", "", "queue hold", "{\"address\":\"@example.test\"}");
 	assert_args("trace <a@b>", "", "trace", "{\"key\":\"<a@b>\"}");
 	assert_args("account add a@b --password-stdin --name Ann --quota=5G --admin", "secret word\r\n", "account add",
-	    "{\"address\":\"a@b\",\"password\":\"secret word\",\"display_name\":\"Ann\",\"quota_bytes\":5368709120,\"admin\":true}");
-	assert_args("account app-password add a@b phone", "", "account app-password add", "{\"address\":\"a@b\",\"name\":\"phone\"}");
-	assert_args("account password a@b --hash {SHA512-CRYPT}$6$x", "", "account password", "{\"address\":\"a@b\",\"hash\":\"{SHA512-CRYPT}$6$x\"}");
-	assert_args("alias add x@a y@b z@c --json", "", "alias add", "{\"address\":\"x@a\",\"targets\":[\"y@b\",\"z@c\"]}");
+	    "{\"address\":\"a@b\",\"password\":\"secret "
+	    "word\",\"display_name\":\"Ann\",\"quota_bytes\":5368709120,\"admin\":true}");
+	assert_args("account app-password add a@b phone", "", "account app-password add",
+	    "{\"address\":\"a@b\",\"name\":\"phone\"}");
+	assert_args("account password a@b --hash {SHA512-CRYPT}$6$x", "", "account password",
+	    "{\"address\":\"a@b\",\"hash\":\"{SHA512-CRYPT}$6$x\"}");
+	assert_args(
+	    "alias add x@a y@b z@c --json", "", "alias add", "{\"address\":\"x@a\",\"targets\":[\"y@b\",\"z@c\"]}");
 	assert_args("clock advance 5d", "", "clock advance", "{\"seconds\":432000}");
 	assert_args("demo --base 100 --route a.test=127.0.0.1:9 --route b.test=[::1]:8 --plain", "", "demo",
 	    "{\"base\":\"100\",\"routes\":[\"a.test=127.0.0.1:9\",\"b.test=[::1]:8\"],\"plain\":true}");
@@ -149,7 +154,9 @@ test_tables_agree(void **state)
 			if (cli_args[j].command != i)
 				continue;
 			for (size_t k = 0; k < control_args_count; k++)
-				known = known || (control_args[k].command == (enum control_command)at && strcmp(control_args[k].key, cli_args[j].key) == 0);
+				known = known ||
+				    (control_args[k].command == (enum control_command)at &&
+					strcmp(control_args[k].key, cli_args[j].key) == 0);
 			if (!known)
 				fail_msg("%s: the house does not take %s", cli_commands[i].words, cli_args[j].key);
 		}
@@ -161,7 +168,9 @@ static void
 test_print(void **state)
 {
 	struct run r;
-	struct cli_reply reply = {json_loads("[{\"id\":\"a\",\"n\":7,\"to\":[\"x\",\"y\"]},{\"id\":\"longer\\u001b[31m\",\"held\":true}]", 0, NULL),
+	struct cli_reply reply = {
+	    json_loads(
+		"[{\"id\":\"a\",\"n\":7,\"to\":[\"x\",\"y\"]},{\"id\":\"longer\\u001b[31m\",\"held\":true}]", 0, NULL),
 	    json_loads("{\"ok\":true}", 0, NULL)};
 
 	(void)state;
@@ -176,7 +185,8 @@ test_print(void **state)
 	cli_reply_free(&reply);
 	run_close(&r);
 	/* JSON: one object a line, and what the last line tells. */
-	reply = (struct cli_reply){json_loads("[{\"a\":1}]", 0, NULL), json_loads("{\"ok\":true,\"id\":\"x\"}", 0, NULL)};
+	reply = (struct cli_reply){
+	    json_loads("[{\"a\":1}]", 0, NULL), json_loads("{\"ok\":true,\"id\":\"x\"}", 0, NULL)};
 	run_open(&r, "");
 	assert_int_equal(parse(&r, "account show a@b --json"), 0);
 	cli_print_reply(&r.c, &reply);
@@ -184,7 +194,8 @@ test_print(void **state)
 	assert_string_equal(r.out, "{\"a\":1}\n{\"id\":\"x\"}\n");
 	cli_reply_free(&reply);
 	run_close(&r);
-	reply = (struct cli_reply){json_loads("[]", 0, NULL), json_loads("{\"error\":{\"code\":\"notfound\",\"what\":\"no account x\",\"do\":\"list them\"}}", 0, NULL)};
+	reply = (struct cli_reply){json_loads("[]", 0, NULL),
+	    json_loads("{\"error\":{\"code\":\"notfound\",\"what\":\"no account x\",\"do\":\"list them\"}}", 0, NULL)};
 	run_open(&r, "");
 	assert_int_equal(parse(&r, "account show a@b"), 0);
 	assert_int_equal(cli_reply_code(&r.c, &reply), EX_NOUSER);
@@ -288,12 +299,12 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_parse),
-		cmocka_unit_test(test_refusals),
-		cmocka_unit_test(test_tables_agree),
-		cmocka_unit_test(test_print),
-		cmocka_unit_test(test_control),
-		cmocka_unit_test(test_help),
+	    cmocka_unit_test(test_parse),
+	    cmocka_unit_test(test_refusals),
+	    cmocka_unit_test(test_tables_agree),
+	    cmocka_unit_test(test_print),
+	    cmocka_unit_test(test_control),
+	    cmocka_unit_test(test_help),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

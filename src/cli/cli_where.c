@@ -74,7 +74,8 @@ config_of_dir(struct cli *c, struct cli_where *w)
 	static const char *const names[] = {"posthouse.conf", "run/posthouse.conf"};
 
 	for (size_t i = 0; i < COUNT_OF(names); i++) {
-		if (snprintf(w->config_path, sizeof(w->config_path), "%s/%s", w->dir, names[i]) >= (int)sizeof(w->config_path))
+		if (snprintf(w->config_path, sizeof(w->config_path), "%s/%s", w->dir, names[i]) >=
+		    (int)sizeof(w->config_path))
 			return cli_fail(c, EX_USAGE, "the path of the folder is too long");
 		if (exists(w->config_path))
 			return read_config(c, w);

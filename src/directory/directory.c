@@ -29,7 +29,10 @@ struct directory {
 
 /* What the map points to. */
 static const struct directory_rcpt answers[] = {
-	{RCPT_OK, true}, {RCPT_REMOTE, false}, {RCPT_UNKNOWN, true}, {RCPT_DISABLED, true},
+    {RCPT_OK, true},
+    {RCPT_REMOTE, false},
+    {RCPT_UNKNOWN, true},
+    {RCPT_DISABLED, true},
 };
 
 int

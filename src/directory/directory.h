@@ -31,7 +31,7 @@ struct directory_account {
 	int64_t quota_bytes;       /* 0: none */
 	int64_t created_us;
 	bool enabled;
-	bool admin;                /* gets mail to postmaster that nobody else gets */
+	bool admin; /* gets mail to postmaster that nobody else gets */
 };
 
 struct directory_alias {
@@ -65,7 +65,8 @@ NODISCARD int directory_check_rcpt(struct directory *d, struct slice address, st
 /* ---- inside transactions: mail ----------------------------------------------------------------------- */
 
 /* RCPT_OK: at least one target is deliverable. */
-NODISCARD int directory_resolve(struct sqltx *tx, const struct limits *limits, struct slice address, struct directory_rcpt *out);
+NODISCARD int directory_resolve(
+    struct sqltx *tx, const struct limits *limits, struct slice address, struct directory_rcpt *out);
 
 /* Where mail to an address ends up. */
 struct directory_target {
@@ -92,7 +93,8 @@ NODISCARD int directory_expand(struct sqltx *tx, const struct limits *limits, st
 
 /* Sign-in name to account: an address of an account (not an alias, no tag), or, with `short_names`, its local part
  * in the house's first domain. ERR_NOTFOUND, also when the account is disabled. */
-NODISCARD int directory_login(struct sqltx *tx, struct arena *a, struct slice name, bool short_names, struct directory_account *out);
+NODISCARD int directory_login(
+    struct sqltx *tx, struct arena *a, struct slice name, bool short_names, struct directory_account *out);
 /* Its own address, that with a tag, and aliases with the account itself among their targets (no catch-all). */
 NODISCARD int directory_may_send_as(struct sqltx *tx, struct slice account_id, struct slice address, bool *allowed);
 
@@ -107,25 +109,27 @@ NODISCARD int directory_domain_is_local(struct sqltx *tx, struct slice name, boo
 
 /* `in->id` empty: a fresh one. out->id and out->address are set. ERR_SYNTAX, ERR_NOTFOUND (domain), ERR_EXISTS (account
  * or alias of that address), ERR_INVALID. */
-NODISCARD int directory_account_add(struct sqltx *tx, struct house *h, struct arena *a, const struct directory_account *in,
-    struct directory_account *out, struct buf *detail);
+NODISCARD int directory_account_add(struct sqltx *tx, struct house *h, struct arena *a,
+    const struct directory_account *in, struct directory_account *out, struct buf *detail);
 /* By id, or by address. ERR_NOTFOUND. */
 NODISCARD int directory_account_get(struct sqltx *tx, struct arena *a, struct slice id, struct directory_account *out);
-NODISCARD int directory_account_find(struct sqltx *tx, struct arena *a, struct slice address, struct directory_account *out);
+NODISCARD int directory_account_find(
+    struct sqltx *tx, struct arena *a, struct slice address, struct directory_account *out);
 /* Takes over display name, quota, enabled and admin of the account with in->id. */
 NODISCARD int directory_account_update(struct sqltx *tx, const struct directory_account *in, struct buf *detail);
 /* The aliases that name it stay (and lead nowhere for that target). */
 NODISCARD int directory_account_remove(struct sqltx *tx, struct slice id, struct buf *detail);
 /* At most `max` accounts in the order of their addresses, after `after` ("" from the start). */
-NODISCARD int directory_account_list(struct sqltx *tx, struct arena *a, struct slice after, size_t max,
-    struct directory_account **v, size_t *n);
+NODISCARD int directory_account_list(
+    struct sqltx *tx, struct arena *a, struct slice after, size_t max, struct directory_account **v, size_t *n);
 
 /* Adds, or replaces all targets. A target is any address; "@domain" is not. ERR_SYNTAX, ERR_NOTFOUND (domain), ERR_EXISTS
  * (an account), ERR_LIMIT (targets). */
-NODISCARD int directory_alias_set(struct sqltx *tx, struct house *h, struct slice address, struct slice_list targets, struct buf *detail);
+NODISCARD int directory_alias_set(
+    struct sqltx *tx, struct house *h, struct slice address, struct slice_list targets, struct buf *detail);
 NODISCARD int directory_alias_remove(struct sqltx *tx, struct slice address, struct buf *detail);
 NODISCARD int directory_alias_get(struct sqltx *tx, struct arena *a, struct slice address, struct directory_alias *out);
-NODISCARD int directory_alias_list(struct sqltx *tx, struct arena *a, struct slice after, size_t max,
-    struct directory_alias **v, size_t *n);
+NODISCARD int directory_alias_list(
+    struct sqltx *tx, struct arena *a, struct slice after, size_t max, struct directory_alias **v, size_t *n);
 
 #endif

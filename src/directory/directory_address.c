@@ -82,7 +82,8 @@ is_domain(struct slice s)
 		if (label.n == 0 || label.n > 63 || slice_at(label, 0) == '-' || slice_at(label, label.n - 1) == '-')
 			return false;
 		for (size_t i = 0; i < label.n; i++)
-			if (!ascii_is_alnum(slice_at(label, i)) && slice_at(label, i) != '-' && slice_at(label, i) != '_')
+			if (!ascii_is_alnum(slice_at(label, i)) && slice_at(label, i) != '-' &&
+			    slice_at(label, i) != '_')
 				return false;
 	}
 	return true;
@@ -131,7 +132,8 @@ directory_key(struct arena *a, struct slice local, struct slice domain)
 static bool
 is_literal(struct slice s)
 {
-	return s.n > 2 && s.n <= DIRECTORY_DOMAIN_MAX && slice_at(s, 0) == '[' && slice_at(s, s.n - 1) == ']' && slice_is_ascii(s);
+	return s.n > 2 && s.n <= DIRECTORY_DOMAIN_MAX && slice_at(s, 0) == '[' && slice_at(s, s.n - 1) == ']' &&
+	    slice_is_ascii(s);
 }
 
 int

@@ -68,8 +68,8 @@ directory_domain_list(struct sqltx *tx, struct arena *a, struct directory_domain
 		*v = arena_grow(a, *v, *n, &cap, sizeof(**v), SIZE_MAX / sizeof(**v));
 		if (*v == NULL)
 			return ERR_NOMEM;
-		(*v)[(*n)++] = (struct directory_domain){arena_copy(a, sql_col_bytes(&r, 0)), sql_col_int(&r, 1), sql_col_int(&r, 2),
-			sql_col_int(&r, 3)};
+		(*v)[(*n)++] = (struct directory_domain){
+		    arena_copy(a, sql_col_bytes(&r, 0)), sql_col_int(&r, 1), sql_col_int(&r, 2), sql_col_int(&r, 3)};
 	}
 	return err != 0 ? err : arena_failed(a) ? ERR_NOMEM : 0;
 }
@@ -80,18 +80,19 @@ void
 directory_account_row(struct sql_rows *r, struct arena *a, struct directory_account *out)
 {
 	*out = (struct directory_account){
-		.id = arena_copy(a, sql_col_bytes(r, 0)),
-		.address = arena_copy(a, sql_col_bytes(r, 1)),
-		.display_name = arena_copy(a, sql_col_bytes(r, 2)),
-		.quota_bytes = sql_col_int(r, 3),
-		.enabled = sql_col_int(r, 4) != 0,
-		.admin = sql_col_int(r, 5) != 0,
-		.created_us = sql_col_int(r, 6),
+	    .id = arena_copy(a, sql_col_bytes(r, 0)),
+	    .address = arena_copy(a, sql_col_bytes(r, 1)),
+	    .display_name = arena_copy(a, sql_col_bytes(r, 2)),
+	    .quota_bytes = sql_col_int(r, 3),
+	    .enabled = sql_col_int(r, 4) != 0,
+	    .admin = sql_col_int(r, 5) != 0,
+	    .created_us = sql_col_int(r, 6),
 	};
 }
 
 int
-directory_account_by(struct sqltx *tx, struct arena *a, const struct sql_text *t, const struct slice *v, struct directory_account *out)
+directory_account_by(
+    struct sqltx *tx, struct arena *a, const struct sql_text *t, const struct slice *v, struct directory_account *out)
 {
 	struct sql_rows r SQL_ROWS_CLEANUP = {0};
 	struct sql_value value = v == NULL ? SQLN : SQLT(*v);
@@ -124,7 +125,8 @@ directory_account_find(struct sqltx *tx, struct arena *a, struct slice address, 
 
 /* An address that an account or alias may have: of a domain of the house, and not taken by the other kind. */
 static int
-own_address(struct sqltx *tx, struct arena *a, struct slice address, bool alias, struct directory_address *at, struct buf *detail)
+own_address(struct sqltx *tx, struct arena *a, struct slice address, bool alias, struct directory_address *at,
+    struct buf *detail)
 {
 	struct directory_alias other_alias;
 	struct directory_account other_account;
@@ -143,7 +145,7 @@ own_address(struct sqltx *tx, struct arena *a, struct slice address, bool alias,
 	}
 	if (err == 0)
 		err = alias ? directory_account_by(tx, a, &directory_sql_account_by_key, &at->key, &other_account)
-		            : directory_alias_get(tx, a, at->spelt, &other_alias);
+			    : directory_alias_get(tx, a, at->spelt, &other_alias);
 	if (err == 0) {
 		SAY(detail, "%.*s is %s already.", SLICE_ARG(at->spelt), alias ? "an account" : "an alias");
 		return ERR_EXISTS;
@@ -172,8 +174,9 @@ directory_account_add(struct sqltx *tx, struct house *h, struct arena *a, const 
 		SAY(detail, "the id, quota or name of the new account %.*s is not valid.", SLICE_ARG(at.spelt));
 		return ERR_INVALID;
 	}
-	err = SQL_EXEC(tx, &directory_sql_account_insert, SQLT(out->id), SQLT(out->address), SQLT(at.key), SQLT(at.domain),
-	    SQLT(in->display_name), SQLI(in->quota_bytes), SQLI(in->enabled), SQLI(in->admin), SQLI(out->created_us));
+	err = SQL_EXEC(tx, &directory_sql_account_insert, SQLT(out->id), SQLT(out->address), SQLT(at.key),
+	    SQLT(at.domain), SQLT(in->display_name), SQLI(in->quota_bytes), SQLI(in->enabled), SQLI(in->admin),
+	    SQLI(out->created_us));
 	if (err == ERR_EXISTS)
 		SAY(detail, "the account %.*s is there already.", SLICE_ARG(at.spelt));
 	return err;
@@ -195,8 +198,8 @@ directory_account_update(struct sqltx *tx, const struct directory_account *in, s
 	int err = in->quota_bytes < 0 ? ERR_INVALID : 0;
 
 	if (err == 0)
-		err = SQL_EXEC(tx, &directory_sql_account_update, SQLT(in->id), SQLT(in->display_name), SQLI(in->quota_bytes),
-		    SQLI(in->enabled), SQLI(in->admin));
+		err = SQL_EXEC(tx, &directory_sql_account_update, SQLT(in->id), SQLT(in->display_name),
+		    SQLI(in->quota_bytes), SQLI(in->enabled), SQLI(in->admin));
 	if (err == ERR_INVALID)
 		SAY(detail, "a quota is not negative, and a name is UTF-8.");
 	return account_changed(tx, err, in->id, detail);
@@ -225,7 +228,8 @@ key_after(struct slice after, struct arena *a, struct slice *key)
 }
 
 int
-directory_account_list(struct sqltx *tx, struct arena *a, struct slice after, size_t max, struct directory_account **v, size_t *n)
+directory_account_list(
+    struct sqltx *tx, struct arena *a, struct slice after, size_t max, struct directory_account **v, size_t *n)
 {
 	struct sql_rows r SQL_ROWS_CLEANUP = {0};
 	size_t cap = 0;
@@ -278,7 +282,8 @@ set_targets(struct sqltx *tx, struct arena *a, struct slice key, struct slice_li
 	for (size_t i = 0; err == 0 && i < targets.n; i++) {
 		err = directory_address_parse(targets.v[i], false, a, &at);
 		if (err == ERR_SYNTAX || (err == 0 && at.domain.n == 0)) {
-			SAY(detail, "the target \"%.*s\" is not an address of the form name@domain.", SLICE_ARG(targets.v[i]));
+			SAY(detail, "the target \"%.*s\" is not an address of the form name@domain.",
+			    SLICE_ARG(targets.v[i]));
 			return ERR_SYNTAX;
 		}
 		if (err == 0)
@@ -288,7 +293,8 @@ set_targets(struct sqltx *tx, struct arena *a, struct slice key, struct slice_li
 }
 
 int
-directory_alias_set(struct sqltx *tx, struct house *h, struct slice address, struct slice_list targets, struct buf *detail)
+directory_alias_set(
+    struct sqltx *tx, struct house *h, struct slice address, struct slice_list targets, struct buf *detail)
 {
 	struct arena a ARENA_CLEANUP;
 	struct directory_address at;
@@ -301,7 +307,8 @@ directory_alias_set(struct sqltx *tx, struct house *h, struct slice address, str
 	arena_init(&a, DIRECTORY_SCRATCH_BYTES);
 	err = own_address(tx, &a, address, true, &at, detail);
 	if (err == 0)
-		err = SQL_EXEC(tx, &directory_sql_alias_insert, SQLT(at.key), SQLT(at.spelt), SQLT(at.domain), SQLI(house_now_us(h)));
+		err = SQL_EXEC(tx, &directory_sql_alias_insert, SQLT(at.key), SQLT(at.spelt), SQLT(at.domain),
+		    SQLI(house_now_us(h)));
 	return err != 0 ? err : set_targets(tx, &a, at.key, targets, detail);
 }
 
@@ -336,12 +343,14 @@ directory_alias_get(struct sqltx *tx, struct arena *a, struct slice address, str
 		err = sql_next(&r);
 	if (err != 1)
 		return err == ERR_SYNTAX || err == 0 ? ERR_NOTFOUND : err;
-	*out = (struct directory_alias){.address = arena_copy(a, sql_col_bytes(&r, 0)), .created_us = sql_col_int(&r, 1)};
+	*out = (struct directory_alias){
+	    .address = arena_copy(a, sql_col_bytes(&r, 0)), .created_us = sql_col_int(&r, 1)};
 	return directory_alias_targets(tx, a, at.key, &out->targets);
 }
 
 int
-directory_alias_list(struct sqltx *tx, struct arena *a, struct slice after, size_t max, struct directory_alias **v, size_t *n)
+directory_alias_list(
+    struct sqltx *tx, struct arena *a, struct slice after, size_t max, struct directory_alias **v, size_t *n)
 {
 	struct sql_rows r SQL_ROWS_CLEANUP = {0};
 	struct directory_alias *one;
@@ -358,7 +367,8 @@ directory_alias_list(struct sqltx *tx, struct arena *a, struct slice after, size
 		if (*v == NULL)
 			return ERR_NOMEM;
 		one = &(*v)[(*n)++];
-		*one = (struct directory_alias){.address = arena_copy(a, sql_col_bytes(&r, 0)), .created_us = sql_col_int(&r, 1)};
+		*one = (struct directory_alias){
+		    .address = arena_copy(a, sql_col_bytes(&r, 0)), .created_us = sql_col_int(&r, 1)};
 		err = directory_alias_targets(tx, a, sql_col_bytes(&r, 2), &one->targets);
 	}
 	return err != 0 ? err : arena_failed(a) ? ERR_NOMEM : 0;

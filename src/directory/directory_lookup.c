@@ -115,7 +115,8 @@ see(struct expansion *x, struct slice key, bool *fresh)
 static int
 add_problem(struct expansion *x, struct slice address, enum bus_rcpt result)
 {
-	struct directory_problem *v = arena_grow(x->a, x->out->problems, x->out->problems_n, &x->problems_cap, sizeof(*v), SIZE_MAX / sizeof(*v));
+	struct directory_problem *v = arena_grow(
+	    x->a, x->out->problems, x->out->problems_n, &x->problems_cap, sizeof(*v), SIZE_MAX / sizeof(*v));
 
 	if (v == NULL)
 		return ERR_NOMEM;
@@ -188,8 +189,12 @@ expand_address(struct expansion *x, struct slice address, struct slice via, int6
 		return add_problem(x, address, RCPT_UNKNOWN);
 	if (!e.account.enabled)
 		return add_problem(x, address, RCPT_DISABLED);
-	return add_target(x, (struct directory_target){.local = true, .account_id = e.account.id, .address = e.account.address,
-	    .detail = arena_copy(x->a, e.detail), .via = via});
+	return add_target(x,
+	    (struct directory_target){.local = true,
+		.account_id = e.account.id,
+		.address = e.account.address,
+		.detail = arena_copy(x->a, e.detail),
+		.via = via});
 }
 
 /* When what postmaster is set up to be leads nowhere. */
@@ -213,11 +218,13 @@ rescue_postmaster(struct expansion *x, struct slice address)
 	err = lookup_postmaster(x->tx, x->a, &e);
 	if (err != 0 || e.kind == DIRECTORY_NOTHING)
 		return err;
-	return add_target(x, (struct directory_target){.local = true, .account_id = e.account.id, .address = e.account.address});
+	return add_target(
+	    x, (struct directory_target){.local = true, .account_id = e.account.id, .address = e.account.address});
 }
 
 int
-directory_expand(struct sqltx *tx, const struct limits *limits, struct arena *a, struct slice address, struct directory_targets *out)
+directory_expand(
+    struct sqltx *tx, const struct limits *limits, struct arena *a, struct slice address, struct directory_targets *out)
 {
 	struct expansion x = {.tx = tx, .limits = limits, .a = a, .out = out};
 	struct slice copy = arena_copy(a, address);
@@ -258,7 +265,9 @@ directory_resolve(struct sqltx *tx, const struct limits *limits, struct slice ad
 		return err;
 	err = directory_expand(tx, limits, &a, address, &t);
 	if (err == 0)
-		out->result = t.n > 0 ? RCPT_OK : t.problems_n > 0 && t.problems[0].result != RCPT_SYNTAX ? t.problems[0].result : RCPT_UNKNOWN;
+		out->result = t.n > 0                                         ? RCPT_OK
+		    : t.problems_n > 0 && t.problems[0].result != RCPT_SYNTAX ? t.problems[0].result
+									      : RCPT_UNKNOWN;
 	return err;
 }
 

@@ -15,14 +15,15 @@ struct directory_entry {
 	enum directory_kind kind;
 	struct directory_account account;
 	struct slice alias_key;
-	struct slice detail;  /* of user+tag */
-	bool fallback;        /* found through the catch-all */
+	struct slice detail; /* of user+tag */
+	bool fallback;       /* found through the catch-all */
 };
 /* 0 also when nothing is found. The order: the address itself, without its tag, postmaster's default, the catch-all. */
-NODISCARD int directory_lookup(struct sqltx *tx, struct arena *a, const struct directory_address *at, struct directory_entry *out);
+NODISCARD int directory_lookup(
+    struct sqltx *tx, struct arena *a, const struct directory_address *at, struct directory_entry *out);
 /* One account by a statement that takes one text (or none): ERR_NOTFOUND. */
-NODISCARD int directory_account_by(struct sqltx *tx, struct arena *a, const struct sql_text *t, const struct slice *v,
-    struct directory_account *out);
+NODISCARD int directory_account_by(
+    struct sqltx *tx, struct arena *a, const struct sql_text *t, const struct slice *v, struct directory_account *out);
 /* The account of the present row. */
 void directory_account_row(struct sql_rows *r, struct arena *a, struct directory_account *out);
 /* The targets of an alias. */

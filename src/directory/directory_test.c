@@ -65,7 +65,11 @@ static void
 fill(struct sqltx *tx, struct place *p)
 {
 	assert_int_equal(directory_domain_add(tx, &p->house, SLICE("Example.TEST."), &p->detail), 0);
-	assert_int_equal(directory_domain_add(tx, &p->house, SLICE("b\xc3\xbc" "cher.test"), &p->detail), 0);
+	assert_int_equal(directory_domain_add(tx, &p->house,
+			     SLICE("b\xc3\xbc"
+				   "cher.test"),
+			     &p->detail),
+	    0);
 	(void)add_account(tx, p, "Alice@example.test", false);
 	(void)add_account(tx, p, "bob@example.test", false);
 	(void)add_account(tx, p, "admin@example.test", true);
@@ -112,20 +116,23 @@ test_address_keys(void **state)
 	static const struct {
 		const char *in, *key;
 	} good[] = {
-		{"alice@example.test", "alice@example.test"},
-		{"ALICE@EXAMPLE.TEST.", "alice@example.test"},
-		{"\"Alice\"@example.test", "alice@example.test"},
-		{"\"a b\"@example.test", "a b@example.test"},
-		{"\"a\\\"@b\"@example.test", "a\"@b@example.test"},
-		{"GR\xc3\x9cN@b\xc3\xbc" "cher.test", "gr\xc3\xbcn@xn--bcher-kva.test"},
-		{"gru\xcc\x88n@XN--BCHER-KVA.test", "gr\xc3\xbcn@xn--bcher-kva.test"},
-		{"PostMaster", "postmaster@"},
-		{"a@[192.0.2.1]", "a@[192.0.2.1]"},
-		{"a..b@example.test", "a..b@example.test"},
+	    {"alice@example.test", "alice@example.test"},
+	    {"ALICE@EXAMPLE.TEST.", "alice@example.test"},
+	    {"\"Alice\"@example.test", "alice@example.test"},
+	    {"\"a b\"@example.test", "a b@example.test"},
+	    {"\"a\\\"@b\"@example.test", "a\"@b@example.test"},
+	    {"GR\xc3\x9cN@b\xc3\xbc"
+	     "cher.test",
+		"gr\xc3\xbcn@xn--bcher-kva.test"},
+	    {"gru\xcc\x88n@XN--BCHER-KVA.test", "gr\xc3\xbcn@xn--bcher-kva.test"},
+	    {"PostMaster", "postmaster@"},
+	    {"a@[192.0.2.1]", "a@[192.0.2.1]"},
+	    {"a..b@example.test", "a..b@example.test"},
 	};
-	static const char *const bad[] = {"", "@", "a", "@example.test", "a@", "a@.", "a@b..c", "a@-b.test", "a b@example.test",
-		"\"a@example.test", "\"\"@example.test", "\"a\"b@example.test", "a@exa mple", "<a@b.test>", "a\r\nb@c.test", "a@b\n.test",
-		"a@b.test\r", "a@[", "a,b@c.test", "\xff@c.test", "a@\xff.test", "a;b@c.test", "a\x01@c.test", "\"a\x01\"@c.test"};
+	static const char *const bad[] = {"", "@", "a", "@example.test", "a@", "a@.", "a@b..c", "a@-b.test",
+	    "a b@example.test", "\"a@example.test", "\"\"@example.test", "\"a\"b@example.test", "a@exa mple",
+	    "<a@b.test>", "a\r\nb@c.test", "a@b\n.test", "a@b.test\r", "a@[", "a,b@c.test", "\xff@c.test",
+	    "a@\xff.test", "a;b@c.test", "a\x01@c.test", "\"a\x01\"@c.test"};
 
 	for (size_t i = 0; i < COUNT_OF(good); i++) {
 		struct directory_address at;
@@ -182,7 +189,8 @@ targets(struct sqltx *tx, struct place *p, const char *address)
 	assert_int_equal(directory_expand(tx, &p->house.limits, &p->arena, slice_z(address), &t), 0);
 	for (size_t i = 0; i < t.n; i++) {
 		assert_int_equal(t.v[i].local, t.v[i].account_id.n == ULID_LEN);
-		buf_printf(&b, "%s%.*s%s%.*s", i == 0 ? "" : " ", SLICE_ARG(t.v[i].address), t.v[i].detail.n > 0 ? "+" : "", SLICE_ARG(t.v[i].detail));
+		buf_printf(&b, "%s%.*s%s%.*s", i == 0 ? "" : " ", SLICE_ARG(t.v[i].address),
+		    t.v[i].detail.n > 0 ? "+" : "", SLICE_ARG(t.v[i].detail));
 	}
 	for (size_t i = 0; i < t.problems_n; i++)
 		buf_printf(&b, " !%.*s", SLICE_ARG(t.problems[i].address));
@@ -194,7 +202,8 @@ set_alias(struct sqltx *tx, struct place *p, const char *address, const char *a,
 {
 	struct slice v[2] = {slice_z(a), slice_z(b)};
 
-	return directory_alias_set(tx, &p->house, slice_z(address), (struct slice_list){v, b == NULL ? 1 : 2}, &p->detail);
+	return directory_alias_set(
+	    tx, &p->house, slice_z(address), (struct slice_list){v, b == NULL ? 1 : 2}, &p->detail);
 }
 
 static void
@@ -214,7 +223,10 @@ resolve_body(struct sqltx *tx, struct place *p)
 	assert_int_equal(rcpt(tx, p, "alice"), RCPT_SYNTAX);
 	assert_int_equal(rcpt(tx, p, "x@@"), RCPT_SYNTAX);
 	assert_int_equal(rcpt(tx, p, "postmaster"), RCPT_OK);
-	assert_int_equal(rcpt(tx, p, "POSTMASTER@b\xc3\xbc" "cher.test"), RCPT_OK);
+	assert_int_equal(rcpt(tx, p,
+			     "POSTMASTER@b\xc3\xbc"
+			     "cher.test"),
+	    RCPT_OK);
 	assert_int_equal(rcpt(tx, p, "postmaster@elsewhere.test"), RCPT_REMOTE);
 	assert_string_equal(targets(tx, p, "alice+a+b@example.test"), "Alice@example.test+a+b");
 	assert_string_equal(targets(tx, p, "postmaster@xn--bcher-kva.test"), "admin@example.test");
@@ -234,7 +246,8 @@ alias_body(struct sqltx *tx, struct place *p)
 	assert_int_equal(set_alias(tx, p, "all@example.test", "TEAM@example.test", "Far@elsewhere.test"), 0);
 	assert_int_equal(set_alias(tx, p, "twice@example.test", "all@example.test", "alice+x@example.test"), 0);
 	assert_string_equal(targets(tx, p, "team@example.test"), "Alice@example.test bob@example.test+team");
-	assert_string_equal(targets(tx, p, "twice@example.test"), "Alice@example.test bob@example.test+team Far@elsewhere.test");
+	assert_string_equal(
+	    targets(tx, p, "twice@example.test"), "Alice@example.test bob@example.test+team Far@elsewhere.test");
 	/* loops, dead ends */
 	assert_int_equal(set_alias(tx, p, "ring1@example.test", "ring2@example.test", NULL), 0);
 	assert_int_equal(set_alias(tx, p, "ring2@example.test", "ring1@example.test", NULL), 0);
@@ -254,7 +267,10 @@ alias_body(struct sqltx *tx, struct place *p)
 	assert_string_equal(targets(tx, p, "anything@example.test"), "bob@example.test");
 	assert_string_equal(targets(tx, p, "alice@example.test"), "Alice@example.test");
 	assert_string_equal(targets(tx, p, "postmaster@example.test"), "admin@example.test");
-	assert_int_equal(rcpt(tx, p, "anything@b\xc3\xbc" "cher.test"), RCPT_UNKNOWN);
+	assert_int_equal(rcpt(tx, p,
+			     "anything@b\xc3\xbc"
+			     "cher.test"),
+	    RCPT_UNKNOWN);
 	/* postmaster can be set, and works when that leads nowhere */
 	assert_int_equal(set_alias(tx, p, "postmaster@example.test", "alice@example.test", NULL), 0);
 	assert_string_equal(targets(tx, p, "Postmaster"), "Alice@example.test");
@@ -284,9 +300,15 @@ limits_body(struct sqltx *tx, struct place *p)
 	assert_int_equal(rcpt(tx, p, "deep0@example.test"), RCPT_TEMPFAIL);
 	for (size_t i = 0; i < COUNT_OF(many); i++)
 		many[i] = arena_printf(&p->arena, "far%zu@elsewhere.test", i);
-	assert_int_equal(directory_alias_set(tx, &p->house, SLICE("many@example.test"), (struct slice_list){many, 101}, &p->detail), ERR_LIMIT);
-	assert_int_equal(directory_alias_set(tx, &p->house, SLICE("many@example.test"), (struct slice_list){many, 0}, &p->detail), ERR_LIMIT);
-	assert_int_equal(directory_alias_set(tx, &p->house, SLICE("many@example.test"), (struct slice_list){many, 100}, &p->detail), 0);
+	assert_int_equal(
+	    directory_alias_set(tx, &p->house, SLICE("many@example.test"), (struct slice_list){many, 101}, &p->detail),
+	    ERR_LIMIT);
+	assert_int_equal(
+	    directory_alias_set(tx, &p->house, SLICE("many@example.test"), (struct slice_list){many, 0}, &p->detail),
+	    ERR_LIMIT);
+	assert_int_equal(
+	    directory_alias_set(tx, &p->house, SLICE("many@example.test"), (struct slice_list){many, 100}, &p->detail),
+	    0);
 	p->house.limits.directory_expansion = 50;
 	assert_int_equal(directory_expand(tx, &p->house.limits, &p->arena, SLICE("many@example.test"), &t), 0);
 	assert_in_range(t.n, 49, 50);
@@ -324,8 +346,16 @@ people_body(struct sqltx *tx, struct place *p)
 	assert_int_equal(directory_login(tx, &p->arena, SLICE(""), true, &bob), ERR_NOTFOUND);
 	assert_int_equal(directory_login(tx, &p->arena, SLICE("alice+x@example.test"), true, &bob), ERR_NOTFOUND);
 	assert_int_equal(directory_login(tx, &p->arena, SLICE("bob"), true, &bob), 0);
-	assert_int_equal(set_alias(tx, p, "sales@b\xc3\xbc" "cher.test", "alice+sales@example.test", "bob@example.test"), 0);
-	assert_int_equal(set_alias(tx, p, "outer@example.test", "sales@b\xc3\xbc" "cher.test", NULL), 0);
+	assert_int_equal(set_alias(tx, p,
+			     "sales@b\xc3\xbc"
+			     "cher.test",
+			     "alice+sales@example.test", "bob@example.test"),
+	    0);
+	assert_int_equal(set_alias(tx, p, "outer@example.test",
+			     "sales@b\xc3\xbc"
+			     "cher.test",
+			     NULL),
+	    0);
 	assert_int_equal(set_alias(tx, p, "@example.test", "alice@example.test", NULL), 0);
 	assert_true(may(tx, alice.id, "alice@example.test"));
 	assert_true(may(tx, alice.id, "Alice+anything@Example.test"));
@@ -401,7 +431,11 @@ books_body(struct sqltx *tx, struct place *p)
 	assert_int_equal(directory_alias_remove(tx, SLICE("y@example.test"), &p->detail), ERR_NOTFOUND);
 	assert_int_equal(directory_account_remove(tx, v[1].id, &p->detail), 0);
 	assert_int_equal(directory_account_remove(tx, v[1].id, &p->detail), ERR_NOTFOUND);
-	assert_int_equal(directory_domain_remove(tx, SLICE("b\xc3\xbc" "cher.test"), &p->detail), 0);
+	assert_int_equal(directory_domain_remove(tx,
+			     SLICE("b\xc3\xbc"
+				   "cher.test"),
+			     &p->detail),
+	    0);
 }
 
 static void
@@ -466,7 +500,8 @@ test_cache(void **state)
 {
 	struct place *p = *state;
 	struct cache_run run = {.p = p};
-	struct sqldb_config c = {.migrations = directory_migrations, .migrations_count = directory_migrations_count, .path = p->path};
+	struct sqldb_config c = {
+	    .migrations = directory_migrations, .migrations_count = directory_migrations_count, .path = p->path};
 
 	sqldb_close(&p->db);
 	assert_int_equal(loop_new(&run.loop, &p->house), 0);
@@ -482,14 +517,14 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_address_keys, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_address_lengths, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_resolve, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_aliases, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_limits, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_people, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_books, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_cache, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_address_keys, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_address_lengths, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_resolve, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_aliases, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_limits, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_people, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_books, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_cache, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -66,8 +66,16 @@ prepared(struct slice password, struct buf *out)
 
 /* ---- Argon2id ------------------------------------------------------------------------------------------ */
 
-static size_t memory_bytes(const struct house *h) { return (size_t)h->limits.argon2_memory_kib * 1024; }
-static unsigned long long passes(const struct house *h) { return (unsigned long long)h->limits.argon2_passes; }
+static size_t
+memory_bytes(const struct house *h)
+{
+	return (size_t)h->limits.argon2_memory_kib * 1024;
+}
+static unsigned long long
+passes(const struct house *h)
+{
+	return (unsigned long long)h->limits.argon2_passes;
+}
 
 int
 password_hash(struct house *h, struct slice password, struct buf *out)
@@ -83,7 +91,7 @@ password_hash(struct house *h, struct slice password, struct buf *out)
 	if (err != 0)
 		return err;
 	if (crypto_pwhash_str_alg(hash, p.n == 0 ? "" : (const char *)buf_slice(&p).p, p.n, passes(h), memory_bytes(h),
-	    crypto_pwhash_ALG_ARGON2ID13) != 0)
+		crypto_pwhash_ALG_ARGON2ID13) != 0)
 		return ERR_NOMEM;
 	buf_put_z(out, "{ARGON2ID}");
 	buf_put_z(out, hash);
@@ -103,21 +111,22 @@ password_is_current(const struct house *h, struct slice hash)
 /* ---- SCRAM --------------------------------------------------------------------------------------------------- */
 
 const struct scram_kind scram_kinds[2] = {
-	[SCRAM_SHA_1] = {SLICE_INIT("SCRAM-SHA-1"), "SHA1", 20},
-	[SCRAM_SHA_256] = {SLICE_INIT("SCRAM-SHA-256"), "SHA256", 32},
+    [SCRAM_SHA_1] = {SLICE_INIT("SCRAM-SHA-1"), "SHA1", 20},
+    [SCRAM_SHA_256] = {SLICE_INIT("SCRAM-SHA-256"), "SHA256", 32},
 };
 
 /* RFC 5802 §3: SaltedPassword := Hi(password, salt, i); ClientKey := HMAC(SaltedPassword, "Client Key");
  * StoredKey := H(ClientKey); ServerKey := HMAC(SaltedPassword, "Server Key"). */
 int
-scram_derive(const struct scram_kind *k, struct slice password, struct slice salt, int iterations, uint8_t stored[32], uint8_t server[32])
+scram_derive(const struct scram_kind *k, struct slice password, struct slice salt, int iterations, uint8_t stored[32],
+    uint8_t server[32])
 {
 	const EVP_MD *md = EVP_get_digestbyname(k->md);
 	uint8_t salted[32], client[32];
 	unsigned int n = 0;
 	bool good = md != NULL &&
-	    PKCS5_PBKDF2_HMAC(password.n == 0 ? "" : (const char *)password.p, (int)password.n, salt.p, (int)salt.n, iterations, md,
-	        (int)k->n, salted) == 1 &&
+	    PKCS5_PBKDF2_HMAC(password.n == 0 ? "" : (const char *)password.p, (int)password.n, salt.p, (int)salt.n,
+		iterations, md, (int)k->n, salted) == 1 &&
 	    HMAC(md, salted, (int)k->n, (const uint8_t *)"Client Key", 10, client, &n) != NULL &&
 	    HMAC(md, salted, (int)k->n, (const uint8_t *)"Server Key", 10, server, &n) != NULL &&
 	    EVP_Digest(client, k->n, stored, NULL, md, NULL) == 1;
@@ -142,7 +151,8 @@ password_scram(struct house *h, enum scram_hash kind, struct slice password, str
 	if (err != 0)
 		return err;
 	house_random(h, salt, sizeof(salt));
-	err = scram_derive(k, buf_slice(&p), slice_of(salt, sizeof(salt)), (int)h->limits.scram_iterations, stored, server);
+	err = scram_derive(
+	    k, buf_slice(&p), slice_of(salt, sizeof(salt)), (int)h->limits.scram_iterations, stored, server);
 	if (err != 0)
 		return err;
 	buf_printf(out, "{%.*s}%lld,", SLICE_ARG(k->name), (long long)h->limits.scram_iterations);

@@ -65,7 +65,8 @@ skip_crypt_method(struct cursor *c)
 		if (slice_find_byte(SLICE("56789AB"), cursor_u8(c)) == SLICE_NONE)
 			cursor_fail(c, ERR_LIMIT);
 		cursor_expect(c, SLICE("T$"));
-	} else if (!cursor_accept(c, SLICE("$1$")) && !cursor_accept(c, SLICE("$5$")) && !cursor_accept(c, SLICE("$6$")) &&
+	} else if (!cursor_accept(c, SLICE("$1$")) && !cursor_accept(c, SLICE("$5$")) &&
+	    !cursor_accept(c, SLICE("$6$")) &&
 	    (cursor_peek(c) == '$' || cursor_peek(c) == '_')) { /* '_': BSDi's DES, with rounds of its own */
 		cursor_fail(c, ERR_SYNTAX);
 	}
@@ -97,7 +98,9 @@ verify_argon2(struct slice hash, struct slice password, const struct password_sc
 	(void)row;
 	if (slice_to_z(hash, z, sizeof(z)) != 0)
 		return ERR_SYNTAX;
-	return crypto_pwhash_str_verify(z, password.n == 0 ? "" : (const char *)password.p, password.n) == 0 ? 0 : ERR_DENIED;
+	return crypto_pwhash_str_verify(z, password.n == 0 ? "" : (const char *)password.p, password.n) == 0
+	    ? 0
+	    : ERR_DENIED;
 }
 
 /* "$argon2id$v=19$m=65536,t=2,p=1$salt$hash" */
@@ -116,7 +119,8 @@ check_argon2(struct slice hash, const struct password_scheme_row *row)
 	cursor_expect(&c, SLICE(",p="));
 	(void)cursor_number(&c, 64);
 	cursor_expect_byte(&c, '$');
-	if (c.err == 0 && (slice_find_byte(cursor_rest(&c), '$') == SLICE_NONE || slice_find_byte(hash, 0) != SLICE_NONE))
+	if (c.err == 0 &&
+	    (slice_find_byte(cursor_rest(&c), '$') == SLICE_NONE || slice_find_byte(hash, 0) != SLICE_NONE))
 		return ERR_SYNTAX;
 	return c.err;
 }
@@ -132,7 +136,8 @@ decode(struct slice text, size_t digest_n, struct buf *out)
 
 	if (text.n > 4 * (EVP_MAX_MD_SIZE + SALT_MAX))
 		return ERR_LIMIT;
-	if (text.n == 2 * digest_n && sodium_hex2bin(raw, sizeof(raw), (const char *)text.p, text.n, NULL, &n, NULL) == 0) {
+	if (text.n == 2 * digest_n &&
+	    sodium_hex2bin(raw, sizeof(raw), (const char *)text.p, text.n, NULL, &n, NULL) == 0) {
 		buf_put(out, slice_of(raw, n));
 		return out->err;
 	}
@@ -182,7 +187,8 @@ verify_digest(struct slice hash, struct slice password, const struct password_sc
 	buf_put(&text, slice_from(buf_slice(&raw), n));
 	if (text.err != 0)
 		return text.err;
-	if (EVP_Digest(text.n == 0 ? (const void *)"" : buf_slice(&text).p, text.n, digest, NULL, EVP_get_digestbyname(row->md), NULL) != 1)
+	if (EVP_Digest(text.n == 0 ? (const void *)"" : buf_slice(&text).p, text.n, digest, NULL,
+		EVP_get_digestbyname(row->md), NULL) != 1)
 		return ERR_UNSUPPORTED;
 	return compare(digest, buf_slice(&raw).p, n);
 }
@@ -237,8 +243,8 @@ verify_pbkdf2(struct slice hash, struct slice password, const struct password_sc
 		return err;
 	if (slice_find_byte(password, 0) != SLICE_NONE) /* HMAC pads keys with NULs */
 		return ERR_DENIED;
-	if (PKCS5_PBKDF2_HMAC(password.n == 0 ? "" : (const char *)password.p, (int)password.n, p.salt.p, (int)p.salt.n, p.iterations,
-	    EVP_sha1(), sizeof(key), key) != 1)
+	if (PKCS5_PBKDF2_HMAC(password.n == 0 ? "" : (const char *)password.p, (int)password.n, p.salt.p, (int)p.salt.n,
+		p.iterations, EVP_sha1(), sizeof(key), key) != 1)
 		return ERR_NOMEM;
 	return compare(key, p.key, sizeof(key));
 }
@@ -260,7 +266,8 @@ scram_parts_free(struct scram_parts *p)
 static int
 parse_scram(struct slice hash, const struct scram_kind *k, struct scram_parts *p)
 {
-	struct slice rest = hash, iterations = slice_cut(&rest, ','), salt = slice_cut(&rest, ','), stored = slice_cut(&rest, ',');
+	struct slice rest = hash, iterations = slice_cut(&rest, ','), salt = slice_cut(&rest, ','),
+		     stored = slice_cut(&rest, ',');
 	uint64_t n = 0;
 	int err = slice_to_u64(iterations, ITERATIONS_MAX, &n);
 
@@ -327,30 +334,30 @@ check_plain(struct slice hash, const struct password_scheme_row *row)
 /* ---- the table ------------------------------------------------------------------------------------------------------------------- */
 
 static const struct password_scheme_row schemes[] = {
-	{SLICE_INIT("ARGON2ID"), verify_argon2, check_argon2, NULL, "$argon2id$"},
-	{SLICE_INIT("ARGON2I"), verify_argon2, check_argon2, NULL, "$argon2i$"},
-	{SLICE_INIT("SCRAM-SHA-1"), verify_scram, check_scram, NULL, NULL},
-	{SLICE_INIT("SCRAM-SHA-256"), verify_scram, check_scram, NULL, NULL},
-	{SLICE_INIT("CRYPT"), verify_crypt, check_crypt, NULL, NULL},
-	{SLICE_INIT("DES-CRYPT"), verify_crypt, check_crypt, NULL, NULL},
-	{SLICE_INIT("MD5-CRYPT"), verify_crypt, check_crypt, NULL, "$1$"},
-	{SLICE_INIT("BLF-CRYPT"), verify_crypt, check_crypt, NULL, "$2"},
-	{SLICE_INIT("SHA256-CRYPT"), verify_crypt, check_crypt, NULL, "$5$"},
-	{SLICE_INIT("SHA512-CRYPT"), verify_crypt, check_crypt, NULL, "$6$"},
-	{SLICE_INIT("PBKDF2"), verify_pbkdf2, check_pbkdf2, NULL, NULL},
-	{SLICE_INIT("SHA"), verify_digest, check_digest, "SHA1", NULL},
-	{SLICE_INIT("SHA1"), verify_digest, check_digest, "SHA1", NULL},
-	{SLICE_INIT("SHA256"), verify_digest, check_digest, "SHA256", NULL},
-	{SLICE_INIT("SHA512"), verify_digest, check_digest, "SHA512", NULL},
-	{SLICE_INIT("SSHA"), verify_digest, check_digest, "SHA1", NULL},
-	{SLICE_INIT("SSHA256"), verify_digest, check_digest, "SHA256", NULL},
-	{SLICE_INIT("SSHA512"), verify_digest, check_digest, "SHA512", NULL},
-	{SLICE_INIT("SMD5"), verify_digest, check_digest, "MD5", NULL},
-	{SLICE_INIT("LDAP-MD5"), verify_digest, check_digest, "MD5", NULL},
-	{SLICE_INIT("PLAIN-MD5"), verify_digest, check_digest, "MD5", NULL},
-	{SLICE_INIT("PLAIN"), verify_plain, check_plain, NULL, NULL},
-	{SLICE_INIT("CLEARTEXT"), verify_plain, check_plain, NULL, NULL},
-	{SLICE_INIT("CLEAR"), verify_plain, check_plain, NULL, NULL},
+    {SLICE_INIT("ARGON2ID"), verify_argon2, check_argon2, NULL, "$argon2id$"},
+    {SLICE_INIT("ARGON2I"), verify_argon2, check_argon2, NULL, "$argon2i$"},
+    {SLICE_INIT("SCRAM-SHA-1"), verify_scram, check_scram, NULL, NULL},
+    {SLICE_INIT("SCRAM-SHA-256"), verify_scram, check_scram, NULL, NULL},
+    {SLICE_INIT("CRYPT"), verify_crypt, check_crypt, NULL, NULL},
+    {SLICE_INIT("DES-CRYPT"), verify_crypt, check_crypt, NULL, NULL},
+    {SLICE_INIT("MD5-CRYPT"), verify_crypt, check_crypt, NULL, "$1$"},
+    {SLICE_INIT("BLF-CRYPT"), verify_crypt, check_crypt, NULL, "$2"},
+    {SLICE_INIT("SHA256-CRYPT"), verify_crypt, check_crypt, NULL, "$5$"},
+    {SLICE_INIT("SHA512-CRYPT"), verify_crypt, check_crypt, NULL, "$6$"},
+    {SLICE_INIT("PBKDF2"), verify_pbkdf2, check_pbkdf2, NULL, NULL},
+    {SLICE_INIT("SHA"), verify_digest, check_digest, "SHA1", NULL},
+    {SLICE_INIT("SHA1"), verify_digest, check_digest, "SHA1", NULL},
+    {SLICE_INIT("SHA256"), verify_digest, check_digest, "SHA256", NULL},
+    {SLICE_INIT("SHA512"), verify_digest, check_digest, "SHA512", NULL},
+    {SLICE_INIT("SSHA"), verify_digest, check_digest, "SHA1", NULL},
+    {SLICE_INIT("SSHA256"), verify_digest, check_digest, "SHA256", NULL},
+    {SLICE_INIT("SSHA512"), verify_digest, check_digest, "SHA512", NULL},
+    {SLICE_INIT("SMD5"), verify_digest, check_digest, "MD5", NULL},
+    {SLICE_INIT("LDAP-MD5"), verify_digest, check_digest, "MD5", NULL},
+    {SLICE_INIT("PLAIN-MD5"), verify_digest, check_digest, "MD5", NULL},
+    {SLICE_INIT("PLAIN"), verify_plain, check_plain, NULL, NULL},
+    {SLICE_INIT("CLEARTEXT"), verify_plain, check_plain, NULL, NULL},
+    {SLICE_INIT("CLEAR"), verify_plain, check_plain, NULL, NULL},
 };
 
 /* Without the encoding that Dovecot allows behind it: {SSHA.b64}, {SHA256.HEX}; decode() sees it by itself. */
@@ -384,7 +391,8 @@ password_check_import(struct slice hash, struct buf *detail)
 	int err;
 
 	if (row == NULL) {
-		buf_printf(detail, "the password scheme \"%.*s\" is not known: a hash looks like {SHA512-CRYPT}$6$…", SLICE_ARG(scheme));
+		buf_printf(detail, "the password scheme \"%.*s\" is not known: a hash looks like {SHA512-CRYPT}$6$…",
+		    SLICE_ARG(scheme));
 		return ERR_UNSUPPORTED;
 	}
 	err = hash.n > PASSWORD_HASH_MAX ? ERR_LIMIT : row->check(rest, row);

@@ -16,8 +16,8 @@ struct scram_kind {
 	size_t n;
 };
 extern const struct scram_kind scram_kinds[2];
-NODISCARD int scram_derive(const struct scram_kind *k, struct slice password, struct slice salt, int iterations, uint8_t stored[32],
-    uint8_t server[32]);
+NODISCARD int scram_derive(const struct scram_kind *k, struct slice password, struct slice salt, int iterations,
+    uint8_t stored[32], uint8_t server[32]);
 
 /* One scheme of the table. */
 struct password_scheme_row {

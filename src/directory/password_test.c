@@ -8,29 +8,30 @@
 #include "directory/password.h"
 
 static const char *const secret_hashes[] = {
-	"{SHA512-CRYPT}$6$abcdefgh$ltjgWl6579NluT/Vi1nwEvcil.G5Nbc4NiXZaNGStk8PSwGfQv72N2CKPPrVACtLtip/cZ/1GM/O6IND4WQhG.",
-	"{CRYPT}$6$abcdefgh$ltjgWl6579NluT/Vi1nwEvcil.G5Nbc4NiXZaNGStk8PSwGfQv72N2CKPPrVACtLtip/cZ/1GM/O6IND4WQhG.",
-	"$6$abcdefgh$ltjgWl6579NluT/Vi1nwEvcil.G5Nbc4NiXZaNGStk8PSwGfQv72N2CKPPrVACtLtip/cZ/1GM/O6IND4WQhG.",
-	"{sha256-crypt}$5$abcdefgh$gruCpC7VkOTspMQTTSAR8mtlO9Upms.fwqE5y16JVM.",
-	"{MD5-CRYPT}$1$abcdefgh$cHJi5PXp/ki/ktXzqlk6I1",
-	"{BLF-CRYPT}$2b$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a",
-	"{BLF-CRYPT}$2y$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a",
-	"{DES-CRYPT}abNANd1rDfiNc",
-	"{CRYPT}$y$j9T$abcdefghijklmnopqrstu.$7uryFExhLbAhrpK1WytVzeNObCUVaK3VoKccP3fJEIB",
-	"{SSHA}1G904nLkTkGWjKNnQuB/hpWXC/hzYWx0c2FsdA==",
-	"{SSHA.b64}1G904nLkTkGWjKNnQuB/hpWXC/hzYWx0c2FsdA==",
-	"{SSHA256}oBmrdHcA6OZEkkCLeXh71YAerbvhXz1qqwjrPsXmEtNzYWx0c2FsdA==",
-	"{SSHA512}aCu7JRc+kLsuEmFs1zTY+AiP7DSGnjjG+dH28Dp+E5usqoAixeTPihKqZmkWal4mUfp63tqvCAkFV1LKTDFH6XNhbHRzYWx0",
-	"{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=",
-	"{SHA256.HEX}2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b",
-	"{SHA512}vSsar3708Jvp9Szi2NWZZ02Bqp1qRCFpbcTZPdBhnWgs5WtNZKnvCXdhztmeD2cmW192CF5bDufKRpayrW/isg==",
-	"{PLAIN-MD5}5ebe2294ecd0e0f08eab7690d2a6ee69",
-	"{PBKDF2}$1$saltsalt$5000$9d0487892cf650c51cd61d0b11d60b9c5114b27e",
-	"{PLAIN}secret",
+    "{SHA512-CRYPT}$6$abcdefgh$ltjgWl6579NluT/Vi1nwEvcil.G5Nbc4NiXZaNGStk8PSwGfQv72N2CKPPrVACtLtip/cZ/1GM/O6IND4WQhG.",
+    "{CRYPT}$6$abcdefgh$ltjgWl6579NluT/Vi1nwEvcil.G5Nbc4NiXZaNGStk8PSwGfQv72N2CKPPrVACtLtip/cZ/1GM/O6IND4WQhG.",
+    "$6$abcdefgh$ltjgWl6579NluT/Vi1nwEvcil.G5Nbc4NiXZaNGStk8PSwGfQv72N2CKPPrVACtLtip/cZ/1GM/O6IND4WQhG.",
+    "{sha256-crypt}$5$abcdefgh$gruCpC7VkOTspMQTTSAR8mtlO9Upms.fwqE5y16JVM.",
+    "{MD5-CRYPT}$1$abcdefgh$cHJi5PXp/ki/ktXzqlk6I1",
+    "{BLF-CRYPT}$2b$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a",
+    "{BLF-CRYPT}$2y$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a",
+    "{DES-CRYPT}abNANd1rDfiNc",
+    "{CRYPT}$y$j9T$abcdefghijklmnopqrstu.$7uryFExhLbAhrpK1WytVzeNObCUVaK3VoKccP3fJEIB",
+    "{SSHA}1G904nLkTkGWjKNnQuB/hpWXC/hzYWx0c2FsdA==",
+    "{SSHA.b64}1G904nLkTkGWjKNnQuB/hpWXC/hzYWx0c2FsdA==",
+    "{SSHA256}oBmrdHcA6OZEkkCLeXh71YAerbvhXz1qqwjrPsXmEtNzYWx0c2FsdA==",
+    "{SSHA512}aCu7JRc+kLsuEmFs1zTY+AiP7DSGnjjG+dH28Dp+E5usqoAixeTPihKqZmkWal4mUfp63tqvCAkFV1LKTDFH6XNhbHRzYWx0",
+    "{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=",
+    "{SHA256.HEX}2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b",
+    "{SHA512}vSsar3708Jvp9Szi2NWZZ02Bqp1qRCFpbcTZPdBhnWgs5WtNZKnvCXdhztmeD2cmW192CF5bDufKRpayrW/isg==",
+    "{PLAIN-MD5}5ebe2294ecd0e0f08eab7690d2a6ee69",
+    "{PBKDF2}$1$saltsalt$5000$9d0487892cf650c51cd61d0b11d60b9c5114b27e",
+    "{PLAIN}secret",
 };
 static const char *const pencil_hashes[] = {
-	"{SCRAM-SHA-256}4096,W22ZaJ0SNY7soEsUEjb6gQ==,WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=,wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=",
-	"{SCRAM-SHA-1}4096,QSXCR+Q6sek8bf92,6dlGYMOdZcOPutkcNY8U2g7vK9Y=,D+CSWLOshSulAsxiupA+qs2/fTE=",
+    "{SCRAM-SHA-256}4096,W22ZaJ0SNY7soEsUEjb6gQ==,WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=,"
+    "wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=",
+    "{SCRAM-SHA-1}4096,QSXCR+Q6sek8bf92,6dlGYMOdZcOPutkcNY8U2g7vK9Y=,D+CSWLOshSulAsxiupA+qs2/fTE=",
 };
 
 static void
@@ -64,11 +65,15 @@ test_known_answers(void **state)
 static void
 test_refused_imports(void **state)
 {
-	static const char *const bad[] = {"", "secret", "{NOPE}x", "{PLAIN}", "{SHA512-CRYPT}$5$abc$def", "{SHA512-CRYPT}", "{CRYPT}",
-		"{SHA512-CRYPT}$6$rounds=99999999$abcdefgh$ltjgWl6579NluT/Vi1nwEvcil", "{BLF-CRYPT}$2b$31$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a",
-		"{SSHA}!!!!", "{SSHA}AAAA", "{SHA}", "{PBKDF2}$1$s$0$9d0487892cf650c51cd61d0b11d60b9c5114b27e", "{PBKDF2}$1$s$9999999999$00",
-		"{PBKDF2}$2$s$1$00", "{SCRAM-SHA-1}0,AAAA,AAAA,AAAA", "{SCRAM-SHA-256}4096,AAAA,AAAA,AAAA", "{SCRAM-SHA-256}4096",
-		"{ARGON2ID}$argon2id$v=19$m=99999999,t=2,p=1$AAAA$AAAA", "{ARGON2ID}$argon2i$v=19$m=64,t=2,p=1$AAAA$AAAA", "{ARGON2ID}x", "{CRYPT}$y$jFT$abcdefghijklmnop$abcdefghijkl", "{CRYPT}$sha1$99999999$abcdefgh$abcdefghijklmnop", "{CRYPT}_zzzzabcdabcdefghijk", "{CRYPT}$7$zzzzzabcdefgh$abcdefghijkl", "{", "}", "{}"};
+	static const char *const bad[] = {"", "secret", "{NOPE}x", "{PLAIN}", "{SHA512-CRYPT}$5$abc$def",
+	    "{SHA512-CRYPT}", "{CRYPT}", "{SHA512-CRYPT}$6$rounds=99999999$abcdefgh$ltjgWl6579NluT/Vi1nwEvcil",
+	    "{BLF-CRYPT}$2b$31$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a", "{SSHA}!!!!", "{SSHA}AAAA",
+	    "{SHA}", "{PBKDF2}$1$s$0$9d0487892cf650c51cd61d0b11d60b9c5114b27e", "{PBKDF2}$1$s$9999999999$00",
+	    "{PBKDF2}$2$s$1$00", "{SCRAM-SHA-1}0,AAAA,AAAA,AAAA", "{SCRAM-SHA-256}4096,AAAA,AAAA,AAAA",
+	    "{SCRAM-SHA-256}4096", "{ARGON2ID}$argon2id$v=19$m=99999999,t=2,p=1$AAAA$AAAA",
+	    "{ARGON2ID}$argon2i$v=19$m=64,t=2,p=1$AAAA$AAAA", "{ARGON2ID}x",
+	    "{CRYPT}$y$jFT$abcdefghijklmnop$abcdefghijkl", "{CRYPT}$sha1$99999999$abcdefgh$abcdefghijklmnop",
+	    "{CRYPT}_zzzzabcdabcdefghijk", "{CRYPT}$7$zzzzzabcdefgh$abcdefghijkl", "{", "}", "{}"};
 
 	(void)state;
 	for (size_t i = 0; i < COUNT_OF(bad); i++) {
@@ -119,7 +124,10 @@ test_prepare(void **state)
 	static const struct {
 		const char *in, *out;
 	} good[] = {{"I\xc2\xadX", "IX"}, {"user", "user"}, {"USER", "USER"}, {"\xc2\xaa", "a"}, {"\xe2\x85\xa8", "IX"},
-		{"a\xc2\xa0" "b", "a b"}, {"u\xcc\x88", "\xc3\xbc"}};
+	    {"a\xc2\xa0"
+	     "b",
+		"a b"},
+	    {"u\xcc\x88", "\xc3\xbc"}};
 	struct house h;
 	struct buf hash BUF_CLEANUP;
 
@@ -146,10 +154,10 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_known_answers),
-		cmocka_unit_test(test_refused_imports),
-		cmocka_unit_test(test_ours),
-		cmocka_unit_test(test_prepare),
+	    cmocka_unit_test(test_known_answers),
+	    cmocka_unit_test(test_refused_imports),
+	    cmocka_unit_test(test_ours),
+	    cmocka_unit_test(test_prepare),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

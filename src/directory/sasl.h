@@ -5,8 +5,8 @@
 #include "base/slice.h"
 
 struct sasl_plain {
-	struct slice authzid;  /* mostly empty */
-	struct slice authcid;  /* the name */
+	struct slice authzid; /* mostly empty */
+	struct slice authcid; /* the name */
 	struct slice password;
 };
 

@@ -28,21 +28,22 @@ secret_credential_get(struct sqltx *tx, struct arena *a, struct slice account_id
 	if (err != 1)
 		return err < 0 ? err : ERR_NOTFOUND;
 	*out = (struct secret_credential){arena_copy(a, sql_col_bytes(&r, 0)), arena_copy(a, sql_col_bytes(&r, 1)),
-		arena_copy(a, sql_col_bytes(&r, 2)), sql_col_int(&r, 3)};
+	    arena_copy(a, sql_col_bytes(&r, 2)), sql_col_int(&r, 3)};
 	return arena_failed(a) ? ERR_NOMEM : 0;
 }
 
 int
 secret_credential_set(struct sqltx *tx, struct house *h, struct slice account_id, const struct secret_credential *c)
 {
-	return SQL_EXEC(tx, &sql_credential_set, SQLT(account_id), SQLT(c->hash), SQLT(c->scram_sha1), SQLT(c->scram_sha256),
-	    SQLI(house_now_us(h)));
+	return SQL_EXEC(tx, &sql_credential_set, SQLT(account_id), SQLT(c->hash), SQLT(c->scram_sha1),
+	    SQLT(c->scram_sha256), SQLI(house_now_us(h)));
 }
 
 int
 secret_credential_renew(struct sqltx *tx, struct slice account_id, struct slice old, const struct secret_credential *c)
 {
-	return SQL_EXEC(tx, &sql_credential_renew, SQLT(account_id), SQLT(c->hash), SQLT(c->scram_sha1), SQLT(c->scram_sha256), SQLT(old));
+	return SQL_EXEC(tx, &sql_credential_renew, SQLT(account_id), SQLT(c->hash), SQLT(c->scram_sha1),
+	    SQLT(c->scram_sha256), SQLT(old));
 }
 
 int
@@ -94,7 +95,8 @@ app_password_make(struct house *h, char text[APP_PASSWORD_TEXT_MAX])
 }
 
 bool
-app_password_hash(const uint8_t key[32], struct slice account_id, struct slice text, uint8_t hash[APP_PASSWORD_HASH_BYTES])
+app_password_hash(
+    const uint8_t key[32], struct slice account_id, struct slice text, uint8_t hash[APP_PASSWORD_HASH_BYTES])
 {
 	crypto_generichash_state state;
 	char plain[APP_PASSWORD_CHARS];
@@ -141,8 +143,8 @@ secret_app_add(struct sqltx *tx, struct house *h, struct arena *a, struct slice 
 		return err;
 	house_ulid(h, ulid);
 	*id = arena_copy(a, slice_z(ulid));
-	return SQL_EXEC(tx, &sql_app_insert, SQLT(account_id), SQLT(slice_z(ulid)), SQLT(name), SQLB(slice_of(hash, APP_PASSWORD_HASH_BYTES)),
-	    SQLI(house_now_us(h)));
+	return SQL_EXEC(tx, &sql_app_insert, SQLT(account_id), SQLT(slice_z(ulid)), SQLT(name),
+	    SQLB(slice_of(hash, APP_PASSWORD_HASH_BYTES)), SQLI(house_now_us(h)));
 }
 
 int
@@ -161,12 +163,12 @@ secret_app_list(struct sqltx *tx, struct arena *a, struct slice account_id, stru
 		if (*v == NULL)
 			return ERR_NOMEM;
 		(*v)[(*n)++] = (struct app_password){
-			.id = arena_copy(a, sql_col_bytes(&r, 0)),
-			.name = arena_copy(a, sql_col_bytes(&r, 1)),
-			.created_us = sql_col_int(&r, 2),
-			.last_used_us = sql_col_int(&r, 3),
-			.last_used_by = arena_copy(a, sql_col_bytes(&r, 4)),
-			.hash = arena_copy(a, sql_col_bytes(&r, 5)),
+		    .id = arena_copy(a, sql_col_bytes(&r, 0)),
+		    .name = arena_copy(a, sql_col_bytes(&r, 1)),
+		    .created_us = sql_col_int(&r, 2),
+		    .last_used_us = sql_col_int(&r, 3),
+		    .last_used_by = arena_copy(a, sql_col_bytes(&r, 4)),
+		    .hash = arena_copy(a, sql_col_bytes(&r, 5)),
 		};
 	}
 	return err != 0 ? err : arena_failed(a) ? ERR_NOMEM : 0;

@@ -17,10 +17,13 @@ struct secret_credential {
 	int64_t changed_us;
 };
 /* ERR_NOTFOUND. */
-NODISCARD int secret_credential_get(struct sqltx *tx, struct arena *a, struct slice account_id, struct secret_credential *out);
-NODISCARD int secret_credential_set(struct sqltx *tx, struct house *h, struct slice account_id, const struct secret_credential *c);
+NODISCARD int secret_credential_get(
+    struct sqltx *tx, struct arena *a, struct slice account_id, struct secret_credential *out);
+NODISCARD int secret_credential_set(
+    struct sqltx *tx, struct house *h, struct slice account_id, const struct secret_credential *c);
 /* Replaces the hash `old` by a fresh one of the same password; harmless if it was changed meanwhile. */
-NODISCARD int secret_credential_renew(struct sqltx *tx, struct slice account_id, struct slice old, const struct secret_credential *c);
+NODISCARD int secret_credential_renew(
+    struct sqltx *tx, struct slice account_id, struct slice old, const struct secret_credential *c);
 /* Everything of an account, app passwords too. */
 NODISCARD int secret_forget(struct sqltx *tx, struct slice account_id);
 
@@ -41,14 +44,17 @@ struct app_password {
 NODISCARD int secret_app_key(struct sqltx *tx, struct house *h, uint8_t key[32]);
 void app_password_make(struct house *h, char text[APP_PASSWORD_TEXT_MAX]);
 /* False if the text has not the form of an app password; dashes, spaces and case do not matter. */
-bool app_password_hash(const uint8_t key[32], struct slice account_id, struct slice text, uint8_t hash[APP_PASSWORD_HASH_BYTES]);
+bool app_password_hash(
+    const uint8_t key[32], struct slice account_id, struct slice text, uint8_t hash[APP_PASSWORD_HASH_BYTES]);
 /* ERR_LIMIT: the account has limits.app_passwords of them; ERR_INVALID: the name is empty, over-long or no text. */
-NODISCARD int secret_app_add(struct sqltx *tx, struct house *h, struct arena *a, struct slice account_id, struct slice name, const uint8_t hash[APP_PASSWORD_HASH_BYTES],
-    struct slice *id);
-NODISCARD int secret_app_list(struct sqltx *tx, struct arena *a, struct slice account_id, struct app_password **v, size_t *n);
+NODISCARD int secret_app_add(struct sqltx *tx, struct house *h, struct arena *a, struct slice account_id,
+    struct slice name, const uint8_t hash[APP_PASSWORD_HASH_BYTES], struct slice *id);
+NODISCARD int secret_app_list(
+    struct sqltx *tx, struct arena *a, struct slice account_id, struct app_password **v, size_t *n);
 /* ERR_NOTFOUND. */
 NODISCARD int secret_app_remove(struct sqltx *tx, struct slice account_id, struct slice id);
-NODISCARD int secret_app_used(struct sqltx *tx, struct house *h, struct slice account_id, struct slice id, struct slice client);
+NODISCARD int secret_app_used(
+    struct sqltx *tx, struct house *h, struct slice account_id, struct slice id, struct slice client);
 /* Is it worth a write? */
 bool app_password_use_is_news(const struct house *h, const struct app_password *p);
 

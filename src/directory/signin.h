@@ -8,14 +8,14 @@
 
 struct signin_request {
 	enum bus_service service;
-	struct slice authzid;  /* SASL authorization identity, or empty; must name the same account */
-	struct slice login;    /* as typed */
+	struct slice authzid; /* SASL authorization identity, or empty; must name the same account */
+	struct slice login;   /* as typed */
 	struct slice password;
-	struct slice client;   /* address text */
-	struct slice helo;     /* submission */
-	struct slice tls;      /* "TLSv1.3 TLS_AES_256_GCM_SHA384", or empty in the clear */
-	struct slice tag;      /* IMAP */
-	struct slice pending;  /* what the client sent after the sign-in command */
+	struct slice client;  /* address text */
+	struct slice helo;    /* submission */
+	struct slice tls;     /* "TLSv1.3 TLS_AES_256_GCM_SHA384", or empty in the clear */
+	struct slice tag;     /* IMAP */
+	struct slice pending; /* what the client sent after the sign-in command */
 };
 
 struct signin_ops {

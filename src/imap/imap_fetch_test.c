@@ -199,7 +199,18 @@ WORLD_TEST(test_large)
 	exactly(&c, "FETCH 1 BODY.PEEK[1]", "* 1 FETCH (BODY[1] {5}\r\nsmall)\r\n");
 	exactly(&c, "FETCH 1 BODY.PEEK[2]<5.6>", "* 1 FETCH (BODY[2]<5> {6}\r\nnumber)\r\n");
 	expect(&c, "FETCH 1 BODY.PEEK[]<1000000.6>", "* 1 FETCH (BODY[]<1000000> {6}\r\n");
+	/* Told anew, then from memory: alike. */
 	expect(&c, "FETCH 1 (ENVELOPE BODYSTRUCTURE)", "\"big\"");
+	{
+		struct slice first = slice_of(strdup((char *)c.out.p), c.out.n);
+
+		ask(&c, "FETCH 1 (ENVELOPE BODYSTRUCTURE)");
+		assert_true(slice_eq(first, buf_slice(&c.out)));
+		ask(&c, "FETCH 1 (ENVELOPE BODYSTRUCTURE BODY.PEEK[HEADER]<0.7>)");
+		wants((char *)c.out.p, " BODY[HEADER]<0> {7}\r\nSubject)\r\n", "from memory, with a section");
+		expect(&c, "FETCH 1 BODY", "((\"text\" \"plain\"");
+		free((void *)(uintptr_t)first.p);
+	}
 	expect(&c, "FETCH 1 BODY[HEADER]", "* 1 FETCH (FLAGS (\\Seen \\Recent) BODY[HEADER] {");
 	client_end(&c);
 }

@@ -296,7 +296,8 @@ bare_read(struct reader *r, bool *done)
 	}
 	if (r->phrase_before > 0)
 		r->out->damaged = true;
-	return mailbox_add(r, slice_head(buf_slice(&r->phrase), r->phrase_before), buf_slice(&r->local), buf_slice(&r->domain));
+	return mailbox_add(
+	    r, slice_head(buf_slice(&r->phrase), r->phrase_before), buf_slice(&r->local), buf_slice(&r->domain));
 }
 
 /* Words, and nothing that tells what they are: one word is a local mailbox ("root"), several are a name. */
@@ -399,7 +400,8 @@ address_first(const struct address_list *l)
 static bool
 is_dot_atom(struct slice s)
 {
-	if (s.n == 0 || slice_starts(s, SLICE(".")) || slice_ends(s, SLICE(".")) || slice_find(s, SLICE("..")) != SLICE_NONE)
+	if (s.n == 0 || slice_starts(s, SLICE(".")) || slice_ends(s, SLICE(".")) ||
+	    slice_find(s, SLICE("..")) != SLICE_NONE)
 		return false;
 	for (size_t i = 0; i < s.n; i++)
 		if (is_special(slice_at(s, i)))

@@ -13,9 +13,9 @@ enum address_kind { ADDRESS_MAILBOX, ADDRESS_GROUP_START, ADDRESS_GROUP_END };
  * as they are (words_decode() reads them): what IMAP's ENVELOPE wants (RFC 9051 §7.5.2). */
 struct address {
 	enum address_kind kind;
-	struct slice name;   /* display name, or of a group its name; a comment that follows a bare address counts too */
-	struct slice route;  /* obsolete source route, "@a.test,@b.test"; mostly empty */
-	struct slice local;  /* unquoted local part */
+	struct slice name;  /* display name, or of a group its name; a comment that follows a bare address counts too */
+	struct slice route; /* obsolete source route, "@a.test,@b.test"; mostly empty */
+	struct slice local; /* unquoted local part */
 	struct slice domain; /* as written, without CFWS; empty when there was none; "[192.0.2.1]" for literals */
 };
 

@@ -38,50 +38,50 @@ static const struct {
 	const char *field, *shown;
 	bool damaged;
 } fields[] = {
-	{"", "", false},
-	{" \r\n ", "", false},
-	{"alice@example.test", "||alice|example.test", false},
-	{"<alice@example.test>", "||alice|example.test", false},
-	{"Alice <alice@example.test>", "Alice||alice|example.test", false},
-	{"\"Smith, Bob\" <bob@b.test>, c@d.test", "Smith, Bob||bob|b.test\n||c|d.test", false},
-	{"\"a \\\"b\\\" c\" <x@y>", "a \"b\" c||x|y", false},
-	{"John Q. Public <john@x.test>", "John Q. Public||john|x.test", false},
-	{"a@b.test (Alice (the) one)", "Alice (the) one||a|b.test", false},
-	{"Pete(A nice \\) chap) <pete(his account)@silly.test(his host)>", "Pete||pete|silly.test", false},
-	{"A Group(Some people)\r\n :Chris Jones <c@(Chris's host.)public.example>,\r\n joe@example.org;",
-		"{A Group\nChris Jones||c|public.example\n||joe|example.org\n}", false},
-	{"(Empty list)(start)Hidden recipients  :(nobody(that I know))  ;", "{Hidden recipients\n}", false},
-	{"undisclosed-recipients:;", "{undisclosed-recipients\n}", false},
-	{"Joe Q. Public <john.q.public@example.com>,, x@y", "Joe Q. Public||john.q.public|example.com\n||x|y", false},
-	{"Mary Smith <@node.test,@x.test:mary@example.test>", "Mary Smith|@node.test,@x.test|mary|example.test", false},
-	{"john . public @ example . com", "||john.public|example.com", false},
-	{"\"a b\"@x.test", "||a b|x.test", false},
-	{"\"a\".\"b\"@x.test", "||a.b|x.test", false},
-	{"x@[192.0.2.1], y@[IPv6:2001:db8::1]", "||x|[192.0.2.1]\n||y|[IPv6:2001:db8::1]", false},
-	{"j\xc3\xb6rg <j\xc3\xb6rg@b\xc3\xbc.test>", "j\xc3\xb6rg||j\xc3\xb6rg|b\xc3\xbc.test", false},
-	{"=?utf-8?Q?Doe,_J=C3=B6rg?= <j@x>", "=?utf-8?Q?Doe,_J=C3=B6rg?=||j|x", false},
-	{"=?utf-8?Q?a?=\r\n =?utf-8?Q?b?= <j@x>", "=?utf-8?Q?a?= =?utf-8?Q?b?=||j|x", false},
-	{"<>", "|||", true},
-	{"Name <>", "Name|||", false},
-	/* garbage: give what can be given */
-	{"root", "||root|", true},
-	{"John Smith", "John Smith|||", true},
-	{"\"John Smith\"", "John Smith|||", true},
-	{"John Smith js@x.test", "John Smith||js|x.test", true},
-	{"a@b.test <a@b.test>", "a@b.test||a|b.test", false},
-	{"a@b@c.test", "||a@b|c.test", true},
-	{"<a@b@c.test>", "||a@b|c.test", true},
-	{"a@b.test; c@d.test", "||a|b.test\n||c|d.test", false},
-	{"<a@b.test, <c@d.test>", "||a|b.test\n||c|d.test", true},
-	{"a@b.test c@d.test", "||a|b.test\n||c|d.test", true},
-	{"\"open <a@b.test>", "open <a@b.test>|||", true},
-	{"a@b.test (open", "open||a|b.test", false},
-	{"Group: a@b.test", "{Group\n||a|b.test\n}", true},
-	{"<mailto:a@b.test>", "||mailto|", true},
-	{"<@b.test>", "|||b.test", false},
-	{"Bob <bob>", "Bob||bob|", false},
-	{",,;;,", "", false},
-	{">>>)]\\", "", true},
+    {"", "", false},
+    {" \r\n ", "", false},
+    {"alice@example.test", "||alice|example.test", false},
+    {"<alice@example.test>", "||alice|example.test", false},
+    {"Alice <alice@example.test>", "Alice||alice|example.test", false},
+    {"\"Smith, Bob\" <bob@b.test>, c@d.test", "Smith, Bob||bob|b.test\n||c|d.test", false},
+    {"\"a \\\"b\\\" c\" <x@y>", "a \"b\" c||x|y", false},
+    {"John Q. Public <john@x.test>", "John Q. Public||john|x.test", false},
+    {"a@b.test (Alice (the) one)", "Alice (the) one||a|b.test", false},
+    {"Pete(A nice \\) chap) <pete(his account)@silly.test(his host)>", "Pete||pete|silly.test", false},
+    {"A Group(Some people)\r\n :Chris Jones <c@(Chris's host.)public.example>,\r\n joe@example.org;",
+	"{A Group\nChris Jones||c|public.example\n||joe|example.org\n}", false},
+    {"(Empty list)(start)Hidden recipients  :(nobody(that I know))  ;", "{Hidden recipients\n}", false},
+    {"undisclosed-recipients:;", "{undisclosed-recipients\n}", false},
+    {"Joe Q. Public <john.q.public@example.com>,, x@y", "Joe Q. Public||john.q.public|example.com\n||x|y", false},
+    {"Mary Smith <@node.test,@x.test:mary@example.test>", "Mary Smith|@node.test,@x.test|mary|example.test", false},
+    {"john . public @ example . com", "||john.public|example.com", false},
+    {"\"a b\"@x.test", "||a b|x.test", false},
+    {"\"a\".\"b\"@x.test", "||a.b|x.test", false},
+    {"x@[192.0.2.1], y@[IPv6:2001:db8::1]", "||x|[192.0.2.1]\n||y|[IPv6:2001:db8::1]", false},
+    {"j\xc3\xb6rg <j\xc3\xb6rg@b\xc3\xbc.test>", "j\xc3\xb6rg||j\xc3\xb6rg|b\xc3\xbc.test", false},
+    {"=?utf-8?Q?Doe,_J=C3=B6rg?= <j@x>", "=?utf-8?Q?Doe,_J=C3=B6rg?=||j|x", false},
+    {"=?utf-8?Q?a?=\r\n =?utf-8?Q?b?= <j@x>", "=?utf-8?Q?a?= =?utf-8?Q?b?=||j|x", false},
+    {"<>", "|||", true},
+    {"Name <>", "Name|||", false},
+    /* garbage: give what can be given */
+    {"root", "||root|", true},
+    {"John Smith", "John Smith|||", true},
+    {"\"John Smith\"", "John Smith|||", true},
+    {"John Smith js@x.test", "John Smith||js|x.test", true},
+    {"a@b.test <a@b.test>", "a@b.test||a|b.test", false},
+    {"a@b@c.test", "||a@b|c.test", true},
+    {"<a@b@c.test>", "||a@b|c.test", true},
+    {"a@b.test; c@d.test", "||a|b.test\n||c|d.test", false},
+    {"<a@b.test, <c@d.test>", "||a|b.test\n||c|d.test", true},
+    {"a@b.test c@d.test", "||a|b.test\n||c|d.test", true},
+    {"\"open <a@b.test>", "open <a@b.test>|||", true},
+    {"a@b.test (open", "open||a|b.test", false},
+    {"Group: a@b.test", "{Group\n||a|b.test\n}", true},
+    {"<mailto:a@b.test>", "||mailto|", true},
+    {"<@b.test>", "|||b.test", false},
+    {"Bob <bob>", "Bob||bob|", false},
+    {",,;;,", "", false},
+    {">>>)]\\", "", true},
 };
 
 static void
@@ -127,8 +127,8 @@ test_nul_and_limit(void **state)
 static void
 test_floods(void **state)
 {
-	static const char *const units[] = {"(", ")", "\"", "<", ">", "@", ":", ";", ",", "a ", "a.", "=?", "=?x?q?", "(a)", "[",
-		"\\", "a@", "<a@b>", "\"\"", "@a,", "x:"};
+	static const char *const units[] = {"(", ")", "\"", "<", ">", "@", ":", ";", ",", "a ", "a.", "=?", "=?x?q?",
+	    "(a)", "[", "\\", "a@", "<a@b>", "\"\"", "@a,", "x:"};
 
 	(void)state;
 	for (size_t i = 0; i < COUNT_OF(units); i++) {
@@ -151,14 +151,15 @@ test_writing(void **state)
 		struct address ad;
 		const char *written;
 	} rows[] = {
-		{{.local = SLICE_INIT("a"), .domain = SLICE_INIT("b.test")}, "a@b.test"},
-		{{.name = SLICE_INIT("Al Ice"), .local = SLICE_INIT("a.b"), .domain = SLICE_INIT("c")}, "Al Ice <a.b@c>"},
-		{{.name = SLICE_INIT("Smith, \"B\""), .local = SLICE_INIT("a b"), .domain = SLICE_INIT("c")},
-			"\"Smith, \\\"B\\\"\" <\"a b\"@c>"},
-		{{.name = SLICE_INIT("J. R."), .local = SLICE_INIT(".x"), .domain = SLICE_INIT("c")}, "\"J. R.\" <\".x\"@c>"},
-		{{.name = SLICE_INIT("a\r\nBcc: x"), .local = SLICE_INIT("a\r\nb"), .domain = SLICE_INIT("c\r\nd>")},
-			"\"a  Bcc: x\" <\"a  b\"@cd>"},
-		{{.local = SLICE_INIT("root")}, "root"},
+	    {{.local = SLICE_INIT("a"), .domain = SLICE_INIT("b.test")}, "a@b.test"},
+	    {{.name = SLICE_INIT("Al Ice"), .local = SLICE_INIT("a.b"), .domain = SLICE_INIT("c")}, "Al Ice <a.b@c>"},
+	    {{.name = SLICE_INIT("Smith, \"B\""), .local = SLICE_INIT("a b"), .domain = SLICE_INIT("c")},
+		"\"Smith, \\\"B\\\"\" <\"a b\"@c>"},
+	    {{.name = SLICE_INIT("J. R."), .local = SLICE_INIT(".x"), .domain = SLICE_INIT("c")},
+		"\"J. R.\" <\".x\"@c>"},
+	    {{.name = SLICE_INIT("a\r\nBcc: x"), .local = SLICE_INIT("a\r\nb"), .domain = SLICE_INIT("c\r\nd>")},
+		"\"a  Bcc: x\" <\"a  b\"@cd>"},
+	    {{.local = SLICE_INIT("root")}, "root"},
 	};
 
 	(void)state;
@@ -192,11 +193,11 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_fields),
-		cmocka_unit_test(test_nul_and_limit),
-		cmocka_unit_test(test_floods),
-		cmocka_unit_test(test_writing),
-		cmocka_unit_test(test_list_writing),
+	    cmocka_unit_test(test_fields),
+	    cmocka_unit_test(test_nul_and_limit),
+	    cmocka_unit_test(test_floods),
+	    cmocka_unit_test(test_writing),
+	    cmocka_unit_test(test_list_writing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -26,46 +26,52 @@ void build_text_body(struct buf *out, struct slice utf8);
 /* A plain message: a draft, a notice. */
 struct build_message {
 	const struct address_list *from, *to, *cc; /* may be NULL */
-	struct slice subject;   /* UTF-8 */
-	struct slice text;      /* UTF-8, any line ends */
+	struct slice subject;                      /* UTF-8 */
+	struct slice text;                         /* UTF-8, any line ends */
 	struct slice message_id_domain;
 	struct slice in_reply_to; /* msg-id without <>; or empty */
 	struct slice_list references;
-	struct slice_list extra;  /* whole raw field lines without line end: "Auto-Submitted: auto-replied" */
+	struct slice_list extra; /* whole raw field lines without line end: "Auto-Submitted: auto-replied" */
 };
 NODISCARD int build_message(struct house *h, const struct build_message *m, struct buf *out);
 
 /* ---- delivery status notifications
  * -------------------------------------------------------------------------------- */
 
-enum build_dsn_action { BUILD_DSN_FAILED, BUILD_DSN_DELAYED, BUILD_DSN_DELIVERED, BUILD_DSN_RELAYED, BUILD_DSN_EXPANDED };
+enum build_dsn_action {
+	BUILD_DSN_FAILED,
+	BUILD_DSN_DELAYED,
+	BUILD_DSN_DELIVERED,
+	BUILD_DSN_RELAYED,
+	BUILD_DSN_EXPANDED
+};
 
 struct build_dsn_recipient {
-	struct slice original;     /* ORCPT as given, "rfc822;addr", xtext removed; or empty */
-	struct slice final;        /* address */
+	struct slice original; /* ORCPT as given, "rfc822;addr", xtext removed; or empty */
+	struct slice final;    /* address */
 	enum build_dsn_action action;
-	struct slice status;       /* "5.1.1"; made "5.0.0", "4.0.0" or "2.0.0" if it is not of that form */
-	struct slice remote_mta;   /* host name, or empty */
-	struct slice diagnostic;   /* the reply of the other side ("550 5.1.1 …"), or empty */
-	struct slice explanation;  /* a sentence for people, UTF-8 */
-	int64_t last_attempt_s;    /* 0: left out */
-	int64_t will_retry_until_s;/* 0: left out */
+	struct slice status;        /* "5.1.1"; made "5.0.0", "4.0.0" or "2.0.0" if it is not of that form */
+	struct slice remote_mta;    /* host name, or empty */
+	struct slice diagnostic;    /* the reply of the other side ("550 5.1.1 …"), or empty */
+	struct slice explanation;   /* a sentence for people, UTF-8 */
+	int64_t last_attempt_s;     /* 0: left out */
+	int64_t will_retry_until_s; /* 0: left out */
 };
 
 struct build_dsn {
-	struct slice reporting_mta;  /* our host name */
-	struct slice from;           /* address of the From field, e.g. mailer-daemon@… */
-	struct slice from_name;      /* e.g. "Mail Delivery System" */
-	struct slice to;             /* the original sender: where this goes */
-	struct slice subject;        /* UTF-8 */
-	struct slice text;           /* UTF-8, for people: what happened; the recipients' explanations are added below it */
-	struct slice envelope_id;    /* ENVID, xtext removed; or empty */
-	struct slice queue_id;       /* ULID of the original, named in the text; or empty */
-	int64_t arrival_s;           /* 0: left out */
+	struct slice reporting_mta; /* our host name */
+	struct slice from;          /* address of the From field, e.g. mailer-daemon@… */
+	struct slice from_name;     /* e.g. "Mail Delivery System" */
+	struct slice to;            /* the original sender: where this goes */
+	struct slice subject;       /* UTF-8 */
+	struct slice text; /* UTF-8, for people: what happened; the recipients' explanations are added below it */
+	struct slice envelope_id; /* ENVID, xtext removed; or empty */
+	struct slice queue_id;    /* ULID of the original, named in the text; or empty */
+	int64_t arrival_s;        /* 0: left out */
 	const struct build_dsn_recipient *recipients;
 	size_t recipients_n;
-	struct slice original;       /* the original message, or as much of it as there is */
-	bool headers_only;           /* return its header alone (text/rfc822-headers) */
+	struct slice original; /* the original message, or as much of it as there is */
+	bool headers_only;     /* return its header alone (text/rfc822-headers) */
 };
 /* The whole notification, from its first field. An original with 8-bit or with lines over 998 octets is returned as
  * its header, encoded safely. */

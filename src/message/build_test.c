@@ -73,24 +73,36 @@ static void
 test_message(void **state)
 {
 	__attribute__((cleanup(fixture_free))) struct fixture f;
-	struct address from = {.name = SLICE("J\xc3\xb6rg, the \"one\""), .local = SLICE("j o"), .domain = SLICE("x.test")};
+	struct address from = {
+	    .name = SLICE("J\xc3\xb6rg, the \"one\""), .local = SLICE("j o"), .domain = SLICE("x.test")};
 	struct address_list from_list = {.v = &from, .n = 1}, to;
 	struct message_date d;
-	struct build_message m = {.from = &from_list, .to = &to, .subject = SLICE("Gr\xc3\xbc\xc3\x9f" "e\r\nBcc: evil@x.test"),
-		.text = SLICE("Hallo\nW\xc3\xb6rld\n"), .message_id_domain = SLICE("host.test"), .in_reply_to = SLICE("a@b>\r\nX: y"),
-		.references = SLICE_LIST(SLICE("r1@x"), SLICE("r2@x")),
-		.extra = SLICE_LIST(SLICE("Auto-Submitted: auto-replied\r\nEvil: yes"), SLICE("bad name: x"))};
+	struct build_message m = {.from = &from_list,
+	    .to = &to,
+	    .subject = SLICE("Gr\xc3\xbc\xc3\x9f"
+			     "e\r\nBcc: evil@x.test"),
+	    .text = SLICE("Hallo\nW\xc3\xb6rld\n"),
+	    .message_id_domain = SLICE("host.test"),
+	    .in_reply_to = SLICE("a@b>\r\nX: y"),
+	    .references = SLICE_LIST(SLICE("r1@x"), SLICE("r2@x")),
+	    .extra = SLICE_LIST(SLICE("Auto-Submitted: auto-replied\r\nEvil: yes"), SLICE("bad name: x"))};
 
 	(void)state;
 	fixture_init(&f);
-	assert_int_equal(address_parse(&f.a, SLICE("G: a@b.test, Long Name Of Somebody <long.local.part@some.domain.test>, "
-	    "Another Long Name <another@some.domain.test>;, last@x.test"), 10, &to), 0);
+	assert_int_equal(address_parse(&f.a,
+			     SLICE("G: a@b.test, Long Name Of Somebody <long.local.part@some.domain.test>, "
+				   "Another Long Name <another@some.domain.test>;, last@x.test"),
+			     10, &to),
+	    0);
 	assert_int_equal(build_message(&f.h, &m, &f.b), 0);
 	read_back(&f);
-	assert_true(slice_eq(field(&f, SLICE("Subject")), SLICE("Gr\xc3\xbc\xc3\x9f" "e  Bcc: evil@x.test")));
+	assert_true(slice_eq(field(&f, SLICE("Subject")),
+	    SLICE("Gr\xc3\xbc\xc3\x9f"
+		  "e  Bcc: evil@x.test")));
 	assert_true(slice_eq(field(&f, SLICE("From")), SLICE("J\xc3\xb6rg, the \"one\" <\"j o\"@x.test>")));
-	assert_true(slice_eq(field(&f, SLICE("To")), SLICE("G: a@b.test, Long Name Of Somebody <long.local.part@some.domain.test>, "
-	    "Another Long Name <another@some.domain.test>;, last@x.test")));
+	assert_true(slice_eq(field(&f, SLICE("To")),
+	    SLICE("G: a@b.test, Long Name Of Somebody <long.local.part@some.domain.test>, "
+		  "Another Long Name <another@some.domain.test>;, last@x.test")));
 	assert_true(slice_eq(field(&f, SLICE("References")), SLICE("<r1@x> <r2@x>")));
 	assert_true(slice_eq(field(&f, SLICE("In-Reply-To")), SLICE("<a@bX:y>")));
 	assert_true(slice_eq(field(&f, SLICE("Auto-Submitted")), SLICE("auto-replied Evil: yes")));
@@ -106,10 +118,18 @@ test_message(void **state)
 static struct build_dsn
 sample_dsn(const struct build_dsn_recipient *r, size_t n, struct slice original)
 {
-	return (struct build_dsn){.reporting_mta = SLICE("mx.here.test"), .from = SLICE("mailer-daemon@here.test"),
-		.from_name = SLICE("Mail Delivery System"), .to = SLICE("s ender@there.test"), .subject = SLICE("Undelivered: \xc3\xa4"),
-		.text = SLICE("Your message could not be delivered."), .envelope_id = SLICE("env-1"), .queue_id = SLICE("01ABC"),
-		.arrival_s = 1795315346, .recipients = r, .recipients_n = n, .original = original};
+	return (struct build_dsn){.reporting_mta = SLICE("mx.here.test"),
+	    .from = SLICE("mailer-daemon@here.test"),
+	    .from_name = SLICE("Mail Delivery System"),
+	    .to = SLICE("s ender@there.test"),
+	    .subject = SLICE("Undelivered: \xc3\xa4"),
+	    .text = SLICE("Your message could not be delivered."),
+	    .envelope_id = SLICE("env-1"),
+	    .queue_id = SLICE("01ABC"),
+	    .arrival_s = 1795315346,
+	    .recipients = r,
+	    .recipients_n = n,
+	    .original = original};
 }
 
 static void
@@ -118,10 +138,18 @@ test_dsn(void **state)
 	static const char original[] = "Subject: orig\nX: y\n\n.body\n--=_0000\n";
 	__attribute__((cleanup(fixture_free))) struct fixture f;
 	struct build_dsn_recipient r[2] = {
-		{.original = SLICE("rfc822;o@x.test"), .final = SLICE("a@x.test"), .action = BUILD_DSN_FAILED, .status = SLICE("5.1.1"),
-			.remote_mta = SLICE("mx.x.test"), .diagnostic = SLICE("550 5.1.1 no\r\nsuch \xc3\xa4 user"),
-			.explanation = SLICE("There is no such mailbox."), .last_attempt_s = 1795315346},
-		{.final = SLICE("j\xc3\xb6@x.test"), .action = BUILD_DSN_DELAYED, .status = SLICE("5.x"), .will_retry_until_s = 1795315346},
+	    {.original = SLICE("rfc822;o@x.test"),
+		.final = SLICE("a@x.test"),
+		.action = BUILD_DSN_FAILED,
+		.status = SLICE("5.1.1"),
+		.remote_mta = SLICE("mx.x.test"),
+		.diagnostic = SLICE("550 5.1.1 no\r\nsuch \xc3\xa4 user"),
+		.explanation = SLICE("There is no such mailbox."),
+		.last_attempt_s = 1795315346},
+	    {.final = SLICE("j\xc3\xb6@x.test"),
+		.action = BUILD_DSN_DELAYED,
+		.status = SLICE("5.x"),
+		.will_retry_until_s = 1795315346},
 	};
 	struct build_dsn d = sample_dsn(r, 2, slice_z(original));
 	struct slice status;
@@ -139,15 +167,18 @@ test_dsn(void **state)
 	assert_true(slice_find(text(&f, 1), SLICE("01ABC")) != SLICE_NONE);
 	assert_true(mime_is(&f.m.v[2], SLICE("message"), SLICE("delivery-status")));
 	status = mime_raw_body(&f.m, &f.m.v[2]);
-	assert_true(slice_eq(status, SLICE("Original-Envelope-Id: env-1\r\nReporting-MTA: dns; mx.here.test\r\n"
-	    "Arrival-Date: Sun, 22 Nov 2026 02:42:26 +0000\r\n\r\n"
-	    "Original-Recipient: rfc822;o@x.test\r\nFinal-Recipient: rfc822; a@x.test\r\nAction: failed\r\nStatus: 5.1.1\r\n"
-	    "Remote-MTA: dns; mx.x.test\r\nDiagnostic-Code: smtp; 550 5.1.1 no such ?? user\r\n"
-	    "Last-Attempt-Date: Sun, 22 Nov 2026 02:42:26 +0000\r\n\r\n"
-	    "Final-Recipient: utf-8; j\\x{F6}@x.test\r\nAction: delayed\r\nStatus: 4.0.0\r\n"
-	    "Will-Retry-Until: Sun, 22 Nov 2026 02:42:26 +0000\r\n")));
+	assert_true(slice_eq(status,
+	    SLICE("Original-Envelope-Id: env-1\r\nReporting-MTA: dns; mx.here.test\r\n"
+		  "Arrival-Date: Sun, 22 Nov 2026 02:42:26 +0000\r\n\r\n"
+		  "Original-Recipient: rfc822;o@x.test\r\nFinal-Recipient: rfc822; a@x.test\r\nAction: "
+		  "failed\r\nStatus: 5.1.1\r\n"
+		  "Remote-MTA: dns; mx.x.test\r\nDiagnostic-Code: smtp; 550 5.1.1 no such ?? user\r\n"
+		  "Last-Attempt-Date: Sun, 22 Nov 2026 02:42:26 +0000\r\n\r\n"
+		  "Final-Recipient: utf-8; j\\x{F6}@x.test\r\nAction: delayed\r\nStatus: 4.0.0\r\n"
+		  "Will-Retry-Until: Sun, 22 Nov 2026 02:42:26 +0000\r\n")));
 	assert_true(f.m.v[3].has_message);
-	assert_true(slice_eq(mime_raw_body(&f.m, &f.m.v[3]), SLICE("Subject: orig\r\nX: y\r\n\r\n.body\r\n--=_0000\r\n")));
+	assert_true(
+	    slice_eq(mime_raw_body(&f.m, &f.m.v[3]), SLICE("Subject: orig\r\nX: y\r\n\r\n.body\r\n--=_0000\r\n")));
 }
 
 /* What cannot go back as 7bit, or is too large, goes back as its header. */
@@ -197,9 +228,19 @@ test_injection(void **state)
 	static const char evil[] = "x\r\n\r\nEvil: 1\r\n.\r\nEvil: 2\rEvil: 3\nEvil: 4\n\xff\xfe\x01";
 	__attribute__((cleanup(fixture_free))) struct fixture f;
 	struct slice e = slice_z(evil);
-	struct build_dsn_recipient r = {.original = e, .final = e, .status = e, .remote_mta = e, .diagnostic = e, .explanation = e};
-	struct build_dsn d = {.reporting_mta = SLICE("h.test"), .from = SLICE("d@h.test"), .from_name = e, .to = SLICE("x@y.test"),
-		.subject = e, .text = e, .envelope_id = e, .queue_id = e, .recipients = &r, .recipients_n = 1, .original = e};
+	struct build_dsn_recipient r = {
+	    .original = e, .final = e, .status = e, .remote_mta = e, .diagnostic = e, .explanation = e};
+	struct build_dsn d = {.reporting_mta = SLICE("h.test"),
+	    .from = SLICE("d@h.test"),
+	    .from_name = e,
+	    .to = SLICE("x@y.test"),
+	    .subject = e,
+	    .text = e,
+	    .envelope_id = e,
+	    .queue_id = e,
+	    .recipients = &r,
+	    .recipients_n = 1,
+	    .original = e};
 	struct slice status;
 
 	(void)state;
@@ -247,8 +288,11 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_message), cmocka_unit_test(test_dsn), cmocka_unit_test(test_dsn_headers),
-		cmocka_unit_test(test_injection), cmocka_unit_test(test_long),
+	    cmocka_unit_test(test_message),
+	    cmocka_unit_test(test_dsn),
+	    cmocka_unit_test(test_dsn_headers),
+	    cmocka_unit_test(test_injection),
+	    cmocka_unit_test(test_long),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

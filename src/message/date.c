@@ -13,9 +13,18 @@ static const struct {
 	struct slice name;
 	int offset_min;
 } zones[] = {
-	{SLICE_INIT("GMT"), 0}, {SLICE_INIT("UT"), 0}, {SLICE_INIT("UTC"), 0}, {SLICE_INIT("Z"), 0},
-	{SLICE_INIT("EST"), -300}, {SLICE_INIT("EDT"), -240}, {SLICE_INIT("CST"), -360}, {SLICE_INIT("CDT"), -300},
-	{SLICE_INIT("MST"), -420}, {SLICE_INIT("MDT"), -360}, {SLICE_INIT("PST"), -480}, {SLICE_INIT("PDT"), -420},
+    {SLICE_INIT("GMT"), 0},
+    {SLICE_INIT("UT"), 0},
+    {SLICE_INIT("UTC"), 0},
+    {SLICE_INIT("Z"), 0},
+    {SLICE_INIT("EST"), -300},
+    {SLICE_INIT("EDT"), -240},
+    {SLICE_INIT("CST"), -360},
+    {SLICE_INIT("CDT"), -300},
+    {SLICE_INIT("MST"), -420},
+    {SLICE_INIT("MDT"), -360},
+    {SLICE_INIT("PST"), -480},
+    {SLICE_INIT("PDT"), -420},
 };
 
 #define UNSET (-1)
@@ -254,8 +263,8 @@ date_put_imap(struct buf *out, int64_t epoch_s, int offset_min)
 	struct civil_time t;
 
 	time_to_civil(epoch_s + (int64_t)offset_min * 60, &t);
-	buf_printf(out, "%2d-%s-%04lld %02d:%02d:%02d ", t.day, months[t.month - 1], (long long)t.year, t.hour, t.minute,
-	    t.second);
+	buf_printf(out, "%2d-%s-%04lld %02d:%02d:%02d ", t.day, months[t.month - 1], (long long)t.year, t.hour,
+	    t.minute, t.second);
 	put_offset(out, offset_min);
 }
 

@@ -5,9 +5,9 @@
 #include "base/buf.h"
 
 struct message_date {
-	int64_t epoch_s;  /* seconds since 1970 UTC */
-	int offset_min;   /* zone east of UTC, -1439..1439 */
-	bool zone_known;  /* false: "-0000", a military or unknown zone, or none */
+	int64_t epoch_s; /* seconds since 1970 UTC */
+	int offset_min;  /* zone east of UTC, -1439..1439 */
+	bool zone_known; /* false: "-0000", a military or unknown zone, or none */
 };
 
 /* Reads the raw value of a Date field; comments, missing weekday, missing seconds, missing zone, two- and

@@ -24,7 +24,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			continue;
 		buf_reset(&b);
 		date_put(&b, d.epoch_s, d.offset_min);
-		ASSERT(date_parse(buf_slice(&b), &again) == 0 && again.epoch_s == d.epoch_s && again.offset_min == d.offset_min);
+		ASSERT(date_parse(buf_slice(&b), &again) == 0 && again.epoch_s == d.epoch_s &&
+		    again.offset_min == d.offset_min);
 		buf_reset(&b);
 		date_put_imap(&b, d.epoch_s, d.offset_min);
 		ASSERT(date_parse_imap(buf_slice(&b), &again) == 0 && again.epoch_s == d.epoch_s);

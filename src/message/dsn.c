@@ -11,11 +11,11 @@ static const struct {
 	const char *word;
 	const char *status;
 } actions[] = {
-	[BUILD_DSN_FAILED] = {"failed", "5.0.0"},
-	[BUILD_DSN_DELAYED] = {"delayed", "4.0.0"},
-	[BUILD_DSN_DELIVERED] = {"delivered", "2.0.0"},
-	[BUILD_DSN_RELAYED] = {"relayed", "2.0.0"},
-	[BUILD_DSN_EXPANDED] = {"expanded", "2.0.0"},
+    [BUILD_DSN_FAILED] = {"failed", "5.0.0"},
+    [BUILD_DSN_DELAYED] = {"delayed", "4.0.0"},
+    [BUILD_DSN_DELIVERED] = {"delivered", "2.0.0"},
+    [BUILD_DSN_RELAYED] = {"relayed", "2.0.0"},
+    [BUILD_DSN_EXPANDED] = {"expanded", "2.0.0"},
 };
 
 /* class.subject.detail (RFC 3463 §2). */
@@ -110,7 +110,8 @@ put_recipient(struct buf *out, const struct build_dsn_recipient *r)
 		put_typed(out, SLICE("Original-Recipient"), "", r->original);
 	put_typed_address(out, SLICE("Final-Recipient"), r->final);
 	buf_printf(out, "Action: %s\r\n", actions[r->action].word);
-	build_field_raw(out, SLICE("Status"), status_is_valid(r->status) ? r->status : slice_z(actions[r->action].status));
+	build_field_raw(
+	    out, SLICE("Status"), status_is_valid(r->status) ? r->status : slice_z(actions[r->action].status));
 	if (r->remote_mta.n > 0)
 		put_typed(out, SLICE("Remote-MTA"), "dns; ", r->remote_mta);
 	if (r->diagnostic.n > 0)
@@ -244,8 +245,10 @@ build_dsn(struct house *h, const struct build_dsn *d, struct buf *out)
 	build_field(out, SLICE("Subject"), d->subject);
 	build_field_message_id(out, h, d->reporting_mta, NULL);
 	buf_put(out, SLICE("Auto-Submitted: auto-replied\r\nMIME-Version: 1.0\r\n"));
-	buf_printf(out, "Content-Type: multipart/report; report-type=delivery-status;\r\n boundary=\"%s\"\r\n\r\n"
-	    "This is a report about the delivery of a message, in MIME format.\r\n", boundary);
+	buf_printf(out,
+	    "Content-Type: multipart/report; report-type=delivery-status;\r\n boundary=\"%s\"\r\n\r\n"
+	    "This is a report about the delivery of a message, in MIME format.\r\n",
+	    boundary);
 	put_boundary(out, boundary, false);
 	put_text(out, d);
 	put_boundary(out, boundary, false);

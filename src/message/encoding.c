@@ -9,18 +9,18 @@ static const struct {
 	struct slice name;
 	enum encoding encoding;
 } names[] = {
-	{SLICE_INIT("7bit"), ENCODING_7BIT},
-	{SLICE_INIT("8bit"), ENCODING_8BIT},
-	{SLICE_INIT("binary"), ENCODING_BINARY},
-	{SLICE_INIT("quoted-printable"), ENCODING_QP},
-	{SLICE_INIT("base64"), ENCODING_BASE64},
-	{SLICE_INIT("x-uuencode"), ENCODING_UUENCODE},
-	{SLICE_INIT("uuencode"), ENCODING_UUENCODE},
-	{SLICE_INIT("x-uue"), ENCODING_UUENCODE},
-	{SLICE_INIT("uue"), ENCODING_UUENCODE},
-	{SLICE_INIT("quotedprintable"), ENCODING_QP},
-	{SLICE_INIT("7-bit"), ENCODING_7BIT},
-	{SLICE_INIT("8-bit"), ENCODING_8BIT},
+    {SLICE_INIT("7bit"), ENCODING_7BIT},
+    {SLICE_INIT("8bit"), ENCODING_8BIT},
+    {SLICE_INIT("binary"), ENCODING_BINARY},
+    {SLICE_INIT("quoted-printable"), ENCODING_QP},
+    {SLICE_INIT("base64"), ENCODING_BASE64},
+    {SLICE_INIT("x-uuencode"), ENCODING_UUENCODE},
+    {SLICE_INIT("uuencode"), ENCODING_UUENCODE},
+    {SLICE_INIT("x-uue"), ENCODING_UUENCODE},
+    {SLICE_INIT("uue"), ENCODING_UUENCODE},
+    {SLICE_INIT("quotedprintable"), ENCODING_QP},
+    {SLICE_INIT("7-bit"), ENCODING_7BIT},
+    {SLICE_INIT("8-bit"), ENCODING_8BIT},
 };
 
 /* The first word outside comments and quotes. */

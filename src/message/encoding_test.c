@@ -12,37 +12,37 @@ static const struct {
 	struct slice in, out;
 	bool good;
 } rows[] = {
-	{ENCODING_7BIT, SLICE_INIT("a\r\n\0b"), SLICE_INIT("a\r\n\0b"), true},
-	{ENCODING_BASE64, SLICE_INIT(""), SLICE_INIT(""), true},
-	{ENCODING_BASE64, SLICE_INIT("YQ=="), SLICE_INIT("a"), true},
-	{ENCODING_BASE64, SLICE_INIT("YW\r\nI="), SLICE_INIT("ab"), true},
-	{ENCODING_BASE64, SLICE_INIT("YWJj"), SLICE_INIT("abc"), true},
-	{ENCODING_BASE64, SLICE_INIT("YQ==\r\n____\r\nlist footer"), SLICE_INIT("a"), false},
-	{ENCODING_BASE64, SLICE_INIT("YQ"), SLICE_INIT("a"), false},
-	{ENCODING_BASE64, SLICE_INIT("YWI"), SLICE_INIT("ab"), false},
-	{ENCODING_BASE64, SLICE_INIT("YWJjY"), SLICE_INIT("abc"), false},
-	{ENCODING_BASE64, SLICE_INIT("Y!W*Jj\xff"), SLICE_INIT("abc"), false},
-	{ENCODING_BASE64, SLICE_INIT("===="), SLICE_INIT(""), true},
-	{ENCODING_QP, SLICE_INIT("a=3Db"), SLICE_INIT("a=b"), true},
-	{ENCODING_QP, SLICE_INIT("a=3db=e4"), SLICE_INIT("a=b\xe4"), true},
-	{ENCODING_QP, SLICE_INIT("a=\r\nb"), SLICE_INIT("ab"), true},
-	{ENCODING_QP, SLICE_INIT("a=\nb"), SLICE_INIT("ab"), true},
-	{ENCODING_QP, SLICE_INIT("a= \t\r\nb"), SLICE_INIT("ab"), true},
-	{ENCODING_QP, SLICE_INIT("a \t\r\nb  \nc"), SLICE_INIT("a\r\nb\nc"), true},
-	{ENCODING_QP, SLICE_INIT("a b=20\r\n"), SLICE_INIT("a b \r\n"), true},
-	{ENCODING_QP, SLICE_INIT("a \rb"), SLICE_INIT("a \rb"), true},
-	{ENCODING_QP, SLICE_INIT("a=XYb"), SLICE_INIT("a=XYb"), false},
-	{ENCODING_QP, SLICE_INIT("a=4"), SLICE_INIT("a=4"), false},
-	{ENCODING_QP, SLICE_INIT("a=4=41"), SLICE_INIT("a=4A"), false},
-	{ENCODING_QP, SLICE_INIT("a=="), SLICE_INIT("a="), false},
-	{ENCODING_QP, SLICE_INIT("a="), SLICE_INIT("a"), true},
-	{ENCODING_QP, SLICE_INIT("a= x"), SLICE_INIT("a= x"), false},
-	{ENCODING_QP, SLICE_INIT("\xe4\0="), SLICE_INIT("\xe4\0"), true},
-	{ENCODING_UUENCODE, SLICE_INIT("junk\r\nbegin 644 cat.txt\r\n#0V%T\r\n`\r\nend\r\nmore"), SLICE_INIT("Cat"), true},
-	{ENCODING_UUENCODE, SLICE_INIT("begin 644 c\n#0V%T\n"), SLICE_INIT("Cat"), false},
-	{ENCODING_UUENCODE, SLICE_INIT("begin 644 c\n#0V\nend\n"), SLICE_INIT("C`\0"), false},
-	{ENCODING_UUENCODE, SLICE_INIT("nothing"), SLICE_INIT(""), false},
-	{ENCODING_UNKNOWN, SLICE_INIT("=41"), SLICE_INIT("=41"), true},
+    {ENCODING_7BIT, SLICE_INIT("a\r\n\0b"), SLICE_INIT("a\r\n\0b"), true},
+    {ENCODING_BASE64, SLICE_INIT(""), SLICE_INIT(""), true},
+    {ENCODING_BASE64, SLICE_INIT("YQ=="), SLICE_INIT("a"), true},
+    {ENCODING_BASE64, SLICE_INIT("YW\r\nI="), SLICE_INIT("ab"), true},
+    {ENCODING_BASE64, SLICE_INIT("YWJj"), SLICE_INIT("abc"), true},
+    {ENCODING_BASE64, SLICE_INIT("YQ==\r\n____\r\nlist footer"), SLICE_INIT("a"), false},
+    {ENCODING_BASE64, SLICE_INIT("YQ"), SLICE_INIT("a"), false},
+    {ENCODING_BASE64, SLICE_INIT("YWI"), SLICE_INIT("ab"), false},
+    {ENCODING_BASE64, SLICE_INIT("YWJjY"), SLICE_INIT("abc"), false},
+    {ENCODING_BASE64, SLICE_INIT("Y!W*Jj\xff"), SLICE_INIT("abc"), false},
+    {ENCODING_BASE64, SLICE_INIT("===="), SLICE_INIT(""), true},
+    {ENCODING_QP, SLICE_INIT("a=3Db"), SLICE_INIT("a=b"), true},
+    {ENCODING_QP, SLICE_INIT("a=3db=e4"), SLICE_INIT("a=b\xe4"), true},
+    {ENCODING_QP, SLICE_INIT("a=\r\nb"), SLICE_INIT("ab"), true},
+    {ENCODING_QP, SLICE_INIT("a=\nb"), SLICE_INIT("ab"), true},
+    {ENCODING_QP, SLICE_INIT("a= \t\r\nb"), SLICE_INIT("ab"), true},
+    {ENCODING_QP, SLICE_INIT("a \t\r\nb  \nc"), SLICE_INIT("a\r\nb\nc"), true},
+    {ENCODING_QP, SLICE_INIT("a b=20\r\n"), SLICE_INIT("a b \r\n"), true},
+    {ENCODING_QP, SLICE_INIT("a \rb"), SLICE_INIT("a \rb"), true},
+    {ENCODING_QP, SLICE_INIT("a=XYb"), SLICE_INIT("a=XYb"), false},
+    {ENCODING_QP, SLICE_INIT("a=4"), SLICE_INIT("a=4"), false},
+    {ENCODING_QP, SLICE_INIT("a=4=41"), SLICE_INIT("a=4A"), false},
+    {ENCODING_QP, SLICE_INIT("a=="), SLICE_INIT("a="), false},
+    {ENCODING_QP, SLICE_INIT("a="), SLICE_INIT("a"), true},
+    {ENCODING_QP, SLICE_INIT("a= x"), SLICE_INIT("a= x"), false},
+    {ENCODING_QP, SLICE_INIT("\xe4\0="), SLICE_INIT("\xe4\0"), true},
+    {ENCODING_UUENCODE, SLICE_INIT("junk\r\nbegin 644 cat.txt\r\n#0V%T\r\n`\r\nend\r\nmore"), SLICE_INIT("Cat"), true},
+    {ENCODING_UUENCODE, SLICE_INIT("begin 644 c\n#0V%T\n"), SLICE_INIT("Cat"), false},
+    {ENCODING_UUENCODE, SLICE_INIT("begin 644 c\n#0V\nend\n"), SLICE_INIT("C`\0"), false},
+    {ENCODING_UUENCODE, SLICE_INIT("nothing"), SLICE_INIT(""), false},
+    {ENCODING_UNKNOWN, SLICE_INIT("=41"), SLICE_INIT("=41"), true},
 };
 
 static void
@@ -170,7 +170,8 @@ test_round_trip(void **state)
 			rest = buf_slice(&coded);
 			while (rest.n > 0)
 				assert_true(slice_cut(&rest, '\n').n <= 77);
-			assert_true(encoding_decode(round == 0 ? ENCODING_BASE64 : ENCODING_QP, buf_slice(&coded), &back));
+			assert_true(
+			    encoding_decode(round == 0 ? ENCODING_BASE64 : ENCODING_QP, buf_slice(&coded), &back));
 			assert_true(slice_eq(buf_slice(&back), s));
 		}
 	}
@@ -202,7 +203,7 @@ test_vectors(void **state)
 		const char *coded, *plain;
 		enum encoding e;
 	} files[] = {{"photo.b64", "photo.jpg", ENCODING_BASE64}, {"photo.uu", "photo.jpg", ENCODING_UUENCODE},
-		{"wikipedia.qp", "wikipedia.txt", ENCODING_QP}};
+	    {"wikipedia.qp", "wikipedia.txt", ENCODING_QP}};
 
 	(void)state;
 	if (access(VECTORS, R_OK) != 0)
@@ -222,8 +223,13 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_rows), cmocka_unit_test(test_pieces), cmocka_unit_test(test_full),
-		cmocka_unit_test(test_names), cmocka_unit_test(test_writing), cmocka_unit_test(test_round_trip), cmocka_unit_test(test_vectors),
+	    cmocka_unit_test(test_rows),
+	    cmocka_unit_test(test_pieces),
+	    cmocka_unit_test(test_full),
+	    cmocka_unit_test(test_names),
+	    cmocka_unit_test(test_writing),
+	    cmocka_unit_test(test_round_trip),
+	    cmocka_unit_test(test_vectors),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

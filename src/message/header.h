@@ -9,9 +9,10 @@
 #include "message/charset.h"
 
 struct header_field {
-	struct slice name;  /* as written, without white space before the colon */
-	struct slice value; /* raw: after the colon, folded, without the last line end; leading and trailing white space kept */
-	struct slice raw;   /* the whole field, its last line end included */
+	struct slice name; /* as written, without white space before the colon */
+	struct slice
+	    value; /* raw: after the colon, folded, without the last line end; leading and trailing white space kept */
+	struct slice raw; /* the whole field, its last line end included */
 };
 
 /* Walks the fields one by one without memory. */

@@ -12,23 +12,23 @@ static const struct {
 	const char *shown; /* name=value; of each field, value unfolded */
 	size_t size;
 } rows[] = {
-	{SLICE_INIT(""), "", 0},
-	{SLICE_INIT("\r\nbody"), "", 2},
-	{SLICE_INIT("\nA: b\n"), "", 1},
-	{SLICE_INIT("A: b\r\nC:d\r\n\r\nbody"), "A=b;C=d;", 13},
-	{SLICE_INIT("A: b\nC: d\n e\n\tf\n\nbody"), "A=b;C=d e\tf;", 17},
-	{SLICE_INIT("A: b"), "A=b;", 4},
-	{SLICE_INIT("A: b\r\n"), "A=b;", 6},
-	{SLICE_INIT("A:\r\n\r\n"), "A=;", 6},
-	{SLICE_INIT("A :\t b \r\n\r\n"), "A=b;", 11},
-	{SLICE_INIT("From a@b Mon Jan  1 00:00:00 2001\nA: b\n\nx"), "A=b;", 40},
-	{SLICE_INIT(" lead\r\n more\r\nA: b\r\n\r\n"), "A=b;", 22},
-	{SLICE_INIT("A: b\r\nno colon here\r\n still\r\nC: d\r\n\r\n"), "A=b;C=d;", 37},
-	{SLICE_INIT("A: b\r\nbad name: x\r\nC: d\r\n\r\n"), "A=b;C=d;", 27},
-	{SLICE_INIT(": x\r\nA: b\r\n\r\n"), "A=b;", 13},
-	{SLICE_INIT("A: b\r\n \r\nC: d\r\n\r\n"), "A=b;C=d;", 17},
-	{SLICE_INIT("A: b\rc\r\n\r\n"), "A=b c;", 10},
-	{SLICE_INIT("A: b\r\n\rC: d\r\n"), "A=b;", 13},
+    {SLICE_INIT(""), "", 0},
+    {SLICE_INIT("\r\nbody"), "", 2},
+    {SLICE_INIT("\nA: b\n"), "", 1},
+    {SLICE_INIT("A: b\r\nC:d\r\n\r\nbody"), "A=b;C=d;", 13},
+    {SLICE_INIT("A: b\nC: d\n e\n\tf\n\nbody"), "A=b;C=d e\tf;", 17},
+    {SLICE_INIT("A: b"), "A=b;", 4},
+    {SLICE_INIT("A: b\r\n"), "A=b;", 6},
+    {SLICE_INIT("A:\r\n\r\n"), "A=;", 6},
+    {SLICE_INIT("A :\t b \r\n\r\n"), "A=b;", 11},
+    {SLICE_INIT("From a@b Mon Jan  1 00:00:00 2001\nA: b\n\nx"), "A=b;", 40},
+    {SLICE_INIT(" lead\r\n more\r\nA: b\r\n\r\n"), "A=b;", 22},
+    {SLICE_INIT("A: b\r\nno colon here\r\n still\r\nC: d\r\n\r\n"), "A=b;C=d;", 37},
+    {SLICE_INIT("A: b\r\nbad name: x\r\nC: d\r\n\r\n"), "A=b;C=d;", 27},
+    {SLICE_INIT(": x\r\nA: b\r\n\r\n"), "A=b;", 13},
+    {SLICE_INIT("A: b\r\n \r\nC: d\r\n\r\n"), "A=b;C=d;", 17},
+    {SLICE_INIT("A: b\rc\r\n\r\n"), "A=b c;", 10},
+    {SLICE_INIT("A: b\r\n\rC: d\r\n"), "A=b;", 13},
 };
 
 static void
@@ -69,8 +69,10 @@ test_lookup(void **state)
 	(void)state;
 	limits_default(&limits);
 	arena_init(&a, 1 << 20);
-	assert_int_equal(header_parse(&a, SLICE("Received: 1\nsubject: =?utf-8?q?=C3=A4?=\n\tx\nRECEIVED: 2\nNul: a\0b\xff\n\n"),
-	    &limits, &h), 0);
+	assert_int_equal(
+	    header_parse(&a, SLICE("Received: 1\nsubject: =?utf-8?q?=C3=A4?=\n\tx\nRECEIVED: 2\nNul: a\0b\xff\n\n"),
+		&limits, &h),
+	    0);
 	f = header_find(&h, SLICE("received"));
 	assert_true(slice_eq(f->value, SLICE(" 1")) && slice_eq(f->raw, SLICE("Received: 1\n")));
 	f = header_find_next(&h, f);
@@ -78,7 +80,8 @@ test_lookup(void **state)
 	assert_null(header_find_next(&h, f));
 	assert_null(header_find(&h, SLICE("To")));
 	assert_int_equal(header_value(&h, SLICE("To")).n, 0);
-	assert_true(slice_eq(header_text(&a, header_value(&h, SLICE("Subject")), CHARSET_FIBER), SLICE("\xc3\xa4\tx")) ||
+	assert_true(
+	    slice_eq(header_text(&a, header_value(&h, SLICE("Subject")), CHARSET_FIBER), SLICE("\xc3\xa4\tx")) ||
 	    slice_eq(header_text(&a, header_value(&h, SLICE("Subject")), CHARSET_FIBER), SLICE("\xc3\xa4 x")));
 	assert_true(slice_eq(header_text(&a, header_value(&h, SLICE("Nul")), CHARSET_FIBER), SLICE("a b\xc3\xbf")));
 }
@@ -112,9 +115,9 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_rows),
-		cmocka_unit_test(test_lookup),
-		cmocka_unit_test(test_limits),
+	    cmocka_unit_test(test_rows),
+	    cmocka_unit_test(test_lookup),
+	    cmocka_unit_test(test_limits),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -185,8 +185,8 @@ static int
 js_part(struct printer *pr, size_t i, json_t **out)
 {
 	const struct mime_part *p = &pr->m.v[i];
-	json_t *j = json_pack("{s:o,s:o,s:o,s:I,s:b,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:s,s:o,s:o,s:o}", "section", js_section(pr, p),
-	    "index", js_size(i), "parent", p->parent == MIME_NONE ? json_null() : js_size(p->parent),
+	json_t *j = json_pack("{s:o,s:o,s:o,s:I,s:b,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:s,s:o,s:o,s:o}", "section",
+	    js_section(pr, p), "index", js_size(i), "parent", p->parent == MIME_NONE ? json_null() : js_size(p->parent),
 	    "depth", (json_int_t)p->depth, "is_message", p->is_message, "type", js(p->type), "subtype", js(p->subtype),
 	    "parameters", js_params(&p->params), "disposition", js(p->disposition), "disposition_parameters",
 	    js_params(&p->disposition_params), "filename", js(p->filename), "charset", js(p->charset), "encoding",
@@ -247,9 +247,12 @@ set_threads(struct printer *pr, json_t *top)
 int
 message_print_json(struct house *h, struct slice raw, struct buf *out)
 {
-	static const struct { const char *key; struct slice name; } lists[] = {{"from", SLICE_INIT("From")},
-		{"sender", SLICE_INIT("Sender")}, {"reply_to", SLICE_INIT("Reply-To")}, {"to", SLICE_INIT("To")},
-		{"cc", SLICE_INIT("Cc")}, {"bcc", SLICE_INIT("Bcc")}};
+	static const struct {
+		const char *key;
+		struct slice name;
+	} lists[] = {{"from", SLICE_INIT("From")}, {"sender", SLICE_INIT("Sender")},
+	    {"reply_to", SLICE_INIT("Reply-To")}, {"to", SLICE_INIT("To")}, {"cc", SLICE_INIT("Cc")},
+	    {"bcc", SLICE_INIT("Bcc")}};
 	__attribute__((cleanup(printer_free))) struct printer pr;
 	__attribute__((cleanup(json_cleanup))) json_t *top = json_object();
 	json_t *parts;
@@ -320,7 +323,8 @@ put_part(struct printer *pr, const struct mime_part *p, struct buf *out)
 int
 message_print_text(struct house *h, struct slice raw, struct buf *out)
 {
-	static const char *const shown[] = {"Date", "From", "Sender", "Reply-To", "To", "Cc", "Bcc", "Subject", "Message-ID"};
+	static const char *const shown[] = {
+	    "Date", "From", "Sender", "Reply-To", "To", "Cc", "Bcc", "Subject", "Message-ID"};
 	__attribute__((cleanup(printer_free))) struct printer pr;
 	int err = printer_init(&pr, h, raw);
 

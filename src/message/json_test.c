@@ -15,11 +15,13 @@
 
 #define SAMPLE slice_of(sample, sizeof(sample) - 1)
 
-static const char sample[] = "From: =?utf-8?q?J=C3=B6rg?= <j@x.test>\r\nTo: G: a@b.test;, \"Q, R\" <q@r.test>\r\n"
+static const char sample[] =
+    "From: =?utf-8?q?J=C3=B6rg?= <j@x.test>\r\nTo: G: a@b.test;, \"Q, R\" <q@r.test>\r\n"
     "Date: Sun, 22 Nov 2026 02:42:26 +0100\r\nSubject: Re: [list] =?iso-2022-jp?B?GyRCRnxLXBsoQg==?=\r\n"
     "Message-ID: <m@x>\r\nReferences: <a@x> <b@x>\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
     "--b\r\nContent-Type: text/plain; charset=koi8-r\r\nContent-Transfer-Encoding: base64\r\n\r\nwQ==\r\n"
-    "--b\r\nContent-Type: image/png; name*=utf-8''%C3%A4.png\r\nContent-Disposition: attachment\r\n\r\nx\0y\r\n--b--\r\n";
+    "--b\r\nContent-Type: image/png; name*=utf-8''%C3%A4.png\r\nContent-Disposition: "
+    "attachment\r\n\r\nx\0y\r\n--b--\r\n";
 
 static const char *
 str(json_t *j, const char *key)
@@ -79,8 +81,10 @@ test_text(void **state)
 	buf_init(&b, 1 << 20);
 	assert_int_equal(message_print_text(&h, SAMPLE, &b), 0);
 	assert_true(slice_find(buf_slice(&b), SLICE("From         J\xc3\xb6rg <j@x.test>\n")) != SLICE_NONE);
-	assert_true(slice_find(buf_slice(&b), SLICE("  1 text/plain, koi8-r, base64, 4 bytes, 1 lines\n")) != SLICE_NONE);
-	assert_true(slice_find(buf_slice(&b), SLICE("  2 image/png, 7bit, 3 bytes, 1 lines, \"\xc3\xa4.png\"\n")) != SLICE_NONE);
+	assert_true(
+	    slice_find(buf_slice(&b), SLICE("  1 text/plain, koi8-r, base64, 4 bytes, 1 lines\n")) != SLICE_NONE);
+	assert_true(slice_find(buf_slice(&b), SLICE("  2 image/png, 7bit, 3 bytes, 1 lines, \"\xc3\xa4.png\"\n")) !=
+	    SLICE_NONE);
 }
 
 static void
@@ -175,8 +179,11 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_json), cmocka_unit_test(test_text), cmocka_unit_test(test_full),
-		cmocka_unit_test(test_damaged), cmocka_unit_test(test_corpus),
+	    cmocka_unit_test(test_json),
+	    cmocka_unit_test(test_text),
+	    cmocka_unit_test(test_full),
+	    cmocka_unit_test(test_damaged),
+	    cmocka_unit_test(test_corpus),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -15,26 +15,51 @@ test_normalise(void **state)
 	static const struct {
 		const char *path, *normal, *key; /* NULL: refused */
 	} rows[] = {
-		{"Alice@Example.TEST", "Alice@example.test", "alice@example.test"},
-		{"a.b+c@x.test.", "a.b+c@x.test", "a.b+c@x.test"},
-		{"\"a b\"@x.test", "a b@x.test", "a b@x.test"},
-		{"\"a\\\"b@c\"@x.test", "a\"b@c@x.test", "a\"b@c@x.test"},
-		{"a@[192.0.2.1]", "a@[192.0.2.1]", "a@[192.0.2.1]"},
-		{"a@[IPv6:2001:DB8::1]", "a@[ipv6:2001:db8::1]", "a@[ipv6:2001:db8::1]"},
-		{"J\xc3\x96rg@B\xc3\xbc" "cher.test", "J\xc3\x96rg@xn--bcher-kva.test", "j\xc3\xb6rg@xn--bcher-kva.test"},
-		{"j@XN--BCHER-KVA.test", "j@xn--bcher-kva.test", "j@xn--bcher-kva.test"},
-		/* a decomposed and a composed letter are one */
-		{"o\xcc\x88@x.test", "o\xcc\x88@x.test", "\xc3\xb6@x.test"},
-		{"gro\xc3\x9f@x.test", "gro\xc3\x9f@x.test", "gro\xc3\x9f@x.test"},
-		{"a_b@under_score.test", "a_b@under_score.test", "a_b@under_score.test"},
-		{"a@b", "a@b", "a@b"},
-		{"", NULL, NULL}, {"@", NULL, NULL}, {"a", NULL, NULL}, {"a@", NULL, NULL}, {"@b", NULL, NULL},
-		{"a..b@c", NULL, NULL}, {".a@c", NULL, NULL}, {"a.@c", NULL, NULL}, {"a b@c", NULL, NULL},
-		{"a@b@c", NULL, NULL}, {"a@b c", NULL, NULL}, {"a@-b.test", NULL, NULL}, {"a@b-.test", NULL, NULL},
-		{"a@b..c", NULL, NULL}, {"a@.b", NULL, NULL}, {"a@[]", NULL, NULL}, {"a@[1", NULL, NULL}, {"a@[a b]", NULL, NULL}, {"a@[x@y]", NULL, NULL},
-		{"\"a@b", NULL, NULL}, {"\"a\"b@c", NULL, NULL}, {"a@b.test>", NULL, NULL}, {"a@b;c", NULL, NULL},
-		{"a@\xff.test", NULL, NULL}, {"\xff@b.test", NULL, NULL}, {"\"a\r\n\"@b.test", NULL, NULL}, {"a@b\t", NULL, NULL},
-		{"\"a\\", NULL, NULL}, {"a@b.test..", NULL, NULL}, {"a(x)@b.test", NULL, NULL},
+	    {"Alice@Example.TEST", "Alice@example.test", "alice@example.test"},
+	    {"a.b+c@x.test.", "a.b+c@x.test", "a.b+c@x.test"},
+	    {"\"a b\"@x.test", "a b@x.test", "a b@x.test"},
+	    {"\"a\\\"b@c\"@x.test", "a\"b@c@x.test", "a\"b@c@x.test"},
+	    {"a@[192.0.2.1]", "a@[192.0.2.1]", "a@[192.0.2.1]"},
+	    {"a@[IPv6:2001:DB8::1]", "a@[ipv6:2001:db8::1]", "a@[ipv6:2001:db8::1]"},
+	    {"J\xc3\x96rg@B\xc3\xbc"
+	     "cher.test",
+		"J\xc3\x96rg@xn--bcher-kva.test", "j\xc3\xb6rg@xn--bcher-kva.test"},
+	    {"j@XN--BCHER-KVA.test", "j@xn--bcher-kva.test", "j@xn--bcher-kva.test"},
+	    /* a decomposed and a composed letter are one */
+	    {"o\xcc\x88@x.test", "o\xcc\x88@x.test", "\xc3\xb6@x.test"},
+	    {"gro\xc3\x9f@x.test", "gro\xc3\x9f@x.test", "gro\xc3\x9f@x.test"},
+	    {"a_b@under_score.test", "a_b@under_score.test", "a_b@under_score.test"},
+	    {"a@b", "a@b", "a@b"},
+	    {"", NULL, NULL},
+	    {"@", NULL, NULL},
+	    {"a", NULL, NULL},
+	    {"a@", NULL, NULL},
+	    {"@b", NULL, NULL},
+	    {"a..b@c", NULL, NULL},
+	    {".a@c", NULL, NULL},
+	    {"a.@c", NULL, NULL},
+	    {"a b@c", NULL, NULL},
+	    {"a@b@c", NULL, NULL},
+	    {"a@b c", NULL, NULL},
+	    {"a@-b.test", NULL, NULL},
+	    {"a@b-.test", NULL, NULL},
+	    {"a@b..c", NULL, NULL},
+	    {"a@.b", NULL, NULL},
+	    {"a@[]", NULL, NULL},
+	    {"a@[1", NULL, NULL},
+	    {"a@[a b]", NULL, NULL},
+	    {"a@[x@y]", NULL, NULL},
+	    {"\"a@b", NULL, NULL},
+	    {"\"a\"b@c", NULL, NULL},
+	    {"a@b.test>", NULL, NULL},
+	    {"a@b;c", NULL, NULL},
+	    {"a@\xff.test", NULL, NULL},
+	    {"\xff@b.test", NULL, NULL},
+	    {"\"a\r\n\"@b.test", NULL, NULL},
+	    {"a@b\t", NULL, NULL},
+	    {"\"a\\", NULL, NULL},
+	    {"a@b.test..", NULL, NULL},
+	    {"a(x)@b.test", NULL, NULL},
 	};
 
 	(void)state;
@@ -99,10 +124,16 @@ test_domains(void **state)
 
 	(void)state;
 	arena_init(&a, 1 << 20);
-	assert_true(slice_eq(domain_display(&a, SLICE("xn--bcher-kva.test")), SLICE("b\xc3\xbc" "cher.test")));
+	assert_true(slice_eq(domain_display(&a, SLICE("xn--bcher-kva.test")),
+	    SLICE("b\xc3\xbc"
+		  "cher.test")));
 	assert_true(slice_eq(domain_display(&a, SLICE("plain.test")), SLICE("plain.test")));
 	assert_true(slice_eq(domain_display(&a, SLICE("xn--\xff")), SLICE("xn--\xff")));
-	assert_int_equal(domain_normalise(&a, SLICE("B\xc3\x9c" "CHER.Test."), &out), 0);
+	assert_int_equal(domain_normalise(&a,
+			     SLICE("B\xc3\x9c"
+				   "CHER.Test."),
+			     &out),
+	    0);
 	assert_true(slice_eq(out, SLICE("xn--bcher-kva.test")));
 	assert_int_equal(domain_normalise(&a, SLICE("a\0b"), &out), ERR_SYNTAX);
 	assert_int_equal(domain_normalise(&a, SLICE("."), &out), ERR_SYNTAX);
@@ -117,9 +148,9 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_normalise),
-		cmocka_unit_test(test_lengths),
-		cmocka_unit_test(test_domains),
+	    cmocka_unit_test(test_normalise),
+	    cmocka_unit_test(test_lengths),
+	    cmocka_unit_test(test_domains),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,7 +3,6 @@
  * ends everything below (RFC 2046 §5.1.2). Lines are counted in a second pass. */
 #include "message/mime.h"
 
-
 #define DEPTH_MAX 200u /* whatever the configuration says */
 
 /* One open part. */
@@ -20,7 +19,7 @@ struct parser {
 	struct mime *m;
 	size_t cap;
 	struct level *path;
-	size_t depth;     /* open parts */
+	size_t depth; /* open parts */
 	size_t depth_max;
 };
 
@@ -107,8 +106,9 @@ read_languages(struct parser *ps, struct mime_part *p, struct slice raw)
 static int
 read_field(struct parser *ps, struct mime_part *p, const struct header_field *f, unsigned *seen)
 {
-	static const struct slice names[] = {SLICE_INIT("type"), SLICE_INIT("transfer-encoding"), SLICE_INIT("disposition"),
-		SLICE_INIT("id"), SLICE_INIT("description"), SLICE_INIT("md5"), SLICE_INIT("location"), SLICE_INIT("language")};
+	static const struct slice names[] = {SLICE_INIT("type"), SLICE_INIT("transfer-encoding"),
+	    SLICE_INIT("disposition"), SLICE_INIT("id"), SLICE_INIT("description"), SLICE_INIT("md5"),
+	    SLICE_INIT("location"), SLICE_INIT("language")};
 	struct slice name, value;
 	size_t which = 0;
 
@@ -142,8 +142,8 @@ read_field(struct parser *ps, struct mime_part *p, const struct header_field *f,
 static int
 read_header(struct parser *ps, struct mime_part *p)
 {
-	struct header_iter it = header_iter_of(slice_range(ps->m->raw, p->header_start, p->header_end),
-	    (size_t)ps->limits->message_header_bytes);
+	struct header_iter it = header_iter_of(
+	    slice_range(ps->m->raw, p->header_start, p->header_end), (size_t)ps->limits->message_header_bytes);
 	struct header_field f;
 	const struct slice *v;
 	unsigned seen = 0;
@@ -174,9 +174,9 @@ line_end(struct slice s, size_t pos)
 }
 
 struct hit {
-	size_t line;    /* begins here */
-	size_t after;   /* the next line */
-	size_t level;   /* in path */
+	size_t line;  /* begins here */
+	size_t after; /* the next line */
+	size_t level; /* in path */
 	bool closing;
 };
 
@@ -304,8 +304,13 @@ part_open(struct parser *ps, size_t start, bool is_message)
 		return ERR_LIMIT;
 	m->n++;
 	p = &m->v[index];
-	*p = (struct mime_part){.header_start = start, .parent = MIME_NONE, .first_child = MIME_NONE, .next = MIME_NONE,
-		.number = 1, .depth = ps->depth, .is_message = is_message};
+	*p = (struct mime_part){.header_start = start,
+	    .parent = MIME_NONE,
+	    .first_child = MIME_NONE,
+	    .next = MIME_NONE,
+	    .number = 1,
+	    .depth = ps->depth,
+	    .is_message = is_message};
 	digest = up != NULL && !is_message && mime_is(&m->v[up->part], SLICE("multipart"), SLICE("digest"));
 	p->type = digest ? SLICE("message") : SLICE("text");
 	p->subtype = digest ? SLICE("rfc822") : SLICE("plain");
@@ -493,8 +498,8 @@ count_lines(struct arena *a, struct mime *m)
 int
 mime_parse(struct arena *a, struct slice raw, const struct limits *limits, enum charset_place place, struct mime *out)
 {
-	struct parser ps = {.a = a, .limits = limits, .place = place, .m = out,
-		.depth_max = (size_t)limits->message_depth + 1};
+	struct parser ps = {
+	    .a = a, .limits = limits, .place = place, .m = out, .depth_max = (size_t)limits->message_depth + 1};
 	int err;
 
 	if (ps.depth_max > DEPTH_MAX)
@@ -514,14 +519,16 @@ mime_arena_max(const struct limits *limits, size_t raw_bytes)
 	size_t parts = (size_t)limits->message_parts + 1, params = 2 * (size_t)limits->message_parameters;
 	size_t per_param = 4 * sizeof(struct mime_param), small = 32 * raw_bytes;
 	/* The array of parts doubles as it grows; a parameter takes 4 bytes of the message and its name and value a slot each. */
-	size_t tables = parts * (3 * sizeof(struct mime_part) + 3 * sizeof(struct mark)) + 64 * (size_t)limits->message_depth;
+	size_t tables = parts * (3 * sizeof(struct mime_part) + 3 * sizeof(struct mark)) +
+	    64 * (size_t)limits->message_depth;
 	size_t given = parts * params * per_param;
 
 	return 65536 + tables + 4 * raw_bytes + (small < given ? small : given);
 }
 
 int
-mime_header(struct arena *a, const struct mime *m, const struct mime_part *p, const struct limits *limits, struct header *out)
+mime_header(
+    struct arena *a, const struct mime *m, const struct mime_part *p, const struct limits *limits, struct header *out)
 {
 	return header_parse(a, mime_raw_header(m, p), limits, out);
 }

@@ -22,24 +22,24 @@ struct mime_part {
 	 * message/global is its only child. */
 	size_t parent; /* MIME_NONE for the whole message */
 	size_t first_child;
-	size_t next;   /* sibling */
+	size_t next; /* sibling */
 	size_t children;
-	size_t number; /* 1.. among its siblings */
-	size_t depth;  /* 0 for the whole message */
-	bool is_message;   /* the whole message, or an embedded one */
-	bool is_multipart; /* with a boundary and at least one part */
-	bool has_message;  /* message/rfc822 whose child is the embedded message */
+	size_t number;         /* 1.. among its siblings */
+	size_t depth;          /* 0 for the whole message */
+	bool is_message;       /* the whole message, or an embedded one */
+	bool is_multipart;     /* with a boundary and at least one part */
+	bool has_message;      /* message/rfc822 whose child is the embedded message */
 	bool boundary_missing; /* multipart whose closing boundary never came */
 
 	/* Content-Type in lower case; "text" "plain" by default, "message" "rfc822" in a digest. Never empty. */
 	struct slice type, subtype;
-	bool type_given;            /* there was a readable Content-Type field */
+	bool type_given; /* there was a readable Content-Type field */
 	struct mime_params params;
-	struct slice disposition;   /* lower case, or empty */
+	struct slice disposition; /* lower case, or empty */
 	struct mime_params disposition_params;
 	enum encoding encoding;
 	struct slice encoding_given; /* as written, lower case; empty without field */
-	struct slice id;            /* Content-ID as written, with its <> ; or empty. As are the next four */
+	struct slice id;             /* Content-ID as written, with its <> ; or empty. As are the next four */
 	struct slice description;
 	struct slice md5;
 	struct slice location;
@@ -58,8 +58,8 @@ struct mime {
 
 /* Parses a whole message. Everything lives in the arena and refers to `raw`, which must stay. `place` is for names
  * in other charsets (see charset.h). ERR_LIMIT or ERR_NOMEM when the arena is exhausted. */
-NODISCARD int mime_parse(struct arena *a, struct slice raw, const struct limits *limits, enum charset_place place,
-    struct mime *out);
+NODISCARD int mime_parse(
+    struct arena *a, struct slice raw, const struct limits *limits, enum charset_place place, struct mime *out);
 /* An arena of this size is enough for mime_parse() of any message of raw_bytes under these limits. */
 size_t mime_arena_max(const struct limits *limits, size_t raw_bytes);
 
@@ -94,12 +94,12 @@ enum mime_section {
  * body: the same part as the message itself. */
 const struct mime_part *mime_find(const struct mime *m, const uint32_t *numbers, size_t n);
 /* The bytes of the section: 0 or ERR_NOTFOUND (no such part; HEADER and TEXT of what is no message). */
-NODISCARD int mime_section(const struct mime *m, const uint32_t *numbers, size_t n, enum mime_section section,
-    struct slice *out);
+NODISCARD int mime_section(
+    const struct mime *m, const uint32_t *numbers, size_t n, enum mime_section section, struct slice *out);
 /* The fields of the part's own header, parsed on demand, since a message may have millions. Errors of
  * header_parse(). */
-NODISCARD int mime_header(struct arena *a, const struct mime *m, const struct mime_part *p, const struct limits *limits,
-    struct header *out);
+NODISCARD int mime_header(
+    struct arena *a, const struct mime *m, const struct mime_part *p, const struct limits *limits, struct header *out);
 /* The header fields that HEADER.FIELDS and the ENVELOPE of an embedded message read: those of the message, or of
  * the embedded one for a message/rfc822 part. NULL if there is none. */
 const struct mime_part *mime_message_of(const struct mime *m, const struct mime_part *p);

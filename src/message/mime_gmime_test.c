@@ -17,7 +17,8 @@
 #define CORPUS "../shared/corpus"
 
 enum difference { SAME, TYPE, CHILDREN, CONTENT, HEADER_COUNT, HEADER_NAME, HEADER_VALUE, DIFFERENCES };
-static const char *const difference_names[] = {"same", "type", "children", "content", "header count", "header name", "header value"};
+static const char *const difference_names[] = {
+    "same", "type", "children", "content", "header count", "header name", "header value"};
 
 /* Why a difference is right on our side. Every one that is met must match a row, and no row may excuse more than
  * its share of the corpus. */
@@ -26,12 +27,17 @@ static const struct {
 	const char *text;
 	size_t per_thousand; /* messages, at most */
 } known[REASONS] = {
-	[QP_WHITE_SPACE] = {"quoted-printable: GMime keeps white space at the ends of lines, RFC 2045 §6.7 (3) has it removed", 60},
-	[QP_STRAY] = {"quoted-printable with lines of bare = signs: GMime takes what follows \"==\" as text, we read an escape or a "
-		"soft line break that the second = begins", 2},
-	[BASE64_PADDING] = {"base64 that lacks its padding: GMime drops the last byte, we keep it", 2},
-	[CHARSET] = {"encoded words: GMime stops in iso-2022-jp that is split between words, reads 0x80..0x9f of iso-8859-1 as "
-		"control characters where mailers mean windows-1252, and replaces bad characters by ? and not U+FFFD", 3},
+    [QP_WHITE_SPACE] =
+	{"quoted-printable: GMime keeps white space at the ends of lines, RFC 2045 §6.7 (3) has it removed", 60},
+    [QP_STRAY] =
+	{"quoted-printable with lines of bare = signs: GMime takes what follows \"==\" as text, we read an escape or a "
+	 "soft line break that the second = begins",
+	    2},
+    [BASE64_PADDING] = {"base64 that lacks its padding: GMime drops the last byte, we keep it", 2},
+    [CHARSET] =
+	{"encoded words: GMime stops in iso-2022-jp that is split between words, reads 0x80..0x9f of iso-8859-1 as "
+	 "control characters where mailers mean windows-1252, and replaces bad characters by ? and not U+FFFD",
+	    3},
 };
 
 static struct {
@@ -49,8 +55,7 @@ struct pair {
 	struct buf note;
 };
 
-static void PRINTF_LIKE(3, 4)
-differ(struct pair *p, enum difference d, const char *fmt, ...)
+static void PRINTF_LIKE(3, 4) differ(struct pair *p, enum difference d, const char *fmt, ...)
 {
 	char text[400];
 	va_list ap;
@@ -158,11 +163,14 @@ compare_field(struct pair *p, const struct header_field *f, GMimeHeader *t, stru
 	if (!slice_ieq(f->name, slice_z(g_mime_header_get_name(t))))
 		differ(p, HEADER_NAME, "%.*s, theirs %s", SLICE_ARG(f->name), g_mime_header_get_name(t));
 	else if (!slice_eq(mine, their)) {
-		if (slice_ifind(f->value, SLICE("=?iso-2022-jp?")) != SLICE_NONE || 
-		    (slice_ifind(f->value, SLICE("=?iso-8859-1?Q?")) != SLICE_NONE && slice_find(f->value, SLICE("=9")) != SLICE_NONE) ||
-		    (slice_find(f->value, SLICE("=?")) != SLICE_NONE && slice_find(mine, SLICE("\xef\xbf\xbd")) != SLICE_NONE))
+		if (slice_ifind(f->value, SLICE("=?iso-2022-jp?")) != SLICE_NONE ||
+		    (slice_ifind(f->value, SLICE("=?iso-8859-1?Q?")) != SLICE_NONE &&
+			slice_find(f->value, SLICE("=9")) != SLICE_NONE) ||
+		    (slice_find(f->value, SLICE("=?")) != SLICE_NONE &&
+			slice_find(mine, SLICE("\xef\xbf\xbd")) != SLICE_NONE))
 			explain(p, CHARSET);
-		differ(p, HEADER_VALUE, "%.*s: [%.*s], theirs [%.*s]", SLICE_ARG(f->name), SLICE_ARG(mine), SLICE_ARG(their));
+		differ(p, HEADER_VALUE, "%.*s: [%.*s], theirs [%.*s]", SLICE_ARG(f->name), SLICE_ARG(mine),
+		    SLICE_ARG(their));
 	}
 	g_free(text);
 	g_free(unfolded);
@@ -294,26 +302,29 @@ test_corpus(void **state)
 
 /* Shapes that a corpus has few of. Both must see the same in them, with bare LF and with CRLF. */
 static const char *const samples[] = {
-	"Subject: plain\n\nbody\n",
-	"Subject: =?utf-8?Q?=C3=A4?= =?utf-8?Q?_b?=\nFrom: =?utf-8?B?w6Q=?= <a@b>\n\nx\n",
-	"Subject: =?utf-8?Q?=C3?=\n =?utf-8?Q?=A4?= tail\n\nx\n",
-	"Subject: =?koi8-r?B?wQ==?= and =?windows-1251?Q?=E0?=\n\nx\n",
-	"Subject: =?iso-8859-15?Q?=A4_5?= folded\n here\n\nx\n",
-	"Subject: raw \xc3\xa4\n\nx\n",
-	MULTI("x") "preamble\n--x\n\none\n--x\nContent-Type: image/png\nContent-Transfer-Encoding: base64\n\nAAEC\nAw==\n--x--\nepilogue\n",
-	MULTI("x") "--x\n\none\n--x\n\ntwo, and no end\n",
-	MULTI("x") "--x\nContent-Type: multipart/alternative; boundary=y\n\n--y\n\na\n--y\nContent-Type: text/html\n\nb\n--y--\n--x\n\nc\n--x--\n",
-	MULTI("a") "--a\n" MULTI("ab") "--ab\n\n1.1\n--ab--\n--a\n\n2\n--a--\n",
-	MULTI("x") "--x\nContent-Type: message/rfc822\n\nSubject: in\n\nbody\n--x--\n",
-	MULTI("x") "--x\nContent-Type: message/rfc822\n\nSubject: in\n" MULTI("y") "--y\n\ndeep\n--y--\n\n--x\n\nlast\n--x--\n",
-	"Content-Type: multipart/digest; boundary=d\n\n--d\n\nSubject: a\n\none\n--d\n\nSubject: b\n\ntwo\n--d--\n",
-	"Content-Type: message/rfc822\n\nSubject: in\n\nbody\n",
-	MULTI("x") "--x\nContent-Transfer-Encoding: quoted-printable\n\nH=E4llo =\nthere =3D\n--x--\n",
-	MULTI("x") "--x\nContent-Transfer-Encoding: x-uuencode\n\nbegin 644 c\n#0V%T\n`\nend\n--x--\n",
-	MULTI("=_x?y:z") "--=_x?y:z\n\none\n--=_x?y:z--\n",
-	MULTI("x") "--x\n\n\n--x\n\n--x--\n",
-	MULTI("x") "--x\n\nnot a boundary:\n--xy\n -- x\n--x--\n",
-	"Content-Type: TEXT/X-Foo; a=\"b;c\"\n\nx\n",
+    "Subject: plain\n\nbody\n",
+    "Subject: =?utf-8?Q?=C3=A4?= =?utf-8?Q?_b?=\nFrom: =?utf-8?B?w6Q=?= <a@b>\n\nx\n",
+    "Subject: =?utf-8?Q?=C3?=\n =?utf-8?Q?=A4?= tail\n\nx\n",
+    "Subject: =?koi8-r?B?wQ==?= and =?windows-1251?Q?=E0?=\n\nx\n",
+    "Subject: =?iso-8859-15?Q?=A4_5?= folded\n here\n\nx\n",
+    "Subject: raw \xc3\xa4\n\nx\n",
+    MULTI("x") "preamble\n--x\n\none\n--x\nContent-Type: image/png\nContent-Transfer-Encoding: "
+	       "base64\n\nAAEC\nAw==\n--x--\nepilogue\n",
+    MULTI("x") "--x\n\none\n--x\n\ntwo, and no end\n",
+    MULTI("x") "--x\nContent-Type: multipart/alternative; boundary=y\n\n--y\n\na\n--y\nContent-Type: "
+	       "text/html\n\nb\n--y--\n--x\n\nc\n--x--\n",
+    MULTI("a") "--a\n" MULTI("ab") "--ab\n\n1.1\n--ab--\n--a\n\n2\n--a--\n",
+    MULTI("x") "--x\nContent-Type: message/rfc822\n\nSubject: in\n\nbody\n--x--\n",
+    MULTI("x") "--x\nContent-Type: message/rfc822\n\nSubject: in\n" MULTI(
+	"y") "--y\n\ndeep\n--y--\n\n--x\n\nlast\n--x--\n",
+    "Content-Type: multipart/digest; boundary=d\n\n--d\n\nSubject: a\n\none\n--d\n\nSubject: b\n\ntwo\n--d--\n",
+    "Content-Type: message/rfc822\n\nSubject: in\n\nbody\n",
+    MULTI("x") "--x\nContent-Transfer-Encoding: quoted-printable\n\nH=E4llo =\nthere =3D\n--x--\n",
+    MULTI("x") "--x\nContent-Transfer-Encoding: x-uuencode\n\nbegin 644 c\n#0V%T\n`\nend\n--x--\n",
+    MULTI("=_x?y:z") "--=_x?y:z\n\none\n--=_x?y:z--\n",
+    MULTI("x") "--x\n\n\n--x\n\n--x--\n",
+    MULTI("x") "--x\n\nnot a boundary:\n--xy\n -- x\n--x--\n",
+    "Content-Type: TEXT/X-Foo; a=\"b;c\"\n\nx\n",
 };
 
 static void

@@ -38,50 +38,53 @@ show(const struct mime *m, struct buf *out)
 static const struct {
 	const char *raw, *shown;
 } trees[] = {
-	{"", "(text/plain)\n"},
-	{"\n", "(text/plain)\n"},
-	{"\nbody", "(text/plain)body\n"},
-	{"A: b\n\nbody\n", "(text/plain)body|\n"},
-	{"Content-Type: image/PNG\n\n--x", "(image/png)--x\n"},
-	{"Content-Type: text\n\nx", "(text/plain)x\n"},
-	{"Content-Type: image\n\nx", "(application/octet-stream)x\n"},
-	{"Content-Type: te\xff/x\n\nx", "(application/octet-stream)x\n"},
-	{"Content-Type: a/b\nContent-Type: c/d\n\nx", "(a/b)x\n"},
-	/* a multipart */
-	{MULTI("x") "pre\n--x\n\none\n--x\nContent-Type: a/b\n\ntwo\n\n--x--\nepi\n", "(multipart/mixed)\n 1(text/plain)one\n 2(a/b)two|\n"},
-	{MULTI("x") "--x\n\none--x\n\n--x--", "(multipart/mixed)\n 1(text/plain)one--x|\n"},
-	{MULTI("x") "--x \t\n\none\n--x--  \nepi", "(multipart/mixed)\n 1(text/plain)one\n"},
-	{MULTI("x") "--x\n\none\n--xy\nstill\n--x-\nstill\n --x\n--x--", "(multipart/mixed)\n 1(text/plain)one|--xy|still|--x-|still| --x\n"},
-	{MULTI("x") "--x\n\none\n--x--\n--x\n\nepilogue", "(multipart/mixed)\n 1(text/plain)one\n"},
-	{MULTI("x") "--x\n\none", "(multipart/mixed)!\n 1(text/plain)one\n"},
-	{MULTI("x") "--x\n--x\n--x--", "(multipart/mixed)\n 1(text/plain)\n 2(text/plain)\n"},
-	{MULTI("x") "--x\nA: b\n--x--", "(multipart/mixed)\n 1(text/plain)\n"},
-	{MULTI("x") "--x", "(multipart/mixed)!\n 1(text/plain)\n"},
-	{MULTI("x") "no part", "(multipart/mixed)no part!\n"},
-	{MULTI("") "--\n\nx\n----", "(multipart/mixed)--||x|----\n"},
-	{"Content-Type: multipart/mixed\n\n--x\n\n", "(multipart/mixed)--x||\n"},
-	{"Content-Type: multipart/mixed; boundary=x \n\n--x\n\na\n--x--", "(multipart/mixed)\n 1(text/plain)a\n"},
-	/* nesting */
-	{MULTI("a") "--a\n" MULTI("b") "--b\n\n1.1\n--b\n\n1.2\n--b--\n--a\n\n2\n--a--",
-		"(multipart/mixed)\n 1(multipart/mixed)\n  1.1(text/plain)1.1\n  1.2(text/plain)1.2\n 2(text/plain)2\n"},
-	{MULTI("a") "--a\n" MULTI("b") "--b\n\n1.1\n--a\n\n2\n--a--",
-		"(multipart/mixed)\n 1(multipart/mixed)!\n  1.1(text/plain)1.1\n 2(text/plain)2\n"},
-	/* one boundary begins like the other, or looks like the other's end */
-	{MULTI("a") "--a\n" MULTI("aa") "--aa\n\n1.1\n--aa--\n--a\n\n2\n--a--",
-		"(multipart/mixed)\n 1(multipart/mixed)\n  1.1(text/plain)1.1\n 2(text/plain)2\n"},
-	{MULTI("a") "--a\n" MULTI("a--") "--a--\n\n1.1\n--a----\n--a\n\n2\n--a--",
-		"(multipart/mixed)\n 1(multipart/mixed)\n  1.1(text/plain)1.1\n 2(text/plain)2\n"},
-	{MULTI("a") "--a\n" MULTI("a") "--a\n\nx\n--a--\n--a--",
-		"(multipart/mixed)\n 1(multipart/mixed)\n  1.1(text/plain)x\n"},
-	/* embedded messages */
-	{"Content-Type: message/rfc822\n\nSubject: i\n\nbody", "(message/rfc822)\n 1.1(text/plain)body\n"},
-	{MULTI("x") "--x\nContent-Type: message/rfc822\n\nS: i\n\nbody\n--x\nContent-Type: message/rfc822\n\n" MULTI("y")
-		"--y\n\n2.1\n--y\nContent-Type: message/rfc822\n\nS: j\n\nin\n--y--\n--x--",
-		"(multipart/mixed)\n 1(message/rfc822)\n  1.1(text/plain)body\n 2(message/rfc822)\n  2(multipart/mixed)\n"
-		"   2.1(text/plain)2.1\n   2.2(message/rfc822)\n    2.2.1(text/plain)in\n"},
-	{"Content-Type: message/rfc822\nContent-Transfer-Encoding: base64\n\nU3ViamVjdDogeAo=", "(message/rfc822)U3ViamVjdDogeAo=\n"},
-	{"Content-Type: multipart/digest; boundary=d\n\n--d\n\nS: a\n\none\n--d\nContent-Type: text/plain\n\ntwo\n--d--",
-		"(multipart/digest)\n 1(message/rfc822)\n  1.1(text/plain)one\n 2(text/plain)two\n"},
+    {"", "(text/plain)\n"},
+    {"\n", "(text/plain)\n"},
+    {"\nbody", "(text/plain)body\n"},
+    {"A: b\n\nbody\n", "(text/plain)body|\n"},
+    {"Content-Type: image/PNG\n\n--x", "(image/png)--x\n"},
+    {"Content-Type: text\n\nx", "(text/plain)x\n"},
+    {"Content-Type: image\n\nx", "(application/octet-stream)x\n"},
+    {"Content-Type: te\xff/x\n\nx", "(application/octet-stream)x\n"},
+    {"Content-Type: a/b\nContent-Type: c/d\n\nx", "(a/b)x\n"},
+    /* a multipart */
+    {MULTI("x") "pre\n--x\n\none\n--x\nContent-Type: a/b\n\ntwo\n\n--x--\nepi\n",
+	"(multipart/mixed)\n 1(text/plain)one\n 2(a/b)two|\n"},
+    {MULTI("x") "--x\n\none--x\n\n--x--", "(multipart/mixed)\n 1(text/plain)one--x|\n"},
+    {MULTI("x") "--x \t\n\none\n--x--  \nepi", "(multipart/mixed)\n 1(text/plain)one\n"},
+    {MULTI("x") "--x\n\none\n--xy\nstill\n--x-\nstill\n --x\n--x--",
+	"(multipart/mixed)\n 1(text/plain)one|--xy|still|--x-|still| --x\n"},
+    {MULTI("x") "--x\n\none\n--x--\n--x\n\nepilogue", "(multipart/mixed)\n 1(text/plain)one\n"},
+    {MULTI("x") "--x\n\none", "(multipart/mixed)!\n 1(text/plain)one\n"},
+    {MULTI("x") "--x\n--x\n--x--", "(multipart/mixed)\n 1(text/plain)\n 2(text/plain)\n"},
+    {MULTI("x") "--x\nA: b\n--x--", "(multipart/mixed)\n 1(text/plain)\n"},
+    {MULTI("x") "--x", "(multipart/mixed)!\n 1(text/plain)\n"},
+    {MULTI("x") "no part", "(multipart/mixed)no part!\n"},
+    {MULTI("") "--\n\nx\n----", "(multipart/mixed)--||x|----\n"},
+    {"Content-Type: multipart/mixed\n\n--x\n\n", "(multipart/mixed)--x||\n"},
+    {"Content-Type: multipart/mixed; boundary=x \n\n--x\n\na\n--x--", "(multipart/mixed)\n 1(text/plain)a\n"},
+    /* nesting */
+    {MULTI("a") "--a\n" MULTI("b") "--b\n\n1.1\n--b\n\n1.2\n--b--\n--a\n\n2\n--a--",
+	"(multipart/mixed)\n 1(multipart/mixed)\n  1.1(text/plain)1.1\n  1.2(text/plain)1.2\n 2(text/plain)2\n"},
+    {MULTI("a") "--a\n" MULTI("b") "--b\n\n1.1\n--a\n\n2\n--a--",
+	"(multipart/mixed)\n 1(multipart/mixed)!\n  1.1(text/plain)1.1\n 2(text/plain)2\n"},
+    /* one boundary begins like the other, or looks like the other's end */
+    {MULTI("a") "--a\n" MULTI("aa") "--aa\n\n1.1\n--aa--\n--a\n\n2\n--a--",
+	"(multipart/mixed)\n 1(multipart/mixed)\n  1.1(text/plain)1.1\n 2(text/plain)2\n"},
+    {MULTI("a") "--a\n" MULTI("a--") "--a--\n\n1.1\n--a----\n--a\n\n2\n--a--",
+	"(multipart/mixed)\n 1(multipart/mixed)\n  1.1(text/plain)1.1\n 2(text/plain)2\n"},
+    {MULTI("a") "--a\n" MULTI("a") "--a\n\nx\n--a--\n--a--",
+	"(multipart/mixed)\n 1(multipart/mixed)\n  1.1(text/plain)x\n"},
+    /* embedded messages */
+    {"Content-Type: message/rfc822\n\nSubject: i\n\nbody", "(message/rfc822)\n 1.1(text/plain)body\n"},
+    {MULTI("x") "--x\nContent-Type: message/rfc822\n\nS: i\n\nbody\n--x\nContent-Type: message/rfc822\n\n" MULTI(
+	 "y") "--y\n\n2.1\n--y\nContent-Type: message/rfc822\n\nS: j\n\nin\n--y--\n--x--",
+	"(multipart/mixed)\n 1(message/rfc822)\n  1.1(text/plain)body\n 2(message/rfc822)\n  2(multipart/mixed)\n"
+	"   2.1(text/plain)2.1\n   2.2(message/rfc822)\n    2.2.1(text/plain)in\n"},
+    {"Content-Type: message/rfc822\nContent-Transfer-Encoding: base64\n\nU3ViamVjdDogeAo=",
+	"(message/rfc822)U3ViamVjdDogeAo=\n"},
+    {"Content-Type: multipart/digest; boundary=d\n\n--d\n\nS: a\n\none\n--d\nContent-Type: text/plain\n\ntwo\n--d--",
+	"(multipart/digest)\n 1(message/rfc822)\n  1.1(text/plain)one\n 2(text/plain)two\n"},
 };
 
 static void
@@ -125,8 +128,10 @@ test_trees(void **state)
 static void
 test_fields(void **state)
 {
-	static const char raw[] = "Content-Type: Text/Plain; charset=ISO-8859-1; name=n.txt\r\n"
-	    "Content-Transfer-Encoding: Quoted-Printable\r\nContent-ID: <a@b>\r\nContent-Description: a\r\n b\r\nContent-MD5: x==\r\n"
+	static const char raw[] =
+	    "Content-Type: Text/Plain; charset=ISO-8859-1; name=n.txt\r\n"
+	    "Content-Transfer-Encoding: Quoted-Printable\r\nContent-ID: <a@b>\r\nContent-Description: a\r\n "
+	    "b\r\nContent-MD5: x==\r\n"
 	    "Content-Location: http://x/\r\nContent-Language: en, de (German)\r\n"
 	    "Content-Disposition: Attachment; filename*=utf-8''%C3%A4; size=3\r\n\r\nH=E4\r\nlast";
 	ARENA_CLEANUP struct arena a;
@@ -142,11 +147,14 @@ test_fields(void **state)
 	buf_init(&b, 1000);
 	assert_int_equal(mime_parse(&a, slice_z(raw), &limits, CHARSET_FIBER, &m), 0);
 	p = &m.v[0];
-	assert_true(mime_is(p, SLICE("text"), SLICE("plain")) && mime_is(p, SLICE("text"), SLICE_EMPTY) && p->type_given);
+	assert_true(
+	    mime_is(p, SLICE("text"), SLICE("plain")) && mime_is(p, SLICE("text"), SLICE_EMPTY) && p->type_given);
 	assert_true(slice_eq(p->charset, SLICE("ISO-8859-1")) && slice_eq(p->filename, SLICE("\xc3\xa4")));
 	assert_true(p->encoding == ENCODING_QP && slice_eq(p->encoding_given, SLICE("quoted-printable")));
-	assert_true(slice_eq(p->id, SLICE("<a@b>")) && slice_eq(p->description, SLICE("a b")) && slice_eq(p->md5, SLICE("x==")));
-	assert_true(slice_eq(p->location, SLICE("http://x/")) && p->languages.n == 2 && slice_eq(p->languages.v[1], SLICE("de")));
+	assert_true(slice_eq(p->id, SLICE("<a@b>")) && slice_eq(p->description, SLICE("a b")) &&
+	    slice_eq(p->md5, SLICE("x==")));
+	assert_true(slice_eq(p->location, SLICE("http://x/")) && p->languages.n == 2 &&
+	    slice_eq(p->languages.v[1], SLICE("de")));
 	assert_true(slice_eq(p->disposition, SLICE("attachment")) && p->disposition_params.n == 2);
 	assert_int_equal(p->header_lines, 10);
 	assert_int_equal(p->body_lines, 2);
@@ -156,9 +164,11 @@ test_fields(void **state)
 	assert_int_equal(h.n, 8);
 }
 
-static const char sections[] = "Subject: top\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n"
+static const char sections[] =
+    "Subject: top\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n"
     "--x\r\n\r\none\r\n--x\r\nContent-Type: message/rfc822\r\n\r\nSubject: in\r\n\r\nbody\r\n"
-    "--x\r\nContent-Type: message/rfc822\r\n\r\nContent-Type: multipart/mixed; boundary=y\r\n\r\n--y\r\n\r\nthree\r\n--y--\r\n--x--\r\n";
+    "--x\r\nContent-Type: message/rfc822\r\n\r\nContent-Type: multipart/mixed; "
+    "boundary=y\r\n\r\n--y\r\n\r\nthree\r\n--y--\r\n--x--\r\n";
 
 static void
 test_sections(void **state)
@@ -169,26 +179,26 @@ test_sections(void **state)
 		enum mime_section s;
 		const char *text; /* NULL: not there */
 	} rows[] = {
-		{{0}, 0, MIME_SECTION_HEADER, "Subject: top\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n"},
-		{{0}, 0, MIME_SECTION_MIME, NULL},
-		{{1}, 1, MIME_SECTION_ALL, "one"},
-		{{1}, 1, MIME_SECTION_MIME, "\r\n"},
-		{{1}, 1, MIME_SECTION_HEADER, NULL},
-		{{1}, 1, MIME_SECTION_TEXT, NULL},
-		{{1, 1}, 2, MIME_SECTION_ALL, NULL},
-		{{0}, 1, MIME_SECTION_ALL, NULL},
-		{{4}, 1, MIME_SECTION_ALL, NULL},
-		{{2}, 1, MIME_SECTION_ALL, "Subject: in\r\n\r\nbody"},
-		{{2}, 1, MIME_SECTION_MIME, "Content-Type: message/rfc822\r\n\r\n"},
-		{{2}, 1, MIME_SECTION_HEADER, "Subject: in\r\n\r\n"},
-		{{2}, 1, MIME_SECTION_TEXT, "body"},
-		{{2, 1}, 2, MIME_SECTION_ALL, "body"},
-		{{2, 1}, 2, MIME_SECTION_MIME, "Subject: in\r\n\r\n"},
-		{{2, 2}, 2, MIME_SECTION_ALL, NULL},
-		{{2, 1, 1}, 3, MIME_SECTION_ALL, NULL},
-		{{3, 1}, 2, MIME_SECTION_ALL, "three"},
-		{{3}, 1, MIME_SECTION_TEXT, "--y\r\n\r\nthree\r\n--y--"},
-		{{3, 1, 1}, 3, MIME_SECTION_ALL, NULL},
+	    {{0}, 0, MIME_SECTION_HEADER, "Subject: top\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n"},
+	    {{0}, 0, MIME_SECTION_MIME, NULL},
+	    {{1}, 1, MIME_SECTION_ALL, "one"},
+	    {{1}, 1, MIME_SECTION_MIME, "\r\n"},
+	    {{1}, 1, MIME_SECTION_HEADER, NULL},
+	    {{1}, 1, MIME_SECTION_TEXT, NULL},
+	    {{1, 1}, 2, MIME_SECTION_ALL, NULL},
+	    {{0}, 1, MIME_SECTION_ALL, NULL},
+	    {{4}, 1, MIME_SECTION_ALL, NULL},
+	    {{2}, 1, MIME_SECTION_ALL, "Subject: in\r\n\r\nbody"},
+	    {{2}, 1, MIME_SECTION_MIME, "Content-Type: message/rfc822\r\n\r\n"},
+	    {{2}, 1, MIME_SECTION_HEADER, "Subject: in\r\n\r\n"},
+	    {{2}, 1, MIME_SECTION_TEXT, "body"},
+	    {{2, 1}, 2, MIME_SECTION_ALL, "body"},
+	    {{2, 1}, 2, MIME_SECTION_MIME, "Subject: in\r\n\r\n"},
+	    {{2, 2}, 2, MIME_SECTION_ALL, NULL},
+	    {{2, 1, 1}, 3, MIME_SECTION_ALL, NULL},
+	    {{3, 1}, 2, MIME_SECTION_ALL, "three"},
+	    {{3}, 1, MIME_SECTION_TEXT, "--y\r\n\r\nthree\r\n--y--"},
+	    {{3, 1, 1}, 3, MIME_SECTION_ALL, NULL},
 	};
 	ARENA_CLEANUP struct arena a;
 	struct limits limits;
@@ -289,8 +299,9 @@ test_deep(void **state)
 static void
 test_floods(void **state)
 {
-	static const char *const units[] = {"A: b\n", "\n--", "--x\n", "--x", "--x\nContent-Type: multipart/mixed; boundary=x\n\n",
-		"--x\nContent-Type: message/rfc822\n\n", "-\n", "\r", "a:\n ", "Content-Type: a/b; c=d\n", "--x--\n", "\0"};
+	static const char *const units[] = {"A: b\n", "\n--", "--x\n", "--x",
+	    "--x\nContent-Type: multipart/mixed; boundary=x\n\n", "--x\nContent-Type: message/rfc822\n\n", "-\n", "\r",
+	    "a:\n ", "Content-Type: a/b; c=d\n", "--x--\n", "\0"};
 
 	(void)state;
 	for (size_t i = 0; i < COUNT_OF(units); i++) {
@@ -334,9 +345,13 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_trees), cmocka_unit_test(test_fields), cmocka_unit_test(test_sections),
-		cmocka_unit_test(test_many_parts), cmocka_unit_test(test_deep), cmocka_unit_test(test_floods),
-		cmocka_unit_test(test_truncation),
+	    cmocka_unit_test(test_trees),
+	    cmocka_unit_test(test_fields),
+	    cmocka_unit_test(test_sections),
+	    cmocka_unit_test(test_many_parts),
+	    cmocka_unit_test(test_deep),
+	    cmocka_unit_test(test_floods),
+	    cmocka_unit_test(test_truncation),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,18 +13,18 @@
 
 /* One `name*section*=value` as it stands. */
 struct piece {
-	struct slice name;  /* base name, lower case */
-	int section;        /* SECTION_NONE without *N */
-	bool extended;      /* trailing *: percent escapes */
-	size_t value_at;    /* into the text buffer */
+	struct slice name; /* base name, lower case */
+	int section;       /* SECTION_NONE without *N */
+	bool extended;     /* trailing *: percent escapes */
+	size_t value_at;   /* into the text buffer */
 	size_t value_n;
 	size_t order;
 };
 
 struct reader {
 	struct arena *a;
-	struct buf text;    /* unquoted values, one after the other */
-	struct piece *v;    /* malloc'd: scratch */
+	struct buf text; /* unquoted values, one after the other */
+	struct piece *v; /* malloc'd: scratch */
 	size_t n, cap, max;
 	bool truncated;
 };
@@ -40,7 +40,8 @@ reader_free(struct reader *r)
 static bool
 is_name_byte(uint8_t c)
 {
-	return c > ' ' && c < 0x7f && c != '=' && c != ';' && c != '"' && c != '(' && c != ')' && c != ',' && c != '<' && c != '>';
+	return c > ' ' && c < 0x7f && c != '=' && c != ';' && c != '"' && c != '(' && c != ')' && c != ',' &&
+	    c != '<' && c != '>';
 }
 
 static struct slice
@@ -292,7 +293,8 @@ join(struct reader *r, const struct piece *v, size_t n, enum charset_place place
 
 /* Chooses among the pieces of one name: first the continued ones, then `name*`, then the plain one. */
 static struct slice
-choose(struct reader *r, const struct piece *v, size_t n, enum charset_place place, struct buf *scratch, struct buf *done)
+choose(
+    struct reader *r, const struct piece *v, size_t n, enum charset_place place, struct buf *scratch, struct buf *done)
 {
 	size_t numbered = 0;
 
@@ -311,8 +313,8 @@ boundary_keep(struct reader *r, struct mime_params *out)
 {
 	for (size_t i = 0; i < r->n && out->boundary.n == 0; i++)
 		if (slice_eq(r->v[i].name, SLICE("boundary")) && r->v[i].section == SECTION_NONE && !r->v[i].extended)
-			out->boundary = arena_copy(r->a, slice_range(buf_slice(&r->text), r->v[i].value_at,
-			    r->v[i].value_at + r->v[i].value_n));
+			out->boundary = arena_copy(r->a,
+			    slice_range(buf_slice(&r->text), r->v[i].value_at, r->v[i].value_at + r->v[i].value_n));
 }
 
 static int
@@ -373,11 +375,11 @@ first_value(struct arena *a, struct cursor *c)
 }
 
 int
-params_parse(struct arena *a, struct slice raw, const struct limits *limits, enum charset_place place, struct slice *value,
-    struct mime_params *out)
+params_parse(struct arena *a, struct slice raw, const struct limits *limits, enum charset_place place,
+    struct slice *value, struct mime_params *out)
 {
 	__attribute__((cleanup(reader_free))) struct reader r = {
-		.a = a, .max = (size_t)limits->message_parameters * PIECES_PER_PARAM};
+	    .a = a, .max = (size_t)limits->message_parameters * PIECES_PER_PARAM};
 	struct cursor c = cursor_of(raw);
 	int err;
 

@@ -10,45 +10,45 @@
 static const struct {
 	const char *raw, *shown; /* value|name=value|… sorted by name */
 } rows[] = {
-	{"", ""},
-	{"text/plain", "text/plain"},
-	{" Text/HTML ; Charset=\"UTF-8\"", "text/html|charset=UTF-8"},
-	{"text/plain; charset=us-ascii (Plain text)", "text/plain|charset=us-ascii"},
-	{"text (c) / (d) plain;charset=(x)y", "text/plain|charset=y"},
-	{"text/plain charset=utf-8 format=flowed", "text/plain|charset=utf-8|format=flowed"},
-	{"text/plain;; ;charset = utf-8;", "text/plain|charset=utf-8"},
-	{"attachment; filename=my file (1).doc", "attachment|filename=my file"},
-	{"attachment; filename=my  long file.doc; size=3", "attachment|filename=my long file.doc|size=3"},
-	{"attachment; filename=\"a;b=c\\\"d\\\\e\"", "attachment|filename=a;b=c\"d\\e"},
-	{"attachment; filename=\"open; size=3", "attachment|filename=open; size=3"},
-	{"attachment; filename=", "attachment|filename="},
-	{"attachment; =x; filename=y", "attachment|filename=y"},
-	{"attachment; filename=a; filename=b", "attachment|filename=a"},
-	{"text/plain; name=\"a\r\n b\"", "text/plain|name=a b"},
-	{"name=x", "name|name=x"},
-	/* RFC 2231 */
-	{"m/e; url*0=\"ftp://\"; url*1=\"cs.utk.edu/pub\"", "m/e|url=ftp://cs.utk.edu/pub"},
-	{"m/e; url*1=\"cs\"; url*0=\"ftp://\"", "m/e|url=ftp://cs"},
-	{"a/b; title*=us-ascii'en-us'This%20is%20%2A%2A%2Afun%2A%2A%2A", "a/b|title=This is ***fun***"},
-	{"a/b; title*0*=us-ascii'en'This%20is%20even%20more%20; title*1*=%2A%2A%2Afun%2A%2A%2A%20; title*2=\"isn't it!\"",
-		"a/b|title=This is even more ***fun*** isn't it!"},
-	{"a/b; f*=utf-8''%C3%A4.txt; f=ae.txt", "a/b|f=\xc3\xa4.txt"},
-	{"a/b; f=ae.txt; f*0*=iso-8859-1''%E4; f*1=.txt", "a/b|f=\xc3\xa4.txt"},
-	{"a/b; f*0*=utf-8''%C3; f*1*=%A4", "a/b|f=\xc3\xa4"},
-	{"a/b; f*0=a; f*2=c", "a/b|f=a"},
-	{"a/b; f*1=a; f*2=c", "a/b|f=ac"},
-	{"a/b; f*0=a; f*0=b; f*1=c", "a/b|f=ac"},
-	{"a/b; f*=no quotes %41", "a/b|f=no quotes A"},
-	{"a/b; f*=utf-8''%zz%4", "a/b|f=%zz%4"},
-	{"a/b; f*5=x; f=y", "a/b|f=y"},
-	{"a/b; f*99999999999=x", "a/b|f*99999999999=x"},
-	{"a/b; *=x; *0=y", "a/b|*=x|*0=y"},
-	/* RFC 2047 where it should not be */
-	{"a/b; name=\"=?utf-8?B?w6Q=?=.txt\"", "a/b|name=\xc3\xa4.txt"},
-	{"a/b; name==?utf-8?Q?=C3=A4?=", "a/b|name=\xc3\xa4"},
-	{"a/b; name=\"=?utf-8?Q?=C3?=\r\n =?utf-8?Q?=A4?=\"", "a/b|name=\xc3\xa4"},
-	{"a/b; name=\"\xe4\"", "a/b|name=\xc3\xa4"},
-	{"a/b; name=\"x=?utf-8?q?=0D=0A=00?=\"", "a/b|name=x   "},
+    {"", ""},
+    {"text/plain", "text/plain"},
+    {" Text/HTML ; Charset=\"UTF-8\"", "text/html|charset=UTF-8"},
+    {"text/plain; charset=us-ascii (Plain text)", "text/plain|charset=us-ascii"},
+    {"text (c) / (d) plain;charset=(x)y", "text/plain|charset=y"},
+    {"text/plain charset=utf-8 format=flowed", "text/plain|charset=utf-8|format=flowed"},
+    {"text/plain;; ;charset = utf-8;", "text/plain|charset=utf-8"},
+    {"attachment; filename=my file (1).doc", "attachment|filename=my file"},
+    {"attachment; filename=my  long file.doc; size=3", "attachment|filename=my long file.doc|size=3"},
+    {"attachment; filename=\"a;b=c\\\"d\\\\e\"", "attachment|filename=a;b=c\"d\\e"},
+    {"attachment; filename=\"open; size=3", "attachment|filename=open; size=3"},
+    {"attachment; filename=", "attachment|filename="},
+    {"attachment; =x; filename=y", "attachment|filename=y"},
+    {"attachment; filename=a; filename=b", "attachment|filename=a"},
+    {"text/plain; name=\"a\r\n b\"", "text/plain|name=a b"},
+    {"name=x", "name|name=x"},
+    /* RFC 2231 */
+    {"m/e; url*0=\"ftp://\"; url*1=\"cs.utk.edu/pub\"", "m/e|url=ftp://cs.utk.edu/pub"},
+    {"m/e; url*1=\"cs\"; url*0=\"ftp://\"", "m/e|url=ftp://cs"},
+    {"a/b; title*=us-ascii'en-us'This%20is%20%2A%2A%2Afun%2A%2A%2A", "a/b|title=This is ***fun***"},
+    {"a/b; title*0*=us-ascii'en'This%20is%20even%20more%20; title*1*=%2A%2A%2Afun%2A%2A%2A%20; title*2=\"isn't it!\"",
+	"a/b|title=This is even more ***fun*** isn't it!"},
+    {"a/b; f*=utf-8''%C3%A4.txt; f=ae.txt", "a/b|f=\xc3\xa4.txt"},
+    {"a/b; f=ae.txt; f*0*=iso-8859-1''%E4; f*1=.txt", "a/b|f=\xc3\xa4.txt"},
+    {"a/b; f*0*=utf-8''%C3; f*1*=%A4", "a/b|f=\xc3\xa4"},
+    {"a/b; f*0=a; f*2=c", "a/b|f=a"},
+    {"a/b; f*1=a; f*2=c", "a/b|f=ac"},
+    {"a/b; f*0=a; f*0=b; f*1=c", "a/b|f=ac"},
+    {"a/b; f*=no quotes %41", "a/b|f=no quotes A"},
+    {"a/b; f*=utf-8''%zz%4", "a/b|f=%zz%4"},
+    {"a/b; f*5=x; f=y", "a/b|f=y"},
+    {"a/b; f*99999999999=x", "a/b|f*99999999999=x"},
+    {"a/b; *=x; *0=y", "a/b|*=x|*0=y"},
+    /* RFC 2047 where it should not be */
+    {"a/b; name=\"=?utf-8?B?w6Q=?=.txt\"", "a/b|name=\xc3\xa4.txt"},
+    {"a/b; name==?utf-8?Q?=C3=A4?=", "a/b|name=\xc3\xa4"},
+    {"a/b; name=\"=?utf-8?Q?=C3?=\r\n =?utf-8?Q?=A4?=\"", "a/b|name=\xc3\xa4"},
+    {"a/b; name=\"\xe4\"", "a/b|name=\xc3\xa4"},
+    {"a/b; name=\"x=?utf-8?q?=0D=0A=00?=\"", "a/b|name=x   "},
 };
 
 static void
@@ -93,9 +93,11 @@ test_boundary(void **state)
 	limits_default(&limits);
 	arena_init(&a, 1 << 20);
 	/* Bytes as they are, whatever they look like. */
-	assert_int_equal(params_parse(&a, SLICE("m/x; boundary=\"=?utf-8?q?x?=\xff\""), &limits, CHARSET_FIBER, &value, &p), 0);
+	assert_int_equal(
+	    params_parse(&a, SLICE("m/x; boundary=\"=?utf-8?q?x?=\xff\""), &limits, CHARSET_FIBER, &value, &p), 0);
 	assert_true(slice_eq(p.boundary, SLICE("=?utf-8?q?x?=\xff")));
-	assert_int_equal(params_parse(&a, SLICE("m/x; boundary*0=ab; boundary*1=cd"), &limits, CHARSET_FIBER, &value, &p), 0);
+	assert_int_equal(
+	    params_parse(&a, SLICE("m/x; boundary*0=ab; boundary*1=cd"), &limits, CHARSET_FIBER, &value, &p), 0);
 	assert_true(slice_eq(p.boundary, SLICE("abcd")));
 	assert_null(params_get(&p, SLICE("charset")));
 }
@@ -103,7 +105,8 @@ test_boundary(void **state)
 static void
 test_floods(void **state)
 {
-	static const char *const units[] = {";a=b", ";a*0=b", ";a*%d*=%%41", ";", "a ", ";n=a b=c", "(", "\"", "\\", ";x%d=1", "*", ";a*=x'"};
+	static const char *const units[] = {
+	    ";a=b", ";a*0=b", ";a*%d*=%%41", ";", "a ", ";n=a b=c", "(", "\"", "\\", ";x%d=1", "*", ";a*=x'"};
 	struct limits limits;
 
 	(void)state;
@@ -193,8 +196,11 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_rows), cmocka_unit_test(test_boundary), cmocka_unit_test(test_floods),
-		cmocka_unit_test(test_writing), cmocka_unit_test(test_round_trip),
+	    cmocka_unit_test(test_rows),
+	    cmocka_unit_test(test_boundary),
+	    cmocka_unit_test(test_floods),
+	    cmocka_unit_test(test_writing),
+	    cmocka_unit_test(test_round_trip),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

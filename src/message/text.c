@@ -106,8 +106,8 @@ text_of_header(const struct header *h, enum charset_place place, struct buf *out
 
 /* Fields of an embedded message, one by one, without an array of them. */
 static void
-put_embedded_header(const struct mime *m, const struct mime_part *p, const struct limits *limits, enum charset_place place,
-    struct buf *out)
+put_embedded_header(const struct mime *m, const struct mime_part *p, const struct limits *limits,
+    enum charset_place place, struct buf *out)
 {
 	struct header_iter it = header_iter_of(mime_raw_header(m, p), (size_t)limits->message_header_bytes);
 	struct header_field f;
@@ -144,7 +144,7 @@ put_words(struct slice line, size_t *left, struct buf *out)
 {
 	bool space = out->n > 0;
 
-	for (size_t i = 0; i < line.n && *left > 0; i++) {
+	for (size_t i = 0; i<line.n && * left> 0; i++) {
 		uint8_t c = slice_at(line, i);
 
 		if (c <= ' ' || c == 0x7f) {
@@ -167,7 +167,8 @@ put_words(struct slice line, size_t *left, struct buf *out)
 }
 
 int
-text_preview(const struct mime *m, const struct limits *limits, enum charset_place place, size_t max_chars, struct buf *out)
+text_preview(
+    const struct mime *m, const struct limits *limits, enum charset_place place, size_t max_chars, struct buf *out)
 {
 	const struct mime_part *p = text_plain_part(m);
 	struct limits small = *limits;

@@ -16,12 +16,13 @@ bool text_is_plain(const struct mime_part *p);
 const struct mime_part *text_plain_part(const struct mime *m);
 /* Appends the text of all text/plain parts, embedded messages included, and the decoded headers of embedded
  * messages: what SEARCH BODY reads. Each ends with LF. */
-NODISCARD int text_of_message(const struct mime *m, const struct limits *limits, enum charset_place place, struct buf *out);
+NODISCARD int text_of_message(
+    const struct mime *m, const struct limits *limits, enum charset_place place, struct buf *out);
 /* Appends the decoded, unfolded header fields, "Name: value" LF each: what SEARCH HEADER and TEXT read. */
 void text_of_header(const struct header *h, enum charset_place place, struct buf *out);
 /* Appends a preview of at most max_chars characters (RFC 8970): quoted lines and signatures left out, white space
  * collapsed. */
-NODISCARD int text_preview(const struct mime *m, const struct limits *limits, enum charset_place place,
-    size_t max_chars, struct buf *out);
+NODISCARD int text_preview(
+    const struct mime *m, const struct limits *limits, enum charset_place place, size_t max_chars, struct buf *out);
 
 #endif

@@ -7,7 +7,8 @@
 
 #include "message/text.h"
 
-static const char sample[] = "Content-Type: multipart/mixed; boundary=x\r\n\r\n"
+static const char sample[] =
+    "Content-Type: multipart/mixed; boundary=x\r\n\r\n"
     "--x\r\nContent-Type: text/html\r\n\r\n<b>hidden</b>\r\n"
     "--x\r\nContent-Type: message/rfc822\r\n\r\nSubject: =?utf-8?q?=C3=A4?=\r\n\r\ninner text\r\n"
     "--x\r\nContent-Type: text/plain\r\nContent-Disposition: attachment\r\n\r\nattached\r\n"
@@ -48,12 +49,14 @@ test_parts(void **state)
 	p = text_plain_part(&f.m);
 	assert_ptr_equal(p, &f.m.v[5]);
 	assert_int_equal(text_of_part(&f.m, p, &f.limits, CHARSET_FIBER, &f.b), 0);
-	assert_true(slice_eq(buf_slice(&f.b), SLICE("> quoted\nH\xc3\xa4llo   W\xc3\xb6rld\n\nagain\nand again\n-- \nsignature")));
+	assert_true(slice_eq(
+	    buf_slice(&f.b), SLICE("> quoted\nH\xc3\xa4llo   W\xc3\xb6rld\n\nagain\nand again\n-- \nsignature")));
 	assert_int_equal(text_of_part(&f.m, &f.m.v[0], &f.limits, CHARSET_FIBER, &f.b), ERR_UNSUPPORTED);
 	buf_reset(&f.b);
 	assert_int_equal(text_of_message(&f.m, &f.limits, CHARSET_FIBER, &f.b), 0);
-	assert_true(slice_eq(buf_slice(&f.b), SLICE("Subject: \xc3\xa4\ninner text\nattached\n> quoted\nH\xc3\xa4llo   W\xc3\xb6rld\n\n"
-	    "again\nand again\n-- \nsignature\n")));
+	assert_true(slice_eq(buf_slice(&f.b),
+	    SLICE("Subject: \xc3\xa4\ninner text\nattached\n> quoted\nH\xc3\xa4llo   W\xc3\xb6rld\n\n"
+		  "again\nand again\n-- \nsignature\n")));
 }
 
 static void
@@ -84,10 +87,11 @@ test_preview(void **state)
 static void
 test_limit(void **state)
 {
-	static const char *const raws[] = {"Content-Type: text/plain; charset=utf-8\n\n\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4",
-		"Content-Type: text/plain; charset=iso-8859-1\n\n\xe4\xe4\xe4\xe4\xe4",
-		"Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: base64\n\nw6TDpMOkw6TDpMOk",
-		"Content-Type: text/plain; charset=iso-2022-jp\n\n\x1b$BF|K\\F|K\\"};
+	static const char *const raws[] = {
+	    "Content-Type: text/plain; charset=utf-8\n\n\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4",
+	    "Content-Type: text/plain; charset=iso-8859-1\n\n\xe4\xe4\xe4\xe4\xe4",
+	    "Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: base64\n\nw6TDpMOkw6TDpMOk",
+	    "Content-Type: text/plain; charset=iso-2022-jp\n\n\x1b$BF|K\\F|K\\"};
 
 	(void)state;
 	for (size_t i = 0; i < COUNT_OF(raws); i++)
@@ -118,7 +122,10 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_parts), cmocka_unit_test(test_preview), cmocka_unit_test(test_limit), cmocka_unit_test(test_header),
+	    cmocka_unit_test(test_parts),
+	    cmocka_unit_test(test_preview),
+	    cmocka_unit_test(test_limit),
+	    cmocka_unit_test(test_header),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -152,7 +152,10 @@ blob(struct slice s)
 static size_t
 refwd(struct slice s)
 {
-	size_t n = slice_istarts(s, SLICE("re")) ? 2 : slice_istarts(s, SLICE("fwd")) ? 3 : slice_istarts(s, SLICE("fw")) ? 2 : 0;
+	size_t n = slice_istarts(s, SLICE("re")) ? 2
+	    : slice_istarts(s, SLICE("fwd"))     ? 3
+	    : slice_istarts(s, SLICE("fw"))      ? 2
+						 : 0;
 
 	if (n == 0)
 		return 0;

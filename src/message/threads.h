@@ -10,14 +10,15 @@
 NODISCARD int message_ids_parse(struct arena *a, struct slice value, size_t max, struct slice_list *out);
 
 struct message_thread {
-	struct slice message_id;      /* normalised; empty if there is none */
-	struct slice_list references; /* oldest first; without References those of In-Reply-To (its first one, RFC 5256) */
-	struct slice base_subject;    /* UTF-8; empty when there is nothing left */
-	bool is_reply;                /* the subject had Re: or Fwd: */
+	struct slice message_id; /* normalised; empty if there is none */
+	struct slice_list
+	    references;            /* oldest first; without References those of In-Reply-To (its first one, RFC 5256) */
+	struct slice base_subject; /* UTF-8; empty when there is nothing left */
+	bool is_reply;             /* the subject had Re: or Fwd: */
 };
 #define MESSAGE_REFERENCES_MAX 200
-NODISCARD int message_thread_parse(struct arena *a, const struct header *h, enum charset_place place,
-    struct message_thread *out);
+NODISCARD int message_thread_parse(
+    struct arena *a, const struct header *h, enum charset_place place, struct message_thread *out);
 
 /* Base subject of a decoded subject (UTF-8), RFC 5256 §2.1: white space collapsed, Re:/Fw:/Fwd: with [blobs],
  * (fwd), [Fwd: …] removed. Case is kept. Empty result is possible. Linear time. */

@@ -15,19 +15,19 @@ test_ids(void **state)
 	static const struct {
 		const char *value, *ids;
 	} rows[] = {
-		{"", ""},
-		{"<a@b>", "a@b;"},
-		{" <a@b>\r\n\t<c@d> <a@b>", "a@b;c@d;"},
-		{"<\"a b\"@c> <\"x\"@y>", "a b@c;x@y;"},
-		{"<x@y> <\"x\" @ (comment) y>", "x@y;"},
-		{"Your message of Monday <a@b>", "a@b;"},
-		{"<a@b <c@d>", "c@d;"},
-		{"<a@b", ""},
-		{"<> <  > <c@d>", "c@d;"},
-		{"a@b", "a@b;"},
-		{"no id here", ""},
-		{"<a\r\n b@c>", "ab@c;"},
-		{"<noat>", "noat;"},
+	    {"", ""},
+	    {"<a@b>", "a@b;"},
+	    {" <a@b>\r\n\t<c@d> <a@b>", "a@b;c@d;"},
+	    {"<\"a b\"@c> <\"x\"@y>", "a b@c;x@y;"},
+	    {"<x@y> <\"x\" @ (comment) y>", "x@y;"},
+	    {"Your message of Monday <a@b>", "a@b;"},
+	    {"<a@b <c@d>", "c@d;"},
+	    {"<a@b", ""},
+	    {"<> <  > <c@d>", "c@d;"},
+	    {"a@b", "a@b;"},
+	    {"no id here", ""},
+	    {"<a\r\n b@c>", "ab@c;"},
+	    {"<noat>", "noat;"},
 	};
 
 	(void)state;
@@ -80,28 +80,28 @@ test_subjects(void **state)
 		const char *subject, *base;
 		bool reply;
 	} rows[] = {
-		{"", "", false},
-		{"hello", "hello", false},
-		{"  a\t b\r\n c  ", "a b c", false},
-		{"Re: hello", "hello", true},
-		{"RE:re :FW: Fwd:hello", "hello", true},
-		{"Re[2]: hello", "hello", true},
-		{"Re [x] : hello", "hello", true},
-		{"[list] Re: [other] hello", "hello", true},
-		{"[list] hello", "hello", false},
-		{"[only]", "[only]", false},
-		{"[a][b] [c]", "[c]", false},
-		{"Re: [only]", "[only]", true},
-		{"hello (fwd)", "hello", true},
-		{"hello (fwd) (FWD) ", "hello", true},
-		{"[fwd: hello]", "hello", true},
-		{"[Fwd: Re: [x] hello (fwd)]", "hello", true},
-		{"[fwd: [fwd: [fwd: deep]]]", "deep", true},
-		{"Re:", "", true},
-		{"Reply: x", "Reply: x", false},
-		{"Refwd", "Refwd", false},
-		{"[unclosed Re: x", "[unclosed Re: x", false},
-		{"[a[b]] x", "[a[b]] x", false},
+	    {"", "", false},
+	    {"hello", "hello", false},
+	    {"  a\t b\r\n c  ", "a b c", false},
+	    {"Re: hello", "hello", true},
+	    {"RE:re :FW: Fwd:hello", "hello", true},
+	    {"Re[2]: hello", "hello", true},
+	    {"Re [x] : hello", "hello", true},
+	    {"[list] Re: [other] hello", "hello", true},
+	    {"[list] hello", "hello", false},
+	    {"[only]", "[only]", false},
+	    {"[a][b] [c]", "[c]", false},
+	    {"Re: [only]", "[only]", true},
+	    {"hello (fwd)", "hello", true},
+	    {"hello (fwd) (FWD) ", "hello", true},
+	    {"[fwd: hello]", "hello", true},
+	    {"[Fwd: Re: [x] hello (fwd)]", "hello", true},
+	    {"[fwd: [fwd: [fwd: deep]]]", "deep", true},
+	    {"Re:", "", true},
+	    {"Reply: x", "Reply: x", false},
+	    {"Refwd", "Refwd", false},
+	    {"[unclosed Re: x", "[unclosed Re: x", false},
+	    {"[a[b]] x", "[a[b]] x", false},
 	};
 
 	(void)state;
@@ -122,7 +122,8 @@ test_subjects(void **state)
 static void
 test_floods(void **state)
 {
-	static const char *const units[] = {"[a]", "[", "Re:", "(fwd)", "[fwd:", "[a]Re:", "]", "Re[", "<a@b>", "<", ">", "<\""};
+	static const char *const units[] = {
+	    "[a]", "[", "Re:", "(fwd)", "[fwd:", "[a]Re:", "]", "Re[", "<a@b>", "<", ">", "<\""};
 
 	(void)state;
 	for (size_t i = 0; i < COUNT_OF(units); i++) {
@@ -151,10 +152,13 @@ test_thread(void **state)
 	(void)state;
 	limits_default(&limits);
 	arena_init(&a, 1 << 20);
-	assert_int_equal(header_parse(&a, SLICE("Message-ID: <m@x>\nIn-Reply-To: <p@x> <q@x>\nSubject: =?utf-8?q?Re:_=C3=A4?=\n\n"),
-	    &limits, &h), 0);
+	assert_int_equal(
+	    header_parse(&a, SLICE("Message-ID: <m@x>\nIn-Reply-To: <p@x> <q@x>\nSubject: =?utf-8?q?Re:_=C3=A4?=\n\n"),
+		&limits, &h),
+	    0);
 	assert_int_equal(message_thread_parse(&a, &h, CHARSET_FIBER, &t), 0);
-	assert_true(slice_eq(t.message_id, SLICE("m@x")) && t.references.n == 1 && slice_eq(t.references.v[0], SLICE("p@x")));
+	assert_true(
+	    slice_eq(t.message_id, SLICE("m@x")) && t.references.n == 1 && slice_eq(t.references.v[0], SLICE("p@x")));
 	assert_true(slice_eq(t.base_subject, SLICE("\xc3\xa4")) && t.is_reply);
 	assert_int_equal(header_parse(&a, SLICE("References: <a@x>\n <b@x>\nIn-Reply-To: <p@x>\n\n"), &limits, &h), 0);
 	assert_int_equal(message_thread_parse(&a, &h, CHARSET_FIBER, &t), 0);
@@ -165,8 +169,11 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_ids), cmocka_unit_test(test_window), cmocka_unit_test(test_subjects),
-		cmocka_unit_test(test_floods), cmocka_unit_test(test_thread),
+	    cmocka_unit_test(test_ids),
+	    cmocka_unit_test(test_window),
+	    cmocka_unit_test(test_subjects),
+	    cmocka_unit_test(test_floods),
+	    cmocka_unit_test(test_thread),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

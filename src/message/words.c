@@ -5,7 +5,7 @@
 
 #include "message/encoding.h"
 
-#define WORD_MAX 75     /* RFC 2047 §2 */
+#define WORD_MAX 75 /* RFC 2047 §2 */
 #define COLUMN_MAX 76
 #define CHARSET_NAME_MAX 80
 #define UNBROKEN_MAX 900 /* a run without space that is still safe in a line */

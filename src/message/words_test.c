@@ -13,45 +13,45 @@ static const struct {
 	struct slice in;
 	const char *out;
 } rows[] = {
-	{SLICE_INIT(""), ""},
-	{SLICE_INIT("plain text"), "plain text"},
-	/* RFC 2047 §8 */
-	{SLICE_INIT("(=?ISO-8859-1?Q?a?=)"), "(a)"},
-	{SLICE_INIT("=?ISO-8859-1?Q?a?= b"), "a b"},
-	{SLICE_INIT("=?ISO-8859-1?Q?a?= =?ISO-8859-1?Q?b?="), "ab"},
-	{SLICE_INIT("=?ISO-8859-1?Q?a?=  =?ISO-8859-1?Q?b?="), "ab"},
-	{SLICE_INIT("=?ISO-8859-1?Q?a?=\r\n    =?ISO-8859-1?Q?b?="), "ab"},
-	{SLICE_INIT("=?ISO-8859-1?Q?a_b?="), "a b"},
-	{SLICE_INIT("=?ISO-8859-1?Q?a?= =?ISO-8859-2?Q?_b?="), "a b"},
-	{SLICE_INIT("=?iso-8859-1?q?Keld_J=F8rn?= x"), "Keld J\xc3\xb8rn x"},
-	{SLICE_INIT("=?iso-8859-1*en?b?5A==?="), "\xc3\xa4"},
-	{SLICE_INIT("x =?koi8-r?B?wQ==?= y"), "x \xd0\xb0 y"},
-	/* a character split between words, in both encodings */
-	{SLICE_INIT("=?utf-8?Q?=C3?= =?utf-8?Q?=A4?="), "\xc3\xa4"},
-	{SLICE_INIT("=?utf-8?B?ww==?=\r\n =?UTF-8?Q?=A4?="), "\xc3\xa4"},
-	{SLICE_INIT("=?utf-8?B?w?= =?utf-8?B?6Q=?="), "\xc3\xa4"},
-	/* as met in practice */
-	{SLICE_INIT("a=?utf-8?q?b?=c=?utf-8?q?d?="), "abcd"},
-	{SLICE_INIT("=?utf-8?q?a?==?utf-8?q?b?="), "ab"},
-	{SLICE_INIT("=?utf-8?q?a b c?= d"), "a b c d"},
-	{SLICE_INIT("=?utf-8?b?4oKs?="), "\xe2\x82\xac"},
-	{SLICE_INIT("=?utf-8?b?4oKs"), "=?utf-8?b?4oKs"},
-	{SLICE_INIT("=?utf-8?b?YQ?="), "a"},
-	{SLICE_INIT("=?utf-8?q?100%_=?="), "100% ="},
-	{SLICE_INIT("=?utf-8?q?=ZZ=4?="), "=ZZ=4"},
-	{SLICE_INIT("=?utf-8?q?\?=x"), "x"},
-	{SLICE_INIT("=?utf-8?x?a?="), "=?utf-8?x?a?="},
-	{SLICE_INIT("=?utf-8?q"), "=?utf-8?q"},
-	{SLICE_INIT("=?=?=?utf-8?q?a?="), "=?=?a"},
-	{SLICE_INIT("=?utf-8?q?open =?utf-8?q?a?="), "=?utf-8?q?open a"},
-	{SLICE_INIT("=?nonsense?q?=E4?="), "\xc3\xa4"},
-	{SLICE_INIT("=?us-ascii?q?=E4?="), "\xc3\xa4"},
-	{SLICE_INIT("raw \xe4 and \xc3"), "raw \xc3\xa4 and \xc3\x83"},
-	{SLICE_INIT("raw \xc3\xa4"), "raw \xc3\xa4"},
-	{SLICE_INIT("fold\r\n ed\n\tline"), "fold ed line"},
-	/* nothing can forge a line or a terminal sequence */
-	{SLICE_INIT("=?utf-8?q?a=0D=0ABcc:_x=00=1B=7F?="), "a  Bcc: x   "},
-	{SLICE_INIT("a\0b\rc"), "a b c"},
+    {SLICE_INIT(""), ""},
+    {SLICE_INIT("plain text"), "plain text"},
+    /* RFC 2047 §8 */
+    {SLICE_INIT("(=?ISO-8859-1?Q?a?=)"), "(a)"},
+    {SLICE_INIT("=?ISO-8859-1?Q?a?= b"), "a b"},
+    {SLICE_INIT("=?ISO-8859-1?Q?a?= =?ISO-8859-1?Q?b?="), "ab"},
+    {SLICE_INIT("=?ISO-8859-1?Q?a?=  =?ISO-8859-1?Q?b?="), "ab"},
+    {SLICE_INIT("=?ISO-8859-1?Q?a?=\r\n    =?ISO-8859-1?Q?b?="), "ab"},
+    {SLICE_INIT("=?ISO-8859-1?Q?a_b?="), "a b"},
+    {SLICE_INIT("=?ISO-8859-1?Q?a?= =?ISO-8859-2?Q?_b?="), "a b"},
+    {SLICE_INIT("=?iso-8859-1?q?Keld_J=F8rn?= x"), "Keld J\xc3\xb8rn x"},
+    {SLICE_INIT("=?iso-8859-1*en?b?5A==?="), "\xc3\xa4"},
+    {SLICE_INIT("x =?koi8-r?B?wQ==?= y"), "x \xd0\xb0 y"},
+    /* a character split between words, in both encodings */
+    {SLICE_INIT("=?utf-8?Q?=C3?= =?utf-8?Q?=A4?="), "\xc3\xa4"},
+    {SLICE_INIT("=?utf-8?B?ww==?=\r\n =?UTF-8?Q?=A4?="), "\xc3\xa4"},
+    {SLICE_INIT("=?utf-8?B?w?= =?utf-8?B?6Q=?="), "\xc3\xa4"},
+    /* as met in practice */
+    {SLICE_INIT("a=?utf-8?q?b?=c=?utf-8?q?d?="), "abcd"},
+    {SLICE_INIT("=?utf-8?q?a?==?utf-8?q?b?="), "ab"},
+    {SLICE_INIT("=?utf-8?q?a b c?= d"), "a b c d"},
+    {SLICE_INIT("=?utf-8?b?4oKs?="), "\xe2\x82\xac"},
+    {SLICE_INIT("=?utf-8?b?4oKs"), "=?utf-8?b?4oKs"},
+    {SLICE_INIT("=?utf-8?b?YQ?="), "a"},
+    {SLICE_INIT("=?utf-8?q?100%_=?="), "100% ="},
+    {SLICE_INIT("=?utf-8?q?=ZZ=4?="), "=ZZ=4"},
+    {SLICE_INIT("=?utf-8?q?\?=x"), "x"},
+    {SLICE_INIT("=?utf-8?x?a?="), "=?utf-8?x?a?="},
+    {SLICE_INIT("=?utf-8?q"), "=?utf-8?q"},
+    {SLICE_INIT("=?=?=?utf-8?q?a?="), "=?=?a"},
+    {SLICE_INIT("=?utf-8?q?open =?utf-8?q?a?="), "=?utf-8?q?open a"},
+    {SLICE_INIT("=?nonsense?q?=E4?="), "\xc3\xa4"},
+    {SLICE_INIT("=?us-ascii?q?=E4?="), "\xc3\xa4"},
+    {SLICE_INIT("raw \xe4 and \xc3"), "raw \xc3\xa4 and \xc3\x83"},
+    {SLICE_INIT("raw \xc3\xa4"), "raw \xc3\xa4"},
+    {SLICE_INIT("fold\r\n ed\n\tline"), "fold ed line"},
+    /* nothing can forge a line or a terminal sequence */
+    {SLICE_INIT("=?utf-8?q?a=0D=0ABcc:_x=00=1B=7F?="), "a  Bcc: x   "},
+    {SLICE_INIT("a\0b\rc"), "a b c"},
 };
 
 static void
@@ -72,7 +72,8 @@ test_rows(void **state)
 static void
 test_floods(void **state)
 {
-	static const char *const units[] = {"=?", "=?utf-8?q?", "=?utf-8?b?YQ==?= ", "?=", "=?a?q?b?=", "=?a?b?Y", "=?a?q?=?=?b?q?\?="};
+	static const char *const units[] = {
+	    "=?", "=?utf-8?q?", "=?utf-8?b?YQ==?= ", "?=", "=?a?q?b?=", "=?a?b?Y", "=?a?q?=?=?b?q?\?="};
 
 	(void)state;
 	for (size_t i = 0; i < COUNT_OF(units); i++) {
@@ -92,10 +93,12 @@ test_floods(void **state)
 static void
 test_encoding(void **state)
 {
-	static const char *const texts[] = {"", "plain", "gr\xc3\xbc\xc3\x9f dich", "=?utf-8?q?a?=", " lead", "a  b", "a\x01",
-		CHINESE CHINESE CHINESE CHINESE,
-		"A long subject of plain words that must be folded since it goes on and on beyond the width of a line of mail",
-		"Ein langer Betreff mit Umlauten \xc3\xa4\xc3\xb6\xc3\xbc und vielen W\xc3\xb6rtern, der in mehrere kodierte W\xc3\xb6rter zerf\xc3\xa4llt"};
+	static const char *const texts[] = {"", "plain", "gr\xc3\xbc\xc3\x9f dich", "=?utf-8?q?a?=", " lead", "a  b",
+	    "a\x01", CHINESE CHINESE CHINESE CHINESE,
+	    "A long subject of plain words that must be folded since it goes on and on beyond the width of a line of "
+	    "mail",
+	    "Ein langer Betreff mit Umlauten \xc3\xa4\xc3\xb6\xc3\xbc und vielen W\xc3\xb6rtern, der in mehrere "
+	    "kodierte W\xc3\xb6rter zerf\xc3\xa4llt"};
 
 	(void)state;
 	for (size_t i = 0; i < COUNT_OF(texts); i++)
@@ -118,7 +121,8 @@ test_encoding(void **state)
 				first = 0;
 			}
 			/* Where nothing fitted into the first line it begins with a fold, which readers trim. */
-			words_decode(slice_from(buf_slice(&b), slice_starts(buf_slice(&b), SLICE("\r\n ")) ? 3 : 0), CHARSET_FIBER, &back);
+			words_decode(slice_from(buf_slice(&b), slice_starts(buf_slice(&b), SLICE("\r\n ")) ? 3 : 0),
+			    CHARSET_FIBER, &back);
 			/* a control character comes back as a space */
 			if (strchr(texts[i], 1) == NULL)
 				assert_true(slice_eq(buf_slice(&back), slice_z(texts[i])));
@@ -147,8 +151,10 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_rows), cmocka_unit_test(test_floods), cmocka_unit_test(test_encoding),
-		cmocka_unit_test(test_long_run),
+	    cmocka_unit_test(test_rows),
+	    cmocka_unit_test(test_floods),
+	    cmocka_unit_test(test_encoding),
+	    cmocka_unit_test(test_long_run),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

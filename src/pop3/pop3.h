@@ -26,27 +26,28 @@ struct pop3_counters {
 struct pop3_presession_config {
 	struct house *house;
 	struct loop *loop;
-	struct tls_server *tls;   /* NULL: STLS is not offered; implicit TLS is done by the caller beforehand */
-	bool cleartext_sign_in;   /* else neither USER nor SASL is offered or taken until TLS */
-	struct slice client;      /* address text */
+	struct tls_server *tls; /* NULL: STLS is not offered; implicit TLS is done by the caller beforehand */
+	bool cleartext_sign_in; /* else neither USER nor SASL is offered or taken until TLS */
+	struct slice client;    /* address text */
 	struct pop3_counters *counters;
-	const bool *stopping;     /* when it becomes true (and the fiber is woken) the session ends */
+	const bool *stopping; /* when it becomes true (and the fiber is woken) the session ends */
 };
 
 /* Serves an unauthenticated client. 0: signed in, `*desk` is the stream to join with stream_proxy(), nothing of
  * the session's memory is left. Otherwise the session is over: ERR_CLOSED after QUIT or the client's end,
  * ERR_TIMEOUT, ERR_DENIED after too many failures, … The stream stays the caller's. */
-NODISCARD int pop3_presession(struct stream *st, const struct pop3_presession_config *c, const struct signin_ops *ops, struct stream **desk);
+NODISCARD int pop3_presession(
+    struct stream *st, const struct pop3_presession_config *c, const struct signin_ops *ops, struct stream **desk);
 
 struct pop3_session_config {
 	struct house *house;
 	struct loop *loop;
-	struct slice login;       /* for the log; as are client and tls; valid during the call. What the client sent
+	struct slice login; /* for the log; as are client and tls; valid during the call. What the client sent
 	                           * after its sign-in command comes through the stream */
 	struct slice client;
 	struct slice tls;
 	struct pop3_counters *counters;
-	const bool *stopping;     /* as above */
+	const bool *stopping; /* as above */
 };
 
 /* Serves a signed-in client until it leaves. The stream and the account stay the caller's. The result is why it

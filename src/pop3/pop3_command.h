@@ -5,9 +5,9 @@
 #include "base/buf.h"
 
 struct pop3_command {
-	struct slice verb;      /* letters, as written */
+	struct slice verb; /* letters, as written */
 	bool has_argument;
-	struct slice argument;  /* everything behind the first space, as written */
+	struct slice argument; /* everything behind the first space, as written */
 };
 
 /* Splits a line without its CRLF: 0 or ERR_SYNTAX (no verb, a NUL, CR or LF). */

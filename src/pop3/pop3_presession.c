@@ -15,13 +15,13 @@ struct before {
 	const struct pop3_presession_config *c;
 	const struct signin_ops *ops;
 	const struct limits *limits;
-	struct arena arena;   /* of the session: the USER name */
+	struct arena arena; /* of the session: the USER name */
 	struct slice user;
 	int64_t deadline_ms;
 	int64_t failures;
 	int64_t errors;
 	struct stream *desk;
-	int end;              /* why the session is over; 0: it is not */
+	int end; /* why the session is over; 0: it is not */
 };
 
 typedef void before_handler(struct before *b, const struct pop3_command *c);
@@ -330,7 +330,8 @@ wait_for_command(struct before *b)
 }
 
 int
-pop3_presession(struct stream *st, const struct pop3_presession_config *c, const struct signin_ops *ops, struct stream **desk)
+pop3_presession(
+    struct stream *st, const struct pop3_presession_config *c, const struct signin_ops *ops, struct stream **desk)
 {
 	struct before b = {
 	    .st = st,

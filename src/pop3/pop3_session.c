@@ -17,10 +17,10 @@ struct session {
 	const struct pop3_session_config *c;
 	const struct limits *limits;
 	struct store_view *view;
-	bool *deleted;      /* by sequence number - 1 */
+	bool *deleted; /* by sequence number - 1 */
 	size_t count;
-	size_t left;        /* messages not marked … */
-	uint64_t left_bytes;/* … and their size */
+	size_t left;         /* messages not marked … */
+	uint64_t left_bytes; /* … and their size */
 	int64_t errors;
 	bool ended;
 	int result;
@@ -226,8 +226,9 @@ send_message(struct session *s, size_t seq, bool limited, uint64_t lines)
 	arena_init(&a, FETCH_BYTES);
 	err = store_fetch(s->view, &f, 1, STORE_WANT_RAW, &a, &done);
 	if (err != 0 || !f.found) {
-		say(s, err != 0 ? SLICE("-ERR [SYS/TEMP] the message cannot be read now\r\n") :
-		    SLICE("-ERR the message was removed by another session\r\n"));
+		say(s,
+		    err != 0 ? SLICE("-ERR [SYS/TEMP] the message cannot be read now\r\n")
+			     : SLICE("-ERR the message was removed by another session\r\n"));
 		return;
 	}
 	stuff = pop3_stuff_of(f.header_size, limited, lines);

@@ -24,8 +24,12 @@ static void
 session_fiber(void *arg)
 {
 	struct client *c = arg;
-	struct pop3_session_config config = {.house = &c->p->house, .loop = c->p->loop, .login = SLICE("alice"),
-	    .client = SLICE("127.0.0.1"), .counters = &c->counters, .stopping = &c->stopping};
+	struct pop3_session_config config = {.house = &c->p->house,
+	    .loop = c->p->loop,
+	    .login = SLICE("alice"),
+	    .client = SLICE("127.0.0.1"),
+	    .counters = &c->counters,
+	    .stopping = &c->stopping};
 
 	c->result = pop3_session(c->server, c->account, &config);
 	stream_close(&c->server);
@@ -47,8 +51,12 @@ presession_fiber(void *arg)
 {
 	struct client *c = arg;
 	struct signin_ops ops = {fake_sign_in, c};
-	struct pop3_presession_config config = {.house = &c->p->house, .loop = c->p->loop, .cleartext_sign_in = c->cleartext,
-	    .client = SLICE("127.0.0.1"), .counters = &c->counters, .stopping = &c->stopping};
+	struct pop3_presession_config config = {.house = &c->p->house,
+	    .loop = c->p->loop,
+	    .cleartext_sign_in = c->cleartext,
+	    .client = SLICE("127.0.0.1"),
+	    .counters = &c->counters,
+	    .stopping = &c->stopping};
 
 	c->result = pop3_presession(c->server, &config, &ops, &c->desk);
 	if (c->desk == NULL)
@@ -143,8 +151,9 @@ body_commands(struct place *p)
 	(void)append_ok(a, "INBOX", "Subject: three\r\n\r\na\r\nb\r\n", 0);
 	begin(&c, p, a, session_fiber);
 	expect(&c, "STAT", "+OK 3 66\r\n");
-	expect_lines(&c, "CAPA", "+OK capabilities\r\nTOP\r\nUIDL\r\nPIPELINING\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\nEXPIRE NEVER\r\n"
-	                         "IMPLEMENTATION Posthouse-" POSTHOUSE_VERSION "\r\n.\r\n");
+	expect_lines(&c, "CAPA",
+	    "+OK capabilities\r\nTOP\r\nUIDL\r\nPIPELINING\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\nEXPIRE NEVER\r\n"
+	    "IMPLEMENTATION Posthouse-" POSTHOUSE_VERSION "\r\n.\r\n");
 	expect_lines(&c, "LIST", "+OK 3 messages (66 octets)\r\n1 26\r\n2 16\r\n3 24\r\n.\r\n");
 	expect(&c, "LIST 2", "+OK 2 16\r\n");
 	expect(&c, "list 4", "-ERR");
@@ -207,7 +216,8 @@ body_large(struct place *p)
 	got = slice_from(buf_slice(&c.out), strlen("+OK the message follows\r\n"));
 	assert_true(slice_eq(slice_head(got, big.n - 1), slice_head(buf_slice(&big), big.n - 1)));
 	assert_true(slice_eq(slice_from(got, big.n - 1), SLICE(".\r\n")));
-	expect_lines(&c, "TOP 1 1", "+OK the message follows\r\nSubject: big\r\n\r\na line that has nothing special\r\n.\r\n");
+	expect_lines(
+	    &c, "TOP 1 1", "+OK the message follows\r\nSubject: big\r\n\r\na line that has nothing special\r\n.\r\n");
 	expect(&c, "NOOP", "+OK");
 	end(&c);
 	store_account_put(&a);
@@ -253,8 +263,9 @@ body_before(struct place *p)
 	struct client c = {0};
 
 	begin(&c, p, NULL, presession_fiber);
-	expect_lines(&c, "CAPA", "+OK capabilities\r\nTOP\r\nUIDL\r\nPIPELINING\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\nEXPIRE NEVER\r\n"
-	                         "IMPLEMENTATION Posthouse-" POSTHOUSE_VERSION "\r\n.\r\n");
+	expect_lines(&c, "CAPA",
+	    "+OK capabilities\r\nTOP\r\nUIDL\r\nPIPELINING\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\nEXPIRE NEVER\r\n"
+	    "IMPLEMENTATION Posthouse-" POSTHOUSE_VERSION "\r\n.\r\n");
 	expect(&c, "USER alice", "-ERR");
 	expect(&c, "PASS secret", "-ERR");
 	expect(&c, "AUTH PLAIN AGFsaWNlAHNlY3JldA==", "-ERR");

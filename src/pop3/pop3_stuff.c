@@ -5,7 +5,8 @@
 struct pop3_stuff
 pop3_stuff_of(uint64_t header_size, bool limited, uint64_t lines)
 {
-	return (struct pop3_stuff){.at_line_end = true, .header_left = header_size, .limited = limited, .lines_left = lines};
+	return (struct pop3_stuff){
+	    .at_line_end = true, .header_left = header_size, .limited = limited, .lines_left = lines};
 }
 
 void

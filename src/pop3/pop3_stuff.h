@@ -6,13 +6,13 @@
 #include "base/buf.h"
 
 struct pop3_stuff {
-	bool inside_line;    /* the last byte was no LF */
-	bool after_cr;       /* the last byte was a CR */
-	bool at_line_end;    /* the last bytes were CRLF, or there were none yet */
-	uint64_t header_left;/* bytes before the body */
-	bool limited;        /* TOP: */
-	uint64_t lines_left; /* body lines still wanted */
-	bool done;           /* enough: the rest is not wanted */
+	bool inside_line;     /* the last byte was no LF */
+	bool after_cr;        /* the last byte was a CR */
+	bool at_line_end;     /* the last bytes were CRLF, or there were none yet */
+	uint64_t header_left; /* bytes before the body */
+	bool limited;         /* TOP: */
+	uint64_t lines_left;  /* body lines still wanted */
+	bool done;            /* enough: the rest is not wanted */
 };
 
 /* The whole message, or with `limited` its header and so many lines of the body. */

@@ -69,7 +69,8 @@ struct queue_ops {
 	/* Negative when the role could not be asked: the same request is repeated later. */
 	int (*deliver)(void *ctx, int desk, const struct bus_desk_deliver_request *r, struct arena *a,
 	    struct bus_desk_deliver_reply *reply);
-	int (*send)(void *ctx, const struct bus_courier_send_request *r, struct arena *a, struct bus_courier_send_reply *reply);
+	int (*send)(
+	    void *ctx, const struct bus_courier_send_request *r, struct arena *a, struct bus_courier_send_reply *reply);
 	int (*forget)(void *ctx, int desk, const struct bus_desk_forget_request *r);
 	/* The desk of an account; does not park. */
 	int (*desk)(void *ctx, struct slice account_id);
@@ -128,7 +129,8 @@ void queue_blob_owner_gone(struct queue *q, uint64_t owner);
 NODISCARD int queue_delivered(struct queue *q, struct slice account_id, struct slice_list delivery_ids);
 /* A desk has been restarted: what it has not reported durable is delivered again. */
 void queue_desk_lost(struct queue *q, int desk);
-NODISCARD int queue_history_add(struct queue *q, struct slice id, struct slice recipient, enum bus_history kind, struct slice detail);
+NODISCARD int queue_history_add(
+    struct queue *q, struct slice id, struct slice recipient, enum bus_history kind, struct slice detail);
 
 /* ---- operator --------------------------------------------------------------------------------------------- */
 
@@ -146,10 +148,10 @@ NODISCARD int queue_list(struct queue *q, const struct queue_filter *f, queue_ro
 /* One message with all its recipients and its history. ERR_NOTFOUND. */
 NODISCARD int queue_show(struct queue *q, struct slice id, queue_row_fn *fn, void *ctx);
 enum queue_action {
-	QUEUE_RETRY,   /* try now */
-	QUEUE_HOLD,    /* do not try until released */
+	QUEUE_RETRY, /* try now */
+	QUEUE_HOLD,  /* do not try until released */
 	QUEUE_RELEASE,
-	QUEUE_REMOVE   /* drop without a bounce */
+	QUEUE_REMOVE /* drop without a bounce */
 };
 /* On what the filter names (at least one of its fields is set); *changed: recipients. ERR_NOTFOUND when there is no
  * such message. Recipients under way are not touched by HOLD and REMOVE until their attempt ends. */

@@ -124,7 +124,8 @@ bad_submission(struct queue *q, const struct queue_submission *s)
 }
 
 static enum bus_submit
-commit(struct queue *q, const struct queue_submission *s, struct row_new *n, struct window_rcpt **entered, struct buf *detail)
+commit(struct queue *q, const struct queue_submission *s, struct row_new *n, struct window_rcpt **entered,
+    struct buf *detail)
 {
 	int err = accept_enter(q, n, entered);
 
@@ -141,8 +142,9 @@ commit(struct queue *q, const struct queue_submission *s, struct row_new *n, str
 		q->counters.accepted++;
 		q->counters.accepted_bytes += s->size_bytes;
 	}
-	LOG(q->house, INFO, n->existed ? "message_repeated" : "message_accepted", LOG_S("id", s->id), LOG_S("from", s->reverse_path),
-	    LOG_I("recipients", s->rcpts_n), LOG_I("size", s->size_bytes), LOG_S("client", s->client));
+	LOG(q->house, INFO, n->existed ? "message_repeated" : "message_accepted", LOG_S("id", s->id),
+	    LOG_S("from", s->reverse_path), LOG_I("recipients", s->rcpts_n), LOG_I("size", s->size_bytes),
+	    LOG_S("client", s->client));
 	return SUBMIT_OK;
 }
 

@@ -61,7 +61,9 @@ attempt_local(struct queue *q, struct destination *d, struct window_message *m, 
 		set(o, OUTCOME_FAIL, "5.1.1", detail.n > 0 ? detail : SLICE("there is no such mailbox here"));
 		break;
 	case DELIVER_TEMPFAIL:
-	default: set(o, OUTCOME_DEFER, "4.3.0", detail.n > 0 ? detail : SLICE("the mailbox could not be written")); break;
+	default:
+		set(o, OUTCOME_DEFER, "4.3.0", detail.n > 0 ? detail : SLICE("the mailbox could not be written"));
+		break;
 	}
 	return 0;
 }
@@ -92,7 +94,9 @@ read_result(const struct bus_courier_send_reply *rep, size_t i, struct arena *a,
 	if (o->reply.n == 0 && o->kind != OUTCOME_SENT)
 		o->reply = text_clean(a, rep->detail, REPLY_MAX);
 	if (o->status.n == 0)
-		o->status = o->kind == OUTCOME_SENT ? SLICE("2.0.0") : o->kind == OUTCOME_FAIL ? SLICE("5.0.0") : SLICE("4.0.0");
+		o->status = o->kind == OUTCOME_SENT ? SLICE("2.0.0")
+		    : o->kind == OUTCOME_FAIL       ? SLICE("5.0.0")
+						    : SLICE("4.0.0");
 }
 
 static int
@@ -179,7 +183,8 @@ put_off(struct outcome *o, size_t n, struct arena *a, enum queue_target_kind kin
 {
 	for (size_t i = 0; i < n; i++)
 		set(&o[i], OUTCOME_DEFER, "4.3.2",
-		    arena_printf(a, "the %s could not be asked: %s", kind == QUEUE_TARGET_LOCAL ? "desk" : "courier", err_text(err)));
+		    arena_printf(a, "the %s could not be asked: %s", kind == QUEUE_TARGET_LOCAL ? "desk" : "courier",
+			err_text(err)));
 }
 
 /* Leaves out what the desk has reported durable meanwhile. */

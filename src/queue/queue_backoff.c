@@ -17,7 +17,8 @@ backoff_expired(const struct limits *l, int64_t now_us, int64_t received_us)
 }
 
 int64_t
-backoff_next_us(const struct limits *l, struct house *h, int64_t now_us, int64_t received_us, int64_t attempts, bool warned)
+backoff_next_us(
+    const struct limits *l, struct house *h, int64_t now_us, int64_t received_us, int64_t attempts, bool warned)
 {
 	int64_t low = l->queue_retry_min_ms < 1 ? 1 : l->queue_retry_min_ms;
 	int64_t high = l->queue_retry_max_ms < low ? low : l->queue_retry_max_ms;

@@ -44,7 +44,8 @@ test_backoff(void **state)
 static void
 test_envelope(void **state)
 {
-	struct slice e = SLICE("ENVID=QQ+2B1\nRET=HDRS\n"), r = SLICE("NOTIFY=FAILURE,delay\nORCPT=rfc822;a+2Bb@c.test");
+	struct slice e = SLICE("ENVID=QQ+2B1\nRET=HDRS\n"),
+		     r = SLICE("NOTIFY=FAILURE,delay\nORCPT=rfc822;a+2Bb@c.test");
 	struct arena a ARENA_CLEANUP;
 
 	(void)state;
@@ -53,7 +54,8 @@ test_envelope(void **state)
 	assert_true(slice_eq(xtext_decode(&a, envelope_value(e, SLICE("ENVID"))), SLICE("QQ+1")));
 	assert_true(slice_eq(xtext_decode(&a, envelope_value(r, SLICE("ORCPT"))), SLICE("rfc822;a+b@c.test")));
 	assert_int_equal(envelope_value(r, SLICE("NOTI")).n, 0);
-	assert_true(envelope_notify(r, SLICE("FAILURE")) && envelope_notify(r, SLICE("DELAY")) && !envelope_notify(r, SLICE("SUCCESS")));
+	assert_true(envelope_notify(r, SLICE("FAILURE")) && envelope_notify(r, SLICE("DELAY")) &&
+	    !envelope_notify(r, SLICE("SUCCESS")));
 	assert_false(envelope_notify(SLICE("NOTIFY=NEVER"), SLICE("FAILURE")));
 	assert_true(envelope_notify(SLICE_EMPTY, SLICE("FAILURE")) && !envelope_notify(SLICE_EMPTY, SLICE("SUCCESS")));
 	for (size_t i = 0; i < 4; i++) {
@@ -74,7 +76,9 @@ test_text(void **state)
 	assert_true(slice_eq(text_clean(&a, SLICE("\xff\xfe"), 100), SLICE("??")));
 	assert_true(slice_eq(text_clean(&a, SLICE("gr\xc3\xbc\xc3\x9f"), 5), SLICE("gr\xc3\xbc")));
 	assert_true(slice_eq(text_clean(&a, SLICE("gr\xc3\xbc\xc3\x9f"), 6), SLICE("gr\xc3\xbc\xc3\x9f")));
-	assert_true(slice_eq(header_message_id(SLICE("Subject: x\r\nmessage-id:\r\n <a@b>\r\n\r\nMessage-ID: <no>"), 1000), SLICE("a@b")));
+	assert_true(
+	    slice_eq(header_message_id(SLICE("Subject: x\r\nmessage-id:\r\n <a@b>\r\n\r\nMessage-ID: <no>"), 1000),
+		SLICE("a@b")));
 	assert_int_equal(header_message_id(SLICE("Subject: x\r\n\r\nMessage-ID: <no>"), 1000).n, 0);
 	assert_true(slice_eq(header_message_id(SLICE("Message-ID: <a@b"), 1000), SLICE("a@b")));
 }

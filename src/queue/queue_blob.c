@@ -45,7 +45,8 @@ blob_dirs_open(struct queue *q, struct buf *detail)
 	if (err == 0 && (fsync(dir) != 0 || fsync(q->blobs_fd) != 0))
 		err = ERR_IO;
 	if (err != 0)
-		buf_printf(detail, "cannot open %s/blobs: %s: check that the folder belongs to this user.", q->dir, err_text(err));
+		buf_printf(detail, "cannot open %s/blobs: %s: check that the folder belongs to this user.", q->dir,
+		    err_text(err));
 	if (dir >= 0)
 		close(dir);
 	return err;
@@ -230,7 +231,8 @@ blob_expire(struct queue *q, int64_t now_ms)
 			b->idle_since_ms = 0;
 		else if (b->idle_since_ms == 0)
 			b->idle_since_ms = now_ms;
-		if (now_ms - b->made_ms > BLOB_AGE_MS_MAX || (b->idle_since_ms != 0 && now_ms - b->idle_since_ms > BLOB_IDLE_MS_MAX))
+		if (now_ms - b->made_ms > BLOB_AGE_MS_MAX ||
+		    (b->idle_since_ms != 0 && now_ms - b->idle_since_ms > BLOB_IDLE_MS_MAX))
 			forget_blob(q, b, true);
 	}
 }

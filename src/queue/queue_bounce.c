@@ -17,10 +17,10 @@ struct report {
 	bool warning;
 	struct build_dsn_recipient *listed; /* those that the sender wants to hear of */
 	size_t listed_n;
-	struct window_rcpt **failed;        /* those that end */
+	struct window_rcpt **failed; /* those that end */
 	size_t failed_n;
 	char id[ULID_LEN + 1];
-	struct row_new fresh;               /* the report; no recipients: none is sent */
+	struct row_new fresh; /* the report; no recipients: none is sent */
 	struct window_rcpt **entered;
 	struct buf text;
 	int64_t now_us;
@@ -35,7 +35,8 @@ explain(struct arena *a, struct slice host, struct slice code, struct slice repl
 {
 	if (host.n == 0)
 		return reply;
-	return arena_printf(a, "%.*s said: %.*s%s%.*s", SLICE_ARG(host), SLICE_ARG(code), code.n > 0 ? " " : "", SLICE_ARG(reply));
+	return arena_printf(
+	    a, "%.*s said: %.*s%s%.*s", SLICE_ARG(host), SLICE_ARG(code), code.n > 0 ? " " : "", SLICE_ARG(reply));
 }
 
 static struct slice
@@ -45,13 +46,14 @@ host_name(struct slice host)
 }
 
 static void
-list_rcpt(struct report *p, struct slice original, struct slice envelope, struct slice code, struct slice status, struct slice reply,
-    struct slice host, int64_t attempt_us)
+list_rcpt(struct report *p, struct slice original, struct slice envelope, struct slice code, struct slice status,
+    struct slice reply, struct slice host, int64_t attempt_us)
 {
 	const struct limits *l = &p->q->house->limits;
 	struct build_dsn_recipient *d;
 
-	if (p->listed_n >= REPORT_RECIPIENTS_MAX || !envelope_notify(envelope, p->warning ? SLICE("DELAY") : SLICE("FAILURE")))
+	if (p->listed_n >= REPORT_RECIPIENTS_MAX ||
+	    !envelope_notify(envelope, p->warning ? SLICE("DELAY") : SLICE("FAILURE")))
 		return;
 	d = &p->listed[p->listed_n++];
 	*d = (struct build_dsn_recipient){
@@ -60,7 +62,8 @@ list_rcpt(struct report *p, struct slice original, struct slice envelope, struct
 	    .action = p->warning ? BUILD_DSN_DELAYED : BUILD_DSN_FAILED,
 	    .status = status,
 	    .remote_mta = host_name(host),
-	    .diagnostic = host.n > 0 ? arena_printf(p->arena, "%.*s %.*s", SLICE_ARG(code), SLICE_ARG(reply)) : SLICE_EMPTY,
+	    .diagnostic = host.n > 0 ? arena_printf(p->arena, "%.*s %.*s", SLICE_ARG(code), SLICE_ARG(reply))
+				     : SLICE_EMPTY,
 	    .explanation = explain(p->arena, host, code, reply),
 	    .last_attempt_s = attempt_us / 1000000,
 	    .will_retry_until_s = p->warning ? (p->m->received_us / 1000 + l->queue_lifetime_ms) / 1000 : 0,
@@ -88,12 +91,16 @@ report_text(struct report *p)
 
 	put_duration(p->arena, l->queue_lifetime_ms, &lifetime);
 	if (!p->warning)
-		return arena_printf(p->arena, "This is the mail system at %s.\n\n"
-		    "Your message could not be delivered to the %s below. Nothing more will be tried; to try again, send it again.\n",
+		return arena_printf(p->arena,
+		    "This is the mail system at %s.\n\n"
+		    "Your message could not be delivered to the %s below. Nothing more will be tried; to try again, "
+		    "send it again.\n",
 		    p->q->hostname, p->listed_n == 1 ? "recipient" : "recipients");
-	return arena_printf(p->arena, "This is the mail system at %s.\n\n"
+	return arena_printf(p->arena,
+	    "This is the mail system at %s.\n\n"
 	    "This is only a warning: you need not send your message again.\n\n"
-	    "Your message has not yet been delivered to the %s below. Delivery will be tried until the message is %.*s old.\n",
+	    "Your message has not yet been delivered to the %s below. Delivery will be tried until the message is %.*s "
+	    "old.\n",
 	    p->q->hostname, p->listed_n == 1 ? "recipient" : "recipients", SLICE_ARG(lifetime));
 }
 
@@ -247,7 +254,8 @@ end_rcpts(struct sqltx *tx, struct report *p, int64_t *ended)
 		struct sql_rows rows SQL_ROWS_CLEANUP = {0};
 
 		err = SQL_QUERY(tx, &rows, &queue_sql_recipient_done, SQLB(slice_of(r->delivery_id, DELIVERY_ID_LEN)),
-		    SQLI(RESULT_FAILED), SQLI(p->now_us), SQLB(r->code), SQLB(r->status), SQLB(r->reply), SQLB(r->host));
+		    SQLI(RESULT_FAILED), SQLI(p->now_us), SQLB(r->code), SQLB(r->status), SQLB(r->reply),
+		    SQLB(r->host));
 		if (err == 0)
 			err = sql_next(&rows);
 		if (err == 1)
@@ -278,20 +286,23 @@ write_report(struct sqltx *tx, void *arg)
 	if (changed == 0)
 		return ERR_NOTFOUND; /* others were quicker: nothing to report */
 	if (p->fresh.rcpts_n > 0) {
-		struct slice detail = p->warning ? SLICE("told the sender of the delay; the warning is message ")
-		                                 : SLICE("told the sender that delivery failed; the report is message ");
+		struct slice detail = p->warning
+		    ? SLICE("told the sender of the delay; the warning is message ")
+		    : SLICE("told the sender that delivery failed; the report is message ");
 		char text[200];
 
 		(void)snprintf(text, sizeof(text), "%.*s%s", SLICE_ARG(detail), p->id);
 		err = row_new_insert(tx, &p->fresh);
 		if (err == 0)
-			err = row_history_add(tx, p->m->id, p->now_us, p->m->reverse_path, p->warning ? HISTORY_DELAYED : HISTORY_BOUNCED,
-			    slice_z(text));
+			err = row_history_add(tx, p->m->id, p->now_us, p->m->reverse_path,
+			    p->warning ? HISTORY_DELAYED : HISTORY_BOUNCED, slice_z(text));
 	} else if (!p->warning) {
 		err = row_history_add(tx, p->m->id, p->now_us, SLICE_EMPTY, HISTORY_NOTE,
-		    p->m->reverse_path.n == 0    ? SLICE("the message has no sender, so nobody is told that delivery failed")
-		        : p->listed_n == 0 ? SLICE("the sender did not want to be told that delivery failed")
-		                           : SLICE("the sender has no mailbox here any more, so nobody is told that delivery failed"));
+		    p->m->reverse_path.n == 0
+			? SLICE("the message has no sender, so nobody is told that delivery failed")
+			: p->listed_n == 0
+			? SLICE("the sender did not want to be told that delivery failed")
+			: SLICE("the sender has no mailbox here any more, so nobody is told that delivery failed"));
 	}
 	return err;
 }
@@ -318,8 +329,8 @@ settle(struct report *p, bool written)
 			q->counters.warnings++;
 		else
 			q->counters.bounces++;
-		LOG(q->house, INFO, p->warning ? "sender_warned" : "bounce_queued", LOG_S("id", p->m->id), LOG_Z("report", p->id),
-		    LOG_S("to", p->m->reverse_path));
+		LOG(q->house, INFO, p->warning ? "sender_warned" : "bounce_queued", LOG_S("id", p->m->id),
+		    LOG_Z("report", p->id), LOG_S("to", p->m->reverse_path));
 	} else if (!p->warning) {
 		q->counters.double_bounces++;
 		LOG(q->house, WARN, "bounce_to_nobody", LOG_S("id", p->m->id));
@@ -402,7 +413,8 @@ read_waiting(struct sqltx *tx, void *arg)
 	while (err == 0 && (err = sql_next(&r)) == 1) {
 		list_rcpt(p, arena_copy(p->arena, sql_col_bytes(&r, 0)), arena_copy(p->arena, sql_col_bytes(&r, 1)),
 		    arena_copy(p->arena, sql_col_bytes(&r, 3)), arena_copy(p->arena, sql_col_bytes(&r, 4)),
-		    arena_copy(p->arena, sql_col_bytes(&r, 5)), arena_copy(p->arena, sql_col_bytes(&r, 6)), sql_col_int(&r, 2));
+		    arena_copy(p->arena, sql_col_bytes(&r, 5)), arena_copy(p->arena, sql_col_bytes(&r, 6)),
+		    sql_col_int(&r, 2));
 		err = arena_failed(p->arena) ? ERR_LIMIT : 0;
 	}
 	return err;

@@ -80,10 +80,11 @@ write_deferred(struct sqltx *tx, struct finish *f, const struct outcome *o, int6
 
 	arena_init(&a, 16384);
 	time_rfc3339(due_us, when);
-	detail = arena_printf(&a, "%.*s%s%.*s%s%.*s %.*s; next attempt at %s", SLICE_ARG(o->host), o->host.n > 0 ? " said " : "",
-	    SLICE_ARG(o->code), o->code.n > 0 ? " " : "", SLICE_ARG(o->status), SLICE_ARG(o->reply), when);
-	err = SQL_EXEC(tx, &queue_sql_recipient_defer, SQLB(slice_of(o->rcpt->delivery_id, DELIVERY_ID_LEN)), SQLI(due_us),
-	    SQLI(f->now_us), SQLB(o->code), SQLB(o->status), SQLB(o->reply), SQLB(o->host));
+	detail = arena_printf(&a, "%.*s%s%.*s%s%.*s %.*s; next attempt at %s", SLICE_ARG(o->host),
+	    o->host.n > 0 ? " said " : "", SLICE_ARG(o->code), o->code.n > 0 ? " " : "", SLICE_ARG(o->status),
+	    SLICE_ARG(o->reply), when);
+	err = SQL_EXEC(tx, &queue_sql_recipient_defer, SQLB(slice_of(o->rcpt->delivery_id, DELIVERY_ID_LEN)),
+	    SQLI(due_us), SQLI(f->now_us), SQLB(o->code), SQLB(o->status), SQLB(o->reply), SQLB(o->host));
 	if (err == 0)
 		err = row_history_add(tx, f->id, f->now_us, o->rcpt->original, HISTORY_DEFERRED, detail);
 	return err;
@@ -195,12 +196,14 @@ after_commit(struct queue *q, struct window_message *m, struct finish *f, bool *
 		struct outcome *o = &f->v[i];
 
 		if (o->kind == OUTCOME_SENT) {
-			LOG(q->house, INFO, "message_sent", LOG_S("id", m->id), LOG_S("recipient", o->rcpt->original), LOG_S("host", o->host));
+			LOG(q->house, INFO, "message_sent", LOG_S("id", m->id), LOG_S("recipient", o->rcpt->original),
+			    LOG_S("host", o->host));
 			q->counters.sent++;
 			window_rcpt_remove(q, o->rcpt);
 		} else if (o->kind == OUTCOME_DEFER) {
-			LOG(q->house, INFO, "delivery_deferred", LOG_S("id", m->id), LOG_S("recipient", o->rcpt->original),
-			    LOG_S("host", o->host), LOG_S("status", o->status), LOG_S("reply", o->reply));
+			LOG(q->house, INFO, "delivery_deferred", LOG_S("id", m->id),
+			    LOG_S("recipient", o->rcpt->original), LOG_S("host", o->host), LOG_S("status", o->status),
+			    LOG_S("reply", o->reply));
 			q->counters.deferred++;
 			*deferred = true;
 			window_rcpt_remove(q, o->rcpt);
@@ -225,7 +228,8 @@ finish_outcomes(struct queue *q, struct window_message *m, struct outcome *v, si
 		write = write || v[i].kind == OUTCOME_SENT || v[i].kind == OUTCOME_DEFER;
 		/* What was deferred together is tried together. */
 		if (v[i].kind == OUTCOME_DEFER && together == 0)
-			together = backoff_next_us(&q->house->limits, q->house, f.now_us, m->received_us, v[i].rcpt->attempts + 1, m->warned);
+			together = backoff_next_us(
+			    &q->house->limits, q->house, f.now_us, m->received_us, v[i].rcpt->attempts + 1, m->warned);
 		due_us[i] = together;
 	}
 	if (err == 0 && write)
@@ -276,7 +280,8 @@ write_durable(struct sqltx *tx, void *arg)
 	for (size_t i = 0; err == 0 && i < d->ids.n; i++) {
 		struct sql_rows r SQL_ROWS_CLEANUP = {0};
 
-		err = SQL_QUERY(tx, &r, &queue_sql_recipient_delivered, SQLB(d->ids.v[i]), SQLT(d->account_id), SQLI(d->now_us));
+		err = SQL_QUERY(
+		    tx, &r, &queue_sql_recipient_delivered, SQLB(d->ids.v[i]), SQLT(d->account_id), SQLI(d->now_us));
 		if (err == 0)
 			err = sql_next(&r);
 		if (err <= 0)

@@ -3,7 +3,7 @@
  * is started, and is then told again. */
 #include "queue/queue_private.h"
 
-#define FORGET_IDS_MAX 1000     /* of one account at a time */
+#define FORGET_IDS_MAX 1000 /* of one account at a time */
 #define FORGET_ACCOUNTS_MAX 10000
 #define GATHER_MS 200
 
@@ -64,7 +64,9 @@ forget_of(struct queue *q, struct slice account_id)
 void
 forget_add(struct queue *q, struct slice account_id, struct slice_list ids)
 {
-	struct forget_account *f = account_id.n == 0 || ids.n == 0 || q->forget_fiber == NULL ? NULL : forget_of(q, account_id);
+	struct forget_account *f = account_id.n == 0 || ids.n == 0 || q->forget_fiber == NULL
+	    ? NULL
+	    : forget_of(q, account_id);
 
 	if (f == NULL)
 		return;

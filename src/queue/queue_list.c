@@ -83,7 +83,10 @@ state_word(struct queue *q, const struct row_rcpt *r)
 	struct window_rcpt *w = window_rcpt_find(q, slice_of(r->delivery_id, DELIVERY_ID_LEN));
 
 	if (r->state == ROW_DONE)
-		return r->result == RESULT_DELIVERED ? "delivered" : r->result == RESULT_SENT ? "sent" : r->result == RESULT_FAILED ? "failed" : "removed";
+		return r->result == RESULT_DELIVERED ? "delivered"
+		    : r->result == RESULT_SENT       ? "sent"
+		    : r->result == RESULT_FAILED     ? "failed"
+						     : "removed";
 	if (r->state == ROW_HELD)
 		return "held";
 	if (w != NULL && w->way == WAY_RUNNING)
@@ -108,8 +111,8 @@ rcpt_matches(const struct queue_filter *f, const struct row_message *m, const st
 {
 	if (r->state == ROW_DONE || (f->held && r->state != ROW_HELD))
 		return false;
-	return f->address.n == 0 || address_matches(m->reverse_path, f->address) || address_matches(r->original, f->address) ||
-	    address_matches(r->address, f->address);
+	return f->address.n == 0 || address_matches(m->reverse_path, f->address) ||
+	    address_matches(r->original, f->address) || address_matches(r->address, f->address);
 }
 
 static bool
@@ -270,7 +273,8 @@ write_act(struct sqltx *tx, void *arg)
 		err = act_on(tx, c, c->v[i], &changed);
 		if (err == 0 && changed) {
 			c->changed++;
-			err = row_history_add(tx, c->id, c->now_us, c->v[i]->original, HISTORY_OPERATOR, slice_z(action_words[c->what]));
+			err = row_history_add(
+			    tx, c->id, c->now_us, c->v[i]->original, HISTORY_OPERATOR, slice_z(action_words[c->what]));
 		}
 	}
 	if (err == 0 && c->changed > 0)

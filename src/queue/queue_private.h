@@ -50,14 +50,16 @@ struct row_new {
 };
 
 NODISCARD int row_new_insert(struct sqltx *tx, struct row_new *n);
-NODISCARD int row_message_get(struct sqltx *tx, struct arena *a, struct slice id, struct row_message *out); /* ERR_NOTFOUND */
+NODISCARD int row_message_get(
+    struct sqltx *tx, struct arena *a, struct slice id, struct row_message *out); /* ERR_NOTFOUND */
 /* All recipients; ERR_LIMIT when the arena is too small. */
 NODISCARD int row_rcpts_get(struct sqltx *tx, struct arena *a, struct slice id, struct row_rcpt **v, size_t *n);
-NODISCARD int row_history_add(struct sqltx *tx, struct slice id, int64_t at_us, struct slice recipient, enum bus_history kind,
-    struct slice detail);
+NODISCARD int row_history_add(struct sqltx *tx, struct slice id, int64_t at_us, struct slice recipient,
+    enum bus_history kind, struct slice detail);
 /* `count` recipients of the message are done: *left when they were the last; its content is then gone, *in_file
  * tells that a file must go after the commit. */
-NODISCARD int row_message_less(struct sqltx *tx, struct slice id, int64_t count, int64_t now_us, bool *left, bool *in_file);
+NODISCARD int row_message_less(
+    struct sqltx *tx, struct slice id, int64_t count, int64_t now_us, bool *left, bool *in_file);
 
 /* The address in lower case (ASCII), for keys. */
 struct slice address_key(struct arena *a, struct slice address);
@@ -78,16 +80,16 @@ struct window_message {
 	struct slice message_id; /* of the header */
 	int64_t received_us, size_bytes;
 	bool warned;
-	size_t refs;             /* its recipients in the window, and fibers that work on it */
-	size_t active;           /* recipients that are READY or RUNNING */
-	struct list failed;      /* recipients in FAILED */
+	size_t refs;        /* its recipients in the window, and fibers that work on it */
+	size_t active;      /* recipients that are READY or RUNNING */
+	struct list failed; /* recipients in FAILED */
 	size_t failed_n;
-	bool bouncing;           /* a fiber writes the bounce */
+	bool bouncing; /* a fiber writes the bounce */
 	int64_t failed_since_ms;
 	struct list_node failing; /* in queue.failing while failed_n > 0 */
-	bool loaded;             /* head and content are there, or the body is in a file */
+	bool loaded;              /* head and content are there, or the body is in a file */
 	bool in_file;
-	uint8_t *content;        /* head and body */
+	uint8_t *content; /* head and body */
 	size_t head_n, content_n;
 };
 
@@ -101,7 +103,8 @@ struct window_rcpt {
 	uint8_t delivery_id[DELIVERY_ID_LEN];
 	int64_t number, kind, attempts, due_us;
 	struct slice account_id, original, address, envelope;
-	struct slice code, status, reply, host; /* why it failed: set in FAILED (malloc'd in `why`) or of QUEUE_TARGET_NONE */
+	struct slice code, status, reply,
+	    host; /* why it failed: set in FAILED (malloc'd in `why`) or of QUEUE_TARGET_NONE */
 	uint8_t *why;
 	bool durable; /* the desk has said so while it was RUNNING: it must not be asked again */
 	int64_t awaiting_since_ms;
@@ -140,7 +143,7 @@ struct runner {
 	struct list_node node;
 	struct fiber *fiber; /* NULL until it runs */
 	struct destination *destination;
-	struct job *job;     /* its first */
+	struct job *job; /* its first */
 };
 
 struct forget_account; /* queue_forget.c */
@@ -164,25 +167,25 @@ struct queue {
 	struct list runnable_desks, runnable_domains;
 	size_t running_desks, running_domains;
 	struct list runners;
-	struct list awaiting;    /* oldest first */
-	struct list failing;     /* window_message */
+	struct list awaiting; /* oldest first */
+	struct list failing;  /* window_message */
 
 	/* The schedule: everything waiting up to the cursor is in the window or was put off. */
 	struct waitq wake;
 	bool woken;
 	int64_t cursor_us;
 	uint8_t cursor_id[DELIVERY_ID_LEN];
-	int64_t next_due_us;     /* the earliest that waits behind the cursor; INT64_MAX: none */
-	bool filling;            /* a page of rows is being read: removals are remembered in `gone` */
+	int64_t next_due_us; /* the earliest that waits behind the cursor; INT64_MAX: none */
+	bool filling;        /* a page of rows is being read: removals are remembered in `gone` */
 	bool fill_stale;
-	bool backlog;            /* due rows wait for room in the window */
+	bool backlog; /* due rows wait for room in the window */
 	struct map gone;
-	struct map acting;       /* the operator's actions that are being written */
+	struct map acting; /* the operator's actions that are being written */
 	struct fiber *schedule_fiber, *prune_fiber, *forget_fiber;
 	struct waitq idle;
-	struct fiber *stopper;   /* waits for the last runner */
+	struct fiber *stopper; /* waits for the last runner */
 
-	struct map forgets;      /* account id → forget_account */
+	struct map forgets; /* account id → forget_account */
 	struct list forgets_list;
 	struct waitq forget_wake;
 
@@ -193,8 +196,8 @@ struct queue {
 	bool disk_low;
 
 	struct {
-		int64_t accepted, accepted_bytes, refused, delivered, sent, deferred, failed, bounces, warnings, double_bounces, removed,
-		    redelivered;
+		int64_t accepted, accepted_bytes, refused, delivered, sent, deferred, failed, bounces, warnings,
+		    double_bounces, removed, redelivered;
 	} counters;
 };
 
@@ -206,7 +209,8 @@ void window_message_unref(struct queue *q, struct window_message *m);
 bool window_content_keep(struct queue *q, struct window_message *m, struct slice head, struct slice body, bool in_file);
 void window_content_drop(struct queue *q, struct window_message *m);
 /* Enters a recipient as RESERVED. NULL: the window or its destination's part of it is full, or no memory: *destination_full tells. */
-struct window_rcpt *window_rcpt_add(struct queue *q, struct window_message *m, const struct row_rcpt *r, bool *destination_full);
+struct window_rcpt *window_rcpt_add(
+    struct queue *q, struct window_message *m, const struct row_rcpt *r, bool *destination_full);
 struct window_rcpt *window_rcpt_find(struct queue *q, struct slice delivery_id);
 /* Leaves the window (and what list it is in). */
 void window_rcpt_remove(struct queue *q, struct window_rcpt *r);
@@ -271,7 +275,8 @@ struct carried {
 NODISCARD int content_load(struct queue *q, struct window_message *m, struct arena *a, struct carried *out);
 
 /* queue_backoff.c */
-int64_t backoff_next_us(const struct limits *l, struct house *h, int64_t now_us, int64_t received_us, int64_t attempts, bool warned);
+int64_t backoff_next_us(
+    const struct limits *l, struct house *h, int64_t now_us, int64_t received_us, int64_t attempts, bool warned);
 bool backoff_expired(const struct limits *l, int64_t now_us, int64_t received_us);
 
 /* queue_blob.c */
@@ -282,7 +287,8 @@ NODISCARD int blob_sweep(struct queue *q, struct buf *detail);
 void blob_expire(struct queue *q, int64_t now_ms); /* monotonic */
 /* Makes the file durable under the message's id. ERR_NOTFOUND (no such file of this owner), ERR_EXISTS, ERR_FULL, ERR_IO. The first
  * bytes of the file go to *start. */
-NODISCARD int blob_take(struct queue *q, struct slice name, uint64_t owner, struct slice id, struct arena *a, struct slice *start);
+NODISCARD int blob_take(
+    struct queue *q, struct slice name, uint64_t owner, struct slice id, struct arena *a, struct slice *start);
 /* Undoes blob_take. */
 void blob_discard(struct queue *q, struct slice id);
 NODISCARD int blob_open(struct queue *q, struct slice id);

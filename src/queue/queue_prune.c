@@ -73,7 +73,8 @@ prune_messages(struct sqltx *tx, struct prune *p)
 	struct prune_ids ids = {.n = 0};
 	char last[ULID_LEN + 1] = "";
 	size_t seen = 0;
-	int err = SQL_QUERY(tx, &r, &queue_sql_prune_candidates, SQLT(slice_z(p->after)), SQLT(slice_z(p->before)), SQLI(STEP_ROWS));
+	int err = SQL_QUERY(
+	    tx, &r, &queue_sql_prune_candidates, SQLT(slice_z(p->after)), SQLT(slice_z(p->before)), SQLI(STEP_ROWS));
 
 	while (err == 0 && (err = sql_next(&r)) == 1) {
 		int64_t left_us = sql_col_int(&r, 1);

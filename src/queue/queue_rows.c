@@ -40,9 +40,10 @@ insert_rcpt(struct sqltx *tx, struct slice id, const struct row_rcpt *r)
 	address = address_key(&a, r->address);
 	if (arena_failed(&a))
 		return ERR_LIMIT;
-	return SQL_EXEC(tx, &queue_sql_recipient_insert, ID(r), SQLT(id), SQLI(r->number), SQLI(r->kind), SQLT(r->account_id),
-	    SQLB(r->original), SQLB(r->address), SQLB(r->via), SQLB(original), slice_eq(original, address) ? SQLN : SQLB(address),
-	    SQLB(r->envelope), SQLI(r->due_us), SQLB(r->code), SQLB(r->status), SQLB(r->reply), SQLB(r->host));
+	return SQL_EXEC(tx, &queue_sql_recipient_insert, ID(r), SQLT(id), SQLI(r->number), SQLI(r->kind),
+	    SQLT(r->account_id), SQLB(r->original), SQLB(r->address), SQLB(r->via), SQLB(original),
+	    slice_eq(original, address) ? SQLN : SQLB(address), SQLB(r->envelope), SQLI(r->due_us), SQLB(r->code),
+	    SQLB(r->status), SQLB(r->reply), SQLB(r->host));
 }
 
 int
@@ -58,9 +59,10 @@ row_new_insert(struct sqltx *tx, struct row_new *n)
 	if (arena_failed(&a))
 		return ERR_LIMIT;
 	n->existed = false;
-	err = SQL_EXEC(tx, &queue_sql_message_insert, SQLT(m->id), SQLI(m->origin), SQLT(m->account_id), SQLB(m->reverse_path),
-	    sender.n == 0 ? SQLN : SQLB(sender), SQLB(m->envelope), SQLT(m->client), SQLB(m->helo), SQLT(m->tls),
-	    m->message_id.n == 0 ? SQLN : SQLB(m->message_id), SQLI(m->size_bytes), SQLI(m->received_us), SQLI((int64_t)n->rcpts_n));
+	err = SQL_EXEC(tx, &queue_sql_message_insert, SQLT(m->id), SQLI(m->origin), SQLT(m->account_id),
+	    SQLB(m->reverse_path), sender.n == 0 ? SQLN : SQLB(sender), SQLB(m->envelope), SQLT(m->client),
+	    SQLB(m->helo), SQLT(m->tls), m->message_id.n == 0 ? SQLN : SQLB(m->message_id), SQLI(m->size_bytes),
+	    SQLI(m->received_us), SQLI((int64_t)n->rcpts_n));
 	if (err != 0)
 		return err;
 	if (sql_changes(tx) == 0) {
@@ -160,8 +162,8 @@ row_history_add(struct sqltx *tx, struct slice id, int64_t at_us, struct slice r
 	key = address_key(&a, recipient);
 	if (arena_failed(&a))
 		return ERR_LIMIT;
-	return SQL_EXEC(tx, &queue_sql_history_insert, SQLT(id), SQLI(at_us), SQLB(recipient), key.n == 0 ? SQLN : SQLB(key),
-	    SQLI(kind), SQLT(detail));
+	return SQL_EXEC(tx, &queue_sql_history_insert, SQLT(id), SQLI(at_us), SQLB(recipient),
+	    key.n == 0 ? SQLN : SQLB(key), SQLI(kind), SQLT(detail));
 }
 
 int

@@ -85,27 +85,29 @@ read_due(struct sql_rows *r, struct arena *a, struct due_row *d)
 	struct slice id = sql_col_bytes(r, 0);
 
 	*d = (struct due_row){
-	    .r = {
-		.number = sql_col_int(r, 1),
-		.kind = sql_col_int(r, 2),
-		.account_id = arena_copy(a, sql_col_bytes(r, 3)),
-		.original = arena_copy(a, sql_col_bytes(r, 4)),
-		.address = arena_copy(a, sql_col_bytes(r, 5)),
-		.envelope = arena_copy(a, sql_col_bytes(r, 6)),
-		.attempts = sql_col_int(r, 7),
-		.due_us = sql_col_int(r, 8),
-		.status = arena_copy(a, sql_col_bytes(r, 9)),
-		.reply = arena_copy(a, sql_col_bytes(r, 10)),
-	    },
-	    .m = {
-		.id = arena_copy(a, sql_col_bytes(r, 11)),
-		.reverse_path = arena_copy(a, sql_col_bytes(r, 12)),
-		.envelope = arena_copy(a, sql_col_bytes(r, 13)),
-		.received_us = sql_col_int(r, 14),
-		.size_bytes = sql_col_int(r, 15),
-		.warned = sql_col_int(r, 16),
-		.message_id = arena_copy(a, sql_col_bytes(r, 17)),
-	    },
+	    .r =
+		{
+		    .number = sql_col_int(r, 1),
+		    .kind = sql_col_int(r, 2),
+		    .account_id = arena_copy(a, sql_col_bytes(r, 3)),
+		    .original = arena_copy(a, sql_col_bytes(r, 4)),
+		    .address = arena_copy(a, sql_col_bytes(r, 5)),
+		    .envelope = arena_copy(a, sql_col_bytes(r, 6)),
+		    .attempts = sql_col_int(r, 7),
+		    .due_us = sql_col_int(r, 8),
+		    .status = arena_copy(a, sql_col_bytes(r, 9)),
+		    .reply = arena_copy(a, sql_col_bytes(r, 10)),
+		},
+	    .m =
+		{
+		    .id = arena_copy(a, sql_col_bytes(r, 11)),
+		    .reverse_path = arena_copy(a, sql_col_bytes(r, 12)),
+		    .envelope = arena_copy(a, sql_col_bytes(r, 13)),
+		    .received_us = sql_col_int(r, 14),
+		    .size_bytes = sql_col_int(r, 15),
+		    .warned = sql_col_int(r, 16),
+		    .message_id = arena_copy(a, sql_col_bytes(r, 17)),
+		},
 	};
 	if (id.n == DELIVERY_ID_LEN)
 		memcpy(d->r.delivery_id, id.p, id.n);
@@ -125,7 +127,8 @@ read_page(struct sqltx *tx, void *arg)
 	p->v = ARENA_ARRAY(p->arena, struct due_row, PAGE_ROWS);
 	if (p->v == NULL)
 		return ERR_NOMEM;
-	err = SQL_QUERY(tx, &r, &queue_sql_due_after, SQLI(p->cursor_us), SQLB(p->cursor_id), SQLI(p->now_us), SQLI(PAGE_ROWS));
+	err = SQL_QUERY(
+	    tx, &r, &queue_sql_due_after, SQLI(p->cursor_us), SQLB(p->cursor_id), SQLI(p->now_us), SQLI(PAGE_ROWS));
 	while (err == 0 && (err = sql_next(&r)) == 1) {
 		read_due(&r, p->arena, &p->v[p->n]);
 		err = 0;
@@ -206,7 +209,8 @@ take_page(struct queue *q, struct page *p, struct postpone *later)
 		struct slice id = slice_of(d->r.delivery_id, DELIVERY_ID_LEN);
 		bool destination_full = false;
 
-		if (window_rcpt_find(q, id) == NULL && map_get(&q->gone, id) == NULL && map_get(&q->acting, id) == NULL) {
+		if (window_rcpt_find(q, id) == NULL && map_get(&q->gone, id) == NULL &&
+		    map_get(&q->acting, id) == NULL) {
 			struct window_message *m = window_message_get(q, &d->m);
 			struct window_rcpt *r = m == NULL ? NULL : window_rcpt_add(q, m, &d->r, &destination_full);
 
@@ -468,7 +472,8 @@ redeliver_overdue(struct queue *q)
 
 		if (r->awaiting_since_ms > before)
 			return;
-		LOG(q->house, WARN, "delivery_not_confirmed", LOG_S("id", r->message->id), LOG_S("recipient", r->address));
+		LOG(q->house, WARN, "delivery_not_confirmed", LOG_S("id", r->message->id),
+		    LOG_S("recipient", r->address));
 		redeliver(q, r);
 	}
 }
@@ -482,7 +487,8 @@ reckon_destinations(struct queue *q, int64_t elapsed_ms)
 		d->rate = (d->rate + d->done * 1000 / elapsed_ms) / 2;
 		d->done = 0;
 		if (!list_empty(&d->ready) && !list_linked(&d->runnable) && !paused(q, d))
-			list_push(d->kind == QUEUE_TARGET_REMOTE ? &q->runnable_domains : &q->runnable_desks, &d->runnable);
+			list_push(
+			    d->kind == QUEUE_TARGET_REMOTE ? &q->runnable_domains : &q->runnable_desks, &d->runnable);
 		window_destination_release(q, d);
 	}
 }

@@ -35,8 +35,10 @@ tell_origin(int64_t origin)
 struct slice
 tell_received(struct arena *a, const struct row_message *m)
 {
-	struct slice from = m->reverse_path.n == 0 ? SLICE("nobody (the null sender)") : text_clean(a, m->reverse_path, 320);
-	struct slice helo = text_clean(a, m->helo, 255), client = text_clean(a, m->client, 255), tls = text_clean(a, m->tls, 255);
+	struct slice from = m->reverse_path.n == 0 ? SLICE("nobody (the null sender)")
+						   : text_clean(a, m->reverse_path, 320);
+	struct slice helo = text_clean(a, m->helo, 255), client = text_clean(a, m->client, 255),
+		     tls = text_clean(a, m->tls, 255);
 	struct slice by = SLICE_EMPTY;
 
 	if (client.n > 0)
@@ -46,9 +48,13 @@ tell_received(struct arena *a, const struct row_message *m)
 	if (m->origin == ORIGIN_SYSTEM)
 		return arena_printf(a, "Written by this house, %lld bytes", (long long)m->size_bytes);
 	return arena_printf(a, "%s%s%.*s%s%.*s, %s %.*s; accepted for %lld recipient%s, %lld bytes",
-	    m->origin == ORIGIN_ACCOUNT ? "Submitted by a signed-in user" : "Received", by.n > 0 ? " from " : "", SLICE_ARG(by),
-	    tls.n > 0 ? " over " : by.n > 0 ? " without TLS" : "", SLICE_ARG(tls), m->origin == ORIGIN_ACCOUNT ? "sent as" : "sent by",
-	    SLICE_ARG(from), (long long)m->recipients, m->recipients == 1 ? "" : "s", (long long)m->size_bytes);
+	    m->origin == ORIGIN_ACCOUNT ? "Submitted by a signed-in user" : "Received", by.n > 0 ? " from " : "",
+	    SLICE_ARG(by),
+	    tls.n > 0      ? " over "
+		: by.n > 0 ? " without TLS"
+			   : "",
+	    SLICE_ARG(tls), m->origin == ORIGIN_ACCOUNT ? "sent as" : "sent by", SLICE_ARG(from),
+	    (long long)m->recipients, m->recipients == 1 ? "" : "s", (long long)m->size_bytes);
 }
 
 struct slice
@@ -69,8 +75,9 @@ said(struct arena *a, const struct row_rcpt *r)
 	/* Many servers repeat the enhanced code in the text. */
 	if (slice_starts(reply, status))
 		status = SLICE_EMPTY;
-	return arena_printf(a, "%.*s%s%.*s%s%.*s%s%.*s", SLICE_ARG(r->host), r->host.n > 0 ? " said " : "", SLICE_ARG(r->code),
-	    r->code.n > 0 ? " " : "", SLICE_ARG(status), status.n > 0 && reply.n > 0 ? " " : "", SLICE_ARG(reply));
+	return arena_printf(a, "%.*s%s%.*s%s%.*s%s%.*s", SLICE_ARG(r->host), r->host.n > 0 ? " said " : "",
+	    SLICE_ARG(r->code), r->code.n > 0 ? " " : "", SLICE_ARG(status), status.n > 0 && reply.n > 0 ? " " : "",
+	    SLICE_ARG(reply));
 }
 
 struct slice
@@ -95,8 +102,8 @@ tell_rcpt(struct arena *a, const struct row_rcpt *r)
 		return arena_printf(a, "%.*s: held until the operator releases it", SLICE_ARG(who));
 	if (r->attempts == 0)
 		return arena_printf(a, "%.*s: waits for its first attempt", SLICE_ARG(who));
-	return arena_printf(a, "%.*s: waits after %lld attempt%s; the next is at %s", SLICE_ARG(who), (long long)r->attempts,
-	    r->attempts == 1 ? "" : "s", when);
+	return arena_printf(a, "%.*s: waits after %lld attempt%s; the next is at %s", SLICE_ARG(who),
+	    (long long)r->attempts, r->attempts == 1 ? "" : "s", when);
 }
 
 struct slice
@@ -105,7 +112,8 @@ tell_history(struct arena *a, struct slice recipient, int64_t kind, struct slice
 	(void)kind;
 	if (recipient.n == 0)
 		return text_clean(a, detail, TEXT_MAX);
-	return arena_printf(a, "%.*s: %.*s", SLICE_ARG(text_clean(a, recipient, 320)), SLICE_ARG(text_clean(a, detail, TEXT_MAX)));
+	return arena_printf(
+	    a, "%.*s: %.*s", SLICE_ARG(text_clean(a, recipient, 320)), SLICE_ARG(text_clean(a, detail, TEXT_MAX)));
 }
 
 /* ---- JSON -------------------------------------------------------------------------------------------- */

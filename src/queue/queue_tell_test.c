@@ -18,8 +18,13 @@ add(struct buf *out, struct slice line)
 static void
 tell_messages(struct arena *a, struct buf *out)
 {
-	struct row_message m = {.origin = ORIGIN_STRANGER, .reverse_path = SLICE("a@a.test"), .helo = SLICE("mail.a.test"),
-	    .client = SLICE("192.0.2.1"), .tls = SLICE("TLSv1.3 TLS_AES_256_GCM_SHA384"), .recipients = 2, .size_bytes = 1234};
+	struct row_message m = {.origin = ORIGIN_STRANGER,
+	    .reverse_path = SLICE("a@a.test"),
+	    .helo = SLICE("mail.a.test"),
+	    .client = SLICE("192.0.2.1"),
+	    .tls = SLICE("TLSv1.3 TLS_AES_256_GCM_SHA384"),
+	    .recipients = 2,
+	    .size_bytes = 1234};
 
 	add(out, tell_received(a, &m));
 	m.tls = SLICE_EMPTY;
@@ -42,7 +47,9 @@ tell_messages(struct arena *a, struct buf *out)
 static void
 tell_rcpts(struct arena *a, struct buf *out)
 {
-	struct row_rcpt r = {.original = SLICE("bob+lists@example.test"), .address = SLICE("bob@example.test"), .due_us = 1763780546000000};
+	struct row_rcpt r = {.original = SLICE("bob+lists@example.test"),
+	    .address = SLICE("bob@example.test"),
+	    .due_us = 1763780546000000};
 	static const enum row_result results[] = {RESULT_DELIVERED, RESULT_SENT, RESULT_FAILED, RESULT_REMOVED};
 
 	add(out, tell_expanded(a, &r));
@@ -70,7 +77,8 @@ tell_rcpts(struct arena *a, struct buf *out)
 	r.host = r.code = SLICE_EMPTY;
 	r.reply = SLICE("there is no such mailbox here");
 	add(out, tell_rcpt(a, &r));
-	add(out, tell_history(a, SLICE("x@b.test"), HISTORY_DEFERRED, SLICE("mx.b.test said 451; next attempt at noon")));
+	add(out,
+	    tell_history(a, SLICE("x@b.test"), HISTORY_DEFERRED, SLICE("mx.b.test said 451; next attempt at noon")));
 	add(out, tell_history(a, SLICE_EMPTY, HISTORY_NOTE, SLICE("a note\r\nof two lines")));
 }
 

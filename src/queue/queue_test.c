@@ -29,12 +29,14 @@ body_local(struct world *w)
 	UNTIL(w, w->forgotten == 1);
 	/* The same submission once more is taken once. */
 	memcpy(again, id, sizeof(again));
-	assert_int_equal(submit_body(w, "a@a.test", (struct slice_list){&to, 1}, BODY, SLICE_EMPTY, 0, again), SUBMIT_OK);
+	assert_int_equal(
+	    submit_body(w, "a@a.test", (struct slice_list){&to, 1}, BODY, SLICE_EMPTY, 0, again), SUBMIT_OK);
 	settle_down(w);
 	assert_int_equal(w->deliver_calls, 1);
 	assert_int_equal(queue_trace(w->queue, slice_z(id), collect, &l), 0);
 	assert_string_equal(l.text,
-	    "Received from mail.a.test [127.0.0.1] over TLSv1.3 TLS_AES_256_GCM_SHA384, sent by a@a.test; accepted for 1 recipient, 52 bytes\n"
+	    "Received from mail.a.test [127.0.0.1] over TLSv1.3 TLS_AES_256_GCM_SHA384, sent by a@a.test; accepted for "
+	    "1 recipient, 52 bytes\n"
 	    "bob@example.test: delivered to the mailbox of bob@example.test\n");
 	for (int i = 0; i < 4; i++) {
 		static const char *const keys[] = {"<one@a.test>", "one@a.test", "BOB@example.test", "a@a.test"};
@@ -121,7 +123,8 @@ body_five_days(struct world *w)
 	assert_true(contains(w, "Action: failed"));
 	assert_true(contains(w, "Status: 4.4.7"));
 	assert_true(contains(w, "multipart/report"));
-	assert_true(contains(w, "Final-Recipient: rfc822;x@b.test") || contains(w, "Final-Recipient: rfc822; x@b.test"));
+	assert_true(
+	    contains(w, "Final-Recipient: rfc822;x@b.test") || contains(w, "Final-Recipient: rfc822; x@b.test"));
 	assert_true(contains(w, "Subject: hello"));
 	assert_true(contains(w, id));
 	UNTIL(w, is_idle(w));
@@ -143,7 +146,8 @@ test_five_days(void **state)
 static void
 body_mixed(struct world *w)
 {
-	struct slice_list to = SLICE_LIST(SLICE("k1@b.test"), SLICE("l1@b.test"), SLICE("n1@b.test"), SLICE("n2@B.test"));
+	struct slice_list to = SLICE_LIST(
+	    SLICE("k1@b.test"), SLICE("l1@b.test"), SLICE("n1@b.test"), SLICE("n2@B.test"));
 	char id[ULID_LEN + 1] = "";
 	struct lines l = {.key = "text"};
 
@@ -163,10 +167,14 @@ body_mixed(struct world *w)
 	UNTIL(w, w->sends == 2);
 	UNTIL(w, is_idle(w));
 	assert_int_equal(queue_trace(w->queue, slice_z(id), collect, &l), 0);
-	assert_non_null(strstr(l.text, "k1@b.test: taken by the next server: mx.b.test [127.0.0.1]:25 said 250 2.0.0 taken\n"));
-	assert_non_null(strstr(l.text, "l1@b.test: mx.b.test [127.0.0.1]:25 said 451 4.7.1 try later; next attempt at 20"));
-	assert_non_null(strstr(l.text, "n1@b.test: failed for good: mx.b.test [127.0.0.1]:25 said 550 5.1.1 no such user\n"));
-	assert_non_null(strstr(l.text, "alice@example.test: told the sender that delivery failed; the report is message "));
+	assert_non_null(
+	    strstr(l.text, "k1@b.test: taken by the next server: mx.b.test [127.0.0.1]:25 said 250 2.0.0 taken\n"));
+	assert_non_null(
+	    strstr(l.text, "l1@b.test: mx.b.test [127.0.0.1]:25 said 451 4.7.1 try later; next attempt at 20"));
+	assert_non_null(
+	    strstr(l.text, "n1@b.test: failed for good: mx.b.test [127.0.0.1]:25 said 550 5.1.1 no such user\n"));
+	assert_non_null(
+	    strstr(l.text, "alice@example.test: told the sender that delivery failed; the report is message "));
 }
 
 static void
@@ -218,7 +226,8 @@ body_thousand(struct world *w)
 	w->straw = straw_says_mixed;
 	w->send_ms = 3;
 	w->house.limits.queue_concurrency = 4;
-	assert_int_equal(submit_body(w, "alice@example.test", (struct slice_list){to, 1000}, BODY, SLICE_EMPTY, 0, id), SUBMIT_OK);
+	assert_int_equal(
+	    submit_body(w, "alice@example.test", (struct slice_list){to, 1000}, BODY, SLICE_EMPTY, 0, id), SUBMIT_OK);
 	UNTIL(w, w->durable_n == 1);
 	assert_int_equal(w->sends, 10);
 	assert_int_equal(w->largest_send, 100);
@@ -339,9 +348,11 @@ body_blob(struct world *w)
 	close(fd);
 	assert_int_equal(files_in(w, "blobs/tmp"), 2);
 	/* Somebody else's file. */
-	assert_int_equal(submit_body(w, "a@a.test", (struct slice_list){&to, 1}, SLICE_EMPTY, slice_z(name), 7, id), SUBMIT_TEMPFAIL);
+	assert_int_equal(submit_body(w, "a@a.test", (struct slice_list){&to, 1}, SLICE_EMPTY, slice_z(name), 7, id),
+	    SUBMIT_TEMPFAIL);
 	w->silent_desk = true;
-	assert_int_equal(submit_body(w, "a@a.test", (struct slice_list){&to, 1}, SLICE_EMPTY, slice_z(name), 8, id), SUBMIT_OK);
+	assert_int_equal(
+	    submit_body(w, "a@a.test", (struct slice_list){&to, 1}, SLICE_EMPTY, slice_z(name), 8, id), SUBMIT_OK);
 	UNTIL(w, w->deliveries_n == 1);
 	assert_true(contains(w, "Hello."));
 	assert_int_equal(files_in(w, "blobs"), 1);
@@ -535,7 +546,8 @@ body_prune(struct world *w)
 	settle_down(w);
 	assert_int_equal(queue_act(w->queue, &one, QUEUE_HOLD, &changed), 0);
 	house_ulid(&w->house, note);
-	assert_int_equal(queue_history_add(w->queue, slice_z(note), SLICE("z@example.test"), HISTORY_NOTE, SLICE("refused")), 0);
+	assert_int_equal(
+	    queue_history_add(w->queue, slice_z(note), SLICE("z@example.test"), HISTORY_NOTE, SLICE("refused")), 0);
 	advance(w, 29 * 24 * HOUR_US);
 	for (int i = 0; i < 600; i++)
 		assert_int_equal(fiber_sleep(w->loop, 2), 0);

@@ -40,7 +40,7 @@ struct world {
 	const char *vfs;
 	void (*body)(struct world *w);
 	/* the desk */
-	struct map mailboxes; /* delivery id → w: what a desk has taken */
+	struct map mailboxes;                             /* delivery id → w: what a desk has taken */
 	struct straw_delivery deliveries[DELIVERIES_MAX]; /* each once */
 	size_t deliveries_n, deliver_calls, durable_n, forgotten, reporting;
 	bool silent_desk;    /* takes mail and never says that it is durable */
@@ -106,7 +106,8 @@ straw_read_body(struct world *w, const struct bus_desk_deliver_request *r)
 }
 
 static inline int
-straw_deliver(void *ctx, int desk, const struct bus_desk_deliver_request *r, struct arena *a, struct bus_desk_deliver_reply *rep)
+straw_deliver(
+    void *ctx, int desk, const struct bus_desk_deliver_request *r, struct arena *a, struct bus_desk_deliver_reply *rep)
 {
 	struct world *w = ctx;
 	struct straw_durable *x;
@@ -170,8 +171,11 @@ straw_send(void *ctx, const struct bus_courier_send_request *r, struct arena *a,
 		statuses[i] = slice_z(s.status);
 		texts[i] = slice_z(s.text);
 	}
-	*rep = (struct bus_courier_send_reply){.results = {results, n}, .codes = {codes, n}, .statuses = {statuses, n},
-	    .texts = {texts, n}, .host = SLICE("mx.b.test [127.0.0.1]:25")};
+	*rep = (struct bus_courier_send_reply){.results = {results, n},
+	    .codes = {codes, n},
+	    .statuses = {statuses, n},
+	    .texts = {texts, n},
+	    .host = SLICE("mx.b.test [127.0.0.1]:25")};
 	return 0;
 }
 
@@ -276,10 +280,18 @@ static inline void
 world_open(struct world *w)
 {
 	char path[100], queue_dir[100];
-	struct sqldb_config dc = {.loop = w->loop, .path = path, .vfs = w->vfs, .durability = SQL_FULL, .migrations = queue_migrations,
+	struct sqldb_config dc = {.loop = w->loop,
+	    .path = path,
+	    .vfs = w->vfs,
+	    .durability = SQL_FULL,
+	    .migrations = queue_migrations,
 	    .migrations_count = queue_migrations_count};
-	struct queue_config qc = {.house = &w->house, .loop = w->loop, .workers = w->workers, .dir = queue_dir,
-	    .hostname = SLICE("mail.example.test"), .couriers = 1,
+	struct queue_config qc = {.house = &w->house,
+	    .loop = w->loop,
+	    .workers = w->workers,
+	    .dir = queue_dir,
+	    .hostname = SLICE("mail.example.test"),
+	    .couriers = 1,
 	    .ops = {w, straw_deliver, straw_send, straw_forget, straw_desk, straw_route, straw_expand, straw_fatal}};
 	struct buf detail BUF_CLEANUP;
 
@@ -404,13 +416,22 @@ advance(struct world *w, int64_t us)
 
 /* Submits a message; the id goes to `id`. */
 static inline enum bus_submit
-submit_body(struct world *w, const char *from, struct slice_list to, struct slice body, struct slice blob, uint64_t owner,
-    char id[ULID_LEN + 1])
+submit_body(struct world *w, const char *from, struct slice_list to, struct slice body, struct slice blob,
+    uint64_t owner, char id[ULID_LEN + 1])
 {
 	struct queue_rcpt *v = calloc(to.n, sizeof(*v));
-	struct queue_submission s = {.origin = ORIGIN_STRANGER, .reverse_path = slice_z(from), .client = SLICE("127.0.0.1"),
-	    .helo = SLICE("mail.a.test"), .tls = SLICE("TLSv1.3 TLS_AES_256_GCM_SHA384"), .head = SLICE("Received: from a\r\n"),
-	    .body = body, .blob = blob, .blob_owner = owner, .size_bytes = (int64_t)body.n, .rcpts = v, .rcpts_n = to.n};
+	struct queue_submission s = {.origin = ORIGIN_STRANGER,
+	    .reverse_path = slice_z(from),
+	    .client = SLICE("127.0.0.1"),
+	    .helo = SLICE("mail.a.test"),
+	    .tls = SLICE("TLSv1.3 TLS_AES_256_GCM_SHA384"),
+	    .head = SLICE("Received: from a\r\n"),
+	    .body = body,
+	    .blob = blob,
+	    .blob_owner = owner,
+	    .size_bytes = (int64_t)body.n,
+	    .rcpts = v,
+	    .rcpts_n = to.n};
 	struct buf detail BUF_CLEANUP;
 	enum bus_submit r;
 

@@ -22,7 +22,8 @@ int
 queue_history_add(struct queue *q, struct slice id, struct slice recipient, enum bus_history kind, struct slice detail)
 {
 	struct arena a ARENA_CLEANUP;
-	struct note n = {.id = id, .recipient = slice_head(recipient, 1000), .kind = kind, .at_us = house_now_us(q->house)};
+	struct note n = {
+	    .id = id, .recipient = slice_head(recipient, 1000), .kind = kind, .at_us = house_now_us(q->house)};
 
 	arena_init(&a, 65536);
 	if (!ulid_is_valid(id) || kind < HISTORY_RECEIVED || kind > HISTORY_NOTE)
@@ -37,11 +38,11 @@ queue_history_add(struct queue *q, struct slice id, struct slice recipient, enum
 #define PLACES 4
 
 struct trace_find {
-	struct slice key;     /* a Message-ID without <>, or an address in lower case */
+	struct slice key; /* a Message-ID without <>, or an address in lower case */
 	int64_t max;
-	bool behind;          /* the database has messages that were never tried and are not in the window */
+	bool behind; /* the database has messages that were never tried and are not in the window */
 	char (*v)[ULID_LEN + 1];
-	size_t n, window_n;   /* those from the window come first */
+	size_t n, window_n; /* those from the window come first */
 };
 
 static void
@@ -200,7 +201,8 @@ read_notes(struct sqltx *tx, struct story *s)
 		int64_t kind = sql_col_int(&r, 2);
 
 		s->found = true;
-		add_event(s, sql_col_int(&r, 0), tell_history_kind(kind), who, tell_history(s->arena, who, kind, sql_col_bytes(&r, 3)));
+		add_event(s, sql_col_int(&r, 0), tell_history_kind(kind), who,
+		    tell_history(s->arena, who, kind, sql_col_bytes(&r, 3)));
 		err = arena_failed(s->arena) ? ERR_LIMIT : 0;
 	}
 	return err;
@@ -229,7 +231,8 @@ read_story(struct sqltx *tx, void *arg)
 		add_event(s, m.received_us, "expanded", r[i].original, tell_expanded(s->arena, &r[i]));
 	for (size_t i = 0; err == 0 && i < n; i++)
 		if (rcpt_kind(&r[i]) != NULL)
-			add_event(s, r[i].state == ROW_DONE ? r[i].changed_us : INT64_MAX, rcpt_kind(&r[i]), r[i].original, tell_rcpt(s->arena, &r[i]));
+			add_event(s, r[i].state == ROW_DONE ? r[i].changed_us : INT64_MAX, rcpt_kind(&r[i]),
+			    r[i].original, tell_rcpt(s->arena, &r[i]));
 	/* After the recipients' ends: a bounce follows the failure that it tells of. */
 	if (err == 0 || err == ERR_NOTFOUND)
 		err = read_notes(tx, s);

@@ -99,7 +99,8 @@ window_content_keep(struct queue *q, struct window_message *m, struct slice head
 
 	if (m->loaded)
 		return true;
-	if (n > (size_t)q->house->limits.queue_window_bytes || q->content_bytes > (size_t)q->house->limits.queue_window_bytes - n)
+	if (n > (size_t)q->house->limits.queue_window_bytes ||
+	    q->content_bytes > (size_t)q->house->limits.queue_window_bytes - n)
 		return false;
 	m->content = malloc(n + 1);
 	if (m->content == NULL)
@@ -220,7 +221,8 @@ window_rcpt_add(struct queue *q, struct window_message *m, const struct row_rcpt
 		*destination_full = true;
 		return NULL;
 	}
-	w = calloc(1, sizeof(*w) + r->account_id.n + r->original.n + r->address.n + r->envelope.n + r->status.n + r->reply.n);
+	w = calloc(
+	    1, sizeof(*w) + r->account_id.n + r->original.n + r->address.n + r->envelope.n + r->status.n + r->reply.n);
 	if (w == NULL)
 		return NULL;
 	k.at = (uint8_t *)(w + 1);

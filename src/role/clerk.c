@@ -28,12 +28,16 @@ warm(struct role_context *c, struct buf *detail)
 }
 
 static int
-open_db(struct clerk *k, const char *name, const struct sql_migration *migrations, size_t n, int cache_kib, struct sqldb **out,
-    struct buf *detail)
+open_db(struct clerk *k, const char *name, const struct sql_migration *migrations, size_t n, int cache_kib,
+    struct sqldb **out, struct buf *detail)
 {
 	char path[4096 + 64];
-	struct sqldb_config config = {.loop = k->c->loop, .path = path, .durability = SQL_FULL, .migrations = migrations,
-	    .migrations_count = n, .cache_kib = cache_kib};
+	struct sqldb_config config = {.loop = k->c->loop,
+	    .path = path,
+	    .durability = SQL_FULL,
+	    .migrations = migrations,
+	    .migrations_count = n,
+	    .cache_kib = cache_kib};
 	int err;
 
 	(void)snprintf(path, sizeof(path), "%s/%s", k->c->data_dir, name);
@@ -60,8 +64,14 @@ open_queue(struct clerk *k, struct buf *detail)
 	struct role_context *c = k->c;
 	char dir[4096 + 64];
 	int couriers = bus_peer_count(c->bus, ROLE_COURIER);
-	struct queue_config config = {.house = c->house, .loop = c->loop, .db = k->queue_db, .workers = k->workers, .dir = dir,
-	    .hostname = c->settings->hostname, .couriers = couriers, .ops = clerk_queue_ops(k)};
+	struct queue_config config = {.house = c->house,
+	    .loop = c->loop,
+	    .db = k->queue_db,
+	    .workers = k->workers,
+	    .dir = dir,
+	    .hostname = c->settings->hostname,
+	    .couriers = couriers,
+	    .ops = clerk_queue_ops(k)};
 
 	(void)snprintf(dir, sizeof(dir), "%s/queue", c->data_dir);
 	return queue_open(&k->queue, &config, detail);
@@ -78,7 +88,8 @@ start(struct role_context *c, struct buf *detail)
 	if (err == 0)
 		err = workers_start(k->workers);
 	if (err == 0)
-		err = open_db(k, "directory.db", directory_migrations, directory_migrations_count, 0, &k->directory_db, detail);
+		err = open_db(
+		    k, "directory.db", directory_migrations, directory_migrations_count, 0, &k->directory_db, detail);
 	if (err == 0)
 		err = open_db(k, "queue.db", queue_migrations, queue_migrations_count, 8000, &k->queue_db, detail);
 	if (err == 0)

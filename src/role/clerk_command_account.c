@@ -29,11 +29,12 @@ named_account(struct control_session *s, struct account_work *w)
 {
 	int err;
 
-	*w = (struct account_work){.s = s, .house = s->k->c->house, .a = &s->arena, .address = control_text(&s->request, "address")};
+	*w = (struct account_work){
+	    .s = s, .house = s->k->c->house, .a = &s->arena, .address = control_text(&s->request, "address")};
 	err = sql_read(s->k->directory_db, find_account, w);
 	if (err == ERR_NOTFOUND)
-		return control_fail(s, ERR_NOTFOUND, "`posthouse account list` shows all accounts.", "there is no account %.*s",
-		    SLICE_ARG(w->address));
+		return control_fail(s, ERR_NOTFOUND, "`posthouse account list` shows all accounts.",
+		    "there is no account %.*s", SLICE_ARG(w->address));
 	w->in = w->out;
 	return err;
 }
@@ -58,7 +59,8 @@ desk_of(struct control_session *s, struct slice id)
 static int
 set_password(struct control_session *s, struct slice id)
 {
-	struct bus_vault_set_password_request q = {.account_id = id, .password = control_text(&s->request, "password"),
+	struct bus_vault_set_password_request q = {.account_id = id,
+	    .password = control_text(&s->request, "password"),
 	    .hash = control_text(&s->request, "hash")};
 	struct bus_vault_set_password_reply rep = {0};
 	int err;
@@ -87,7 +89,8 @@ make_folder(struct control_session *s, struct slice id)
 {
 	struct bus_desk_account_create_request q = {.account_id = id};
 	struct bus_desk_account_create_reply rep = {0};
-	int err = BUS_CALL(s->k->c->bus, ROLE_DESK, desk_of(s, id), desk_account_create, &q, &s->arena, &rep, CLERK_ASK_MS);
+	int err = BUS_CALL(
+	    s->k->c->bus, ROLE_DESK, desk_of(s, id), desk_account_create, &q, &s->arena, &rep, CLERK_ASK_MS);
 
 	return err == 0 && rep.detail.n == 0 ? 0 : control_fail_role(s, "desk", err, rep.detail);
 }
@@ -97,7 +100,8 @@ remove_folder(struct control_session *s, struct slice id)
 {
 	struct bus_desk_account_remove_request q = {.account_id = id};
 	struct bus_desk_account_remove_reply rep = {0};
-	int err = BUS_CALL(s->k->c->bus, ROLE_DESK, desk_of(s, id), desk_account_remove, &q, &s->arena, &rep, REMOVE_MS);
+	int err = BUS_CALL(
+	    s->k->c->bus, ROLE_DESK, desk_of(s, id), desk_account_remove, &q, &s->arena, &rep, REMOVE_MS);
 
 	if (err == ERR_NOTFOUND)
 		return 0;
@@ -148,10 +152,12 @@ control_run_account_add(struct control_session *s)
 	int err;
 
 	house_ulid(s->k->c->house, id);
-	w.in = (struct directory_account){.id = slice_z(id), .address = control_text(&s->request, "address"),
+	w.in = (struct directory_account){.id = slice_z(id),
+	    .address = control_text(&s->request, "address"),
 	    .display_name = control_text(&s->request, "display_name"),
 	    .quota_bytes = control_int(&s->request, "quota_bytes", s->k->c->house->limits.account_quota_bytes),
-	    .enabled = true, .admin = control_bool(&s->request, "admin")};
+	    .enabled = true,
+	    .admin = control_bool(&s->request, "admin")};
 	if (w.in.quota_bytes < 0)
 		return control_fail(s, ERR_INVALID, "Give a number of bytes; 0 is unlimited.", "the quota is negative");
 	err = sql_write(s->k->directory_db, try_account, &w);
@@ -202,7 +208,8 @@ control_run_account_remove(struct control_session *s)
 	if (err == 0)
 		err = clerk_directory_write(s->k, delete_account, &w);
 	if (err == 0)
-		LOG(s->k->c->house, INFO, "account_removed", LOG_S("address", w.out.address), LOG_S("account_id", w.out.id));
+		LOG(s->k->c->house, INFO, "account_removed", LOG_S("address", w.out.address),
+		    LOG_S("account_id", w.out.id));
 	return err;
 }
 
@@ -229,7 +236,8 @@ control_run_account_show(struct control_session *s)
 	json_object_set_new(o, "admin", json_boolean(w.out.admin));
 	control_set_time(o, "created_at", w.out.created_us);
 	/* An account is shown even while its desk is down. */
-	if (BUS_CALL(s->k->c->bus, ROLE_DESK, desk_of(s, w.out.id), desk_account_status, &q, &s->arena, &rep, CLERK_ASK_MS) == 0)
+	if (BUS_CALL(s->k->c->bus, ROLE_DESK, desk_of(s, w.out.id), desk_account_status, &q, &s->arena, &rep,
+		CLERK_ASK_MS) == 0)
 		stored = json_loadb((const char *)rep.json.p, rep.json.n, 0, NULL);
 	if (stored != NULL)
 		json_object_set_new(o, "stored", stored);
@@ -247,7 +255,8 @@ control_run_account_password(struct control_session *s)
 	if (err != 0)
 		return err;
 	if (control_text(&s->request, "password").n == 0 && control_text(&s->request, "hash").n == 0)
-		return control_fail(s, ERR_INVALID, "Give one with --password-stdin or --hash.", "there is no password");
+		return control_fail(
+		    s, ERR_INVALID, "Give one with --password-stdin or --hash.", "there is no password");
 	return set_password(s, w.out.id);
 }
 
@@ -298,7 +307,8 @@ control_run_app_password_add(struct control_session *s)
 
 	if (err != 0)
 		return err;
-	q = (struct bus_vault_app_password_add_request){.account_id = w.out.id, .name = control_text(&s->request, "name")};
+	q = (struct bus_vault_app_password_add_request){
+	    .account_id = w.out.id, .name = control_text(&s->request, "name")};
 	err = BUS_CALL(s->k->c->bus, ROLE_VAULT, 0, vault_app_password_add, &q, &s->arena, &rep, CLERK_ASK_MS);
 	if (err != 0 || rep.password.n == 0)
 		return control_fail_role(s, "vault", err, rep.detail);
@@ -345,6 +355,7 @@ control_run_app_password_remove(struct control_session *s)
 	err = BUS_CALL(s->k->c->bus, ROLE_VAULT, 0, vault_app_password_remove, &q, &s->arena, &rep, CLERK_ASK_MS);
 	if (err != 0)
 		return control_fail_role(s, "vault", err, SLICE_EMPTY);
-	return rep.removed ? 0 : control_fail(s, ERR_NOTFOUND, "`posthouse account app-password list` shows them.",
-	    "the account has no app password %.*s", SLICE_ARG(id));
+	return rep.removed ? 0
+			   : control_fail(s, ERR_NOTFOUND, "`posthouse account app-password list` shows them.",
+				 "the account has no app password %.*s", SLICE_ARG(id));
 }

@@ -125,7 +125,8 @@ control_run_alias_add(struct control_session *s)
 	if (n == 0)
 		return control_fail(s, ERR_INVALID, "Name at least one address.", "an alias needs a target");
 	for (size_t i = 0; i < n; i++)
-		v[i] = slice_of(json_string_value(json_array_get(list, i)), json_string_length(json_array_get(list, i)));
+		v[i] = slice_of(
+		    json_string_value(json_array_get(list, i)), json_string_length(json_array_get(list, i)));
 	b.targets = (struct slice_list){v, n};
 	return write_books(s, set_alias, &b);
 }
@@ -218,7 +219,8 @@ list_pages(struct control_session *s, sql_fn *fn)
 		if (err == 0 && b.n > 0) {
 			/* The next page is read into the memory of this one. */
 			arena_reset(&last);
-			b.after = arena_copy(&last, b.aliases != NULL ? b.aliases[b.n - 1].address : b.accounts[b.n - 1].address);
+			b.after = arena_copy(
+			    &last, b.aliases != NULL ? b.aliases[b.n - 1].address : b.accounts[b.n - 1].address);
 		}
 	}
 	return err;

@@ -31,7 +31,8 @@ counters_of(struct control_session *s, enum bus_role role, int index)
 		role_clerk_ops.status(c, own);
 		return own;
 	}
-	if (bus_peer(c->bus, role, index) == NULL || BUS_CALL(c->bus, role, index, role_status, &q, &a, &rep, STATUS_MS) != 0)
+	if (bus_peer(c->bus, role, index) == NULL ||
+	    BUS_CALL(c->bus, role, index, role_status, &q, &a, &rep, STATUS_MS) != 0)
 		return NULL;
 	return parse(rep.json);
 }
@@ -60,7 +61,8 @@ control_run_status(struct control_session *s)
 	if (err != 0)
 		return control_fail_role(s, "keeper", err, SLICE_EMPTY);
 	processes = parse(rep.json);
-	json_array_foreach (processes, i, p) {
+	json_array_foreach(processes, i, p)
+	{
 		const char *name = json_string_value(json_object_get(p, "role"));
 		enum bus_role role = role_named(name == NULL ? "" : name);
 		json_t *counters = role == ROLE_ANY || role == ROLE_KEEPER
@@ -109,9 +111,11 @@ control_run_clock_advance(struct control_session *s)
 	int err;
 
 	if (!c->settings->test_clock)
-		return control_fail(s, ERR_DENIED, "Start a house for tests with --test-clock.", "this house goes by the real time");
+		return control_fail(
+		    s, ERR_DENIED, "Start a house for tests with --test-clock.", "this house goes by the real time");
 	if (seconds <= 0 || seconds > INT64_C(10) * 366 * 86400)
-		return control_fail(s, ERR_INVALID, "Give a time between 1 second and 10 years.", "the clock cannot be advanced by that much");
+		return control_fail(s, ERR_INVALID, "Give a time between 1 second and 10 years.",
+		    "the clock cannot be advanced by that much");
 	err = BUS_CALL(c->bus, ROLE_KEEPER, 0, keeper_clock, &q, &s->arena, &rep, CLERK_ASK_MS);
 	if (err != 0 || rep.detail.n > 0)
 		return control_fail_role(s, "keeper", err, rep.detail);

@@ -10,14 +10,16 @@ send_row(void *ctx, json_t *row)
 static struct queue_filter
 read_filter(struct control_session *s)
 {
-	return (struct queue_filter){.id = control_text(&s->request, "id"), .address = control_text(&s->request, "address"),
+	return (struct queue_filter){.id = control_text(&s->request, "id"),
+	    .address = control_text(&s->request, "address"),
 	    .held = control_bool(&s->request, "held")};
 }
 
 static int
 no_message(struct control_session *s, struct slice id)
 {
-	return control_fail(s, ERR_NOTFOUND, "`posthouse queue list` shows what is there; `posthouse trace` tells where a message went.",
+	return control_fail(s, ERR_NOTFOUND,
+	    "`posthouse queue list` shows what is there; `posthouse trace` tells where a message went.",
 	    "there is no message %.*s", SLICE_ARG(id));
 }
 
@@ -48,7 +50,8 @@ act(struct control_session *s, enum queue_action what)
 
 	if (all == (f.id.n > 0 || f.address.n > 0))
 		return control_fail(s, ERR_INVALID, "Name a message or an address, or say --all.", "%s",
-		    all ? "--all and a message or address exclude each other" : "it is not said which messages are meant");
+		    all ? "--all and a message or address exclude each other"
+			: "it is not said which messages are meant");
 	f.held = what == QUEUE_RELEASE;
 	err = queue_act(s->k->queue, &f, what, &changed);
 	json_object_set_new(s->done, "recipients", json_integer(changed));
@@ -87,6 +90,8 @@ control_run_trace(struct control_session *s)
 
 	if (err != ERR_NOTFOUND)
 		return err;
-	return control_fail(s, ERR_NOTFOUND, "Try the message's id from the 250 reply, its Message-ID, or an address. History is kept for [limits] history_days.",
+	return control_fail(s, ERR_NOTFOUND,
+	    "Try the message's id from the 250 reply, its Message-ID, or an address. History is kept for [limits] "
+	    "history_days.",
 	    "nothing is known of %.*s", SLICE_ARG(key));
 }

@@ -52,7 +52,8 @@ control_row(struct control_session *s, json_t *row)
 void
 control_set_text(json_t *o, const char *key, struct slice utf8)
 {
-	json_object_set_new(o, key, json_stringn((const char *)(utf8.p == NULL ? (const uint8_t *)"" : utf8.p), utf8.n));
+	json_object_set_new(
+	    o, key, json_stringn((const char *)(utf8.p == NULL ? (const uint8_t *)"" : utf8.p), utf8.n));
 }
 
 void
@@ -136,7 +137,8 @@ run_request(struct control_session *s, struct slice line)
 	s->k->counters.control++;
 	err = control_request_parse(line, &s->request, &s->what);
 	if (err == 0) {
-		LOG(s->k->c->house, DEBUG, "control_request", LOG_Z("command", control_commands[s->request.command].words));
+		LOG(s->k->c->house, DEBUG, "control_request",
+		    LOG_Z("command", control_commands[s->request.command].words));
 		err = control_functions[s->request.command](s);
 	}
 	if (err == 0) {
@@ -167,7 +169,9 @@ serve(struct control_session *s)
 		int err = stream_read_line(s->st, SLICE("\n"), max, &line);
 
 		if (err == ERR_LIMIT) {
-			write_error(s, control_fail(s, ERR_LIMIT, "Send less at once.", "the request is longer than %zu bytes", max));
+			write_error(s,
+			    control_fail(
+				s, ERR_LIMIT, "Send less at once.", "the request is longer than %zu bytes", max));
 			(void)!stream_flush(s->st);
 			break;
 		}
@@ -224,8 +228,9 @@ on_connection(struct net_session *n)
 	} else {
 		buf_init(&s.what, WORDS_BYTES);
 		buf_init(&s.todo, WORDS_BYTES);
-		write_error(&s, control_fail(&s, ERR_DENIED, "Run the command as root, or as the user who runs the house.",
-		    "this user may not command the house"));
+		write_error(&s,
+		    control_fail(&s, ERR_DENIED, "Run the command as root, or as the user who runs the house.",
+			"this user may not command the house"));
 		(void)!stream_flush(s.st);
 		buf_free(&s.what);
 		buf_free(&s.todo);

@@ -11,7 +11,8 @@ clerk_directory_write(struct clerk *k, sql_fn *fn, void *arg)
 }
 
 static int
-on_rcpt(struct clerk *k, struct bus_peer *from, struct bus_clerk_rcpt_request *q, struct arena *a, struct bus_clerk_rcpt_reply *rep)
+on_rcpt(struct clerk *k, struct bus_peer *from, struct bus_clerk_rcpt_request *q, struct arena *a,
+    struct bus_clerk_rcpt_reply *rep)
 {
 	struct directory_rcpt r = {0};
 	int err;
@@ -43,7 +44,8 @@ read_login(struct sqltx *tx, void *arg)
 }
 
 static int
-on_login(struct clerk *k, struct bus_peer *from, struct bus_clerk_login_request *q, struct arena *a, struct bus_clerk_login_reply *rep)
+on_login(struct clerk *k, struct bus_peer *from, struct bus_clerk_login_request *q, struct arena *a,
+    struct bus_clerk_login_reply *rep)
 {
 	struct login l = {.name = q->name, .short_names = k->c->settings->short_names, .a = a};
 	int err;
@@ -76,7 +78,8 @@ read_account(struct sqltx *tx, void *arg)
 }
 
 static int
-on_account(struct clerk *k, struct bus_peer *from, struct bus_clerk_account_request *q, struct arena *a, struct bus_clerk_account_reply *rep)
+on_account(struct clerk *k, struct bus_peer *from, struct bus_clerk_account_request *q, struct arena *a,
+    struct bus_clerk_account_reply *rep)
 {
 	struct account_get g = {.id = q->account_id, .a = a};
 	int err;
@@ -88,8 +91,11 @@ on_account(struct clerk *k, struct bus_peer *from, struct bus_clerk_account_requ
 		return 0;
 	if (err != 0)
 		return err;
-	*rep = (struct bus_clerk_account_reply){.found = 1, .address = g.account.address, .display_name = g.account.display_name,
-	    .quota_bytes = g.account.quota_bytes, .enabled = g.account.enabled};
+	*rep = (struct bus_clerk_account_reply){.found = 1,
+	    .address = g.account.address,
+	    .display_name = g.account.display_name,
+	    .quota_bytes = g.account.quota_bytes,
+	    .enabled = g.account.enabled};
 	return 0;
 }
 

@@ -42,8 +42,8 @@ NODISCARD int clerk_directory_write(struct clerk *k, sql_fn *fn, void *arg);
 void clerk_targets_init(struct clerk *k);
 void clerk_targets_forget(struct clerk *k);
 /* Each target once. 0, or the database's error. */
-NODISCARD int clerk_targets_expand(struct clerk *k, struct slice_list addresses, struct slice_list envelopes, struct arena *a,
-    struct queue_rcpt **v, size_t *n);
+NODISCARD int clerk_targets_expand(struct clerk *k, struct slice_list addresses, struct slice_list envelopes,
+    struct arena *a, struct queue_rcpt **v, size_t *n);
 
 /* clerk_queue.c: acceptance and deliveries. */
 void clerk_queue_handle(struct clerk *k);
@@ -59,9 +59,9 @@ struct control_session {
 	struct clerk *k;
 	struct stream *st;
 	struct control_request request;
-	struct arena arena;  /* of the request */
+	struct arena arena;    /* of the request */
 	struct buf what, todo; /* sentences of a failure: what happened, what to do */
-	json_t *done;        /* fields beside "ok" */
+	json_t *done;          /* fields beside "ok" */
 	int stream_err;
 };
 typedef int control_fn(struct control_session *s);
@@ -74,7 +74,8 @@ typedef int control_fn(struct control_session *s);
 /* Sends {"row":row}; keeps no reference. */
 NODISCARD int control_row(struct control_session *s, json_t *row);
 /* Fails with words. */
-NODISCARD int control_fail(struct control_session *s, int err, const char *todo, const char *fmt, ...) PRINTF_LIKE(4, 5);
+NODISCARD int control_fail(struct control_session *s, int err, const char *todo, const char *fmt, ...)
+    PRINTF_LIKE(4, 5);
 /* Words for an error of another role, when there are none yet. */
 NODISCARD int control_fail_role(struct control_session *s, const char *role, int err, struct slice detail);
 void control_set_text(json_t *o, const char *key, struct slice utf8);

@@ -19,7 +19,8 @@ static const char *
 not_allowed(struct clerk *k, const struct bus_peer *from, const struct bus_clerk_submit_request *q)
 {
 	if (bus_peer_role(from) == ROLE_GATE)
-		return q->origin == ORIGIN_STRANGER && q->account_id.n == 0 ? NULL : "a gate takes mail of strangers only";
+		return q->origin == ORIGIN_STRANGER && q->account_id.n == 0 ? NULL
+									    : "a gate takes mail of strangers only";
 	if (q->origin != ORIGIN_ACCOUNT && q->origin != ORIGIN_SYSTEM)
 		return "a desk submits for its accounts only";
 	return q->account_id.n > 0 && account_desk(q->account_id, k->c->desks) == bus_peer_index(from)
@@ -42,11 +43,21 @@ not_for_us(const struct bus_clerk_submit_request *q, const struct queue_rcpt *v,
 }
 
 static enum bus_submit
-submit(struct clerk *k, const struct bus_peer *from, const struct bus_clerk_submit_request *q, struct arena *a, struct buf *detail)
+submit(struct clerk *k, const struct bus_peer *from, const struct bus_clerk_submit_request *q, struct arena *a,
+    struct buf *detail)
 {
-	struct queue_submission s = {.id = q->id, .origin = (enum bus_origin)q->origin, .account_id = q->account_id,
-	    .reverse_path = q->reverse_path, .envelope = q->envelope, .client = q->client, .helo = q->helo, .tls = q->tls,
-	    .head = q->head, .body = q->body, .blob = q->blob, .blob_owner = owner_of(bus_peer_role(from), bus_peer_index(from)),
+	struct queue_submission s = {.id = q->id,
+	    .origin = (enum bus_origin)q->origin,
+	    .account_id = q->account_id,
+	    .reverse_path = q->reverse_path,
+	    .envelope = q->envelope,
+	    .client = q->client,
+	    .helo = q->helo,
+	    .tls = q->tls,
+	    .head = q->head,
+	    .body = q->body,
+	    .blob = q->blob,
+	    .blob_owner = owner_of(bus_peer_role(from), bus_peer_index(from)),
 	    .size_bytes = q->size_bytes};
 	struct queue_rcpt *v = NULL;
 	const char *why = not_allowed(k, from, q);
@@ -61,7 +72,8 @@ submit(struct clerk *k, const struct bus_peer *from, const struct bus_clerk_subm
 	err = clerk_targets_expand(k, q->recipients, q->recipient_envelopes, a, &v, &s.rcpts_n);
 	if (err != 0) {
 		LOG(k->c->house, ERROR, "recipients_not_expanded", LOG_S("id", q->id), LOG_E(err));
-		buf_put_z(detail, err == ERR_LIMIT ? "the message has too many recipients" : "the directory could not be read");
+		buf_put_z(detail,
+		    err == ERR_LIMIT ? "the message has too many recipients" : "the directory could not be read");
 		return err == ERR_LIMIT ? SUBMIT_REFUSED : SUBMIT_TEMPFAIL;
 	}
 	s.rcpts = v;
@@ -74,7 +86,8 @@ submit(struct clerk *k, const struct bus_peer *from, const struct bus_clerk_subm
 }
 
 static int
-on_submit(struct clerk *k, struct bus_peer *from, struct bus_clerk_submit_request *q, struct arena *a, struct bus_clerk_submit_reply *rep)
+on_submit(struct clerk *k, struct bus_peer *from, struct bus_clerk_submit_request *q, struct arena *a,
+    struct bus_clerk_submit_reply *rep)
 {
 	struct arena own ARENA_CLEANUP;
 	struct buf detail BUF_CLEANUP;
@@ -117,7 +130,8 @@ on_delivered(struct clerk *k, struct bus_peer *from, struct bus_clerk_delivered_
 }
 
 static int
-on_history(struct clerk *k, struct bus_peer *from, struct bus_clerk_history_request *q, struct arena *a, struct bus_clerk_history_reply *rep)
+on_history(struct clerk *k, struct bus_peer *from, struct bus_clerk_history_request *q, struct arena *a,
+    struct bus_clerk_history_reply *rep)
 {
 	(void)from;
 	(void)a;
@@ -147,7 +161,8 @@ clerk_peer_gone(struct clerk *k, enum bus_role role, int index)
 /* ---- what the queue asks ------------------------------------------------------------------------------------ */
 
 static int
-ask_deliver(void *ctx, int desk, const struct bus_desk_deliver_request *r, struct arena *a, struct bus_desk_deliver_reply *rep)
+ask_deliver(
+    void *ctx, int desk, const struct bus_desk_deliver_request *r, struct arena *a, struct bus_desk_deliver_reply *rep)
 {
 	struct clerk *k = ctx;
 
@@ -206,7 +221,8 @@ which_route(void *ctx, struct slice domain, struct arena *a)
 		bool v6 = slice_find_byte(r->host, ':') != SLICE_NONE;
 
 		if (slice_ieq(r->domain, domain))
-			return arena_printf(a, "%s%.*s%s:%u", v6 ? "[" : "", SLICE_ARG(r->host), v6 ? "]" : "", (unsigned)r->port);
+			return arena_printf(
+			    a, "%s%.*s%s:%u", v6 ? "[" : "", SLICE_ARG(r->host), v6 ? "]" : "", (unsigned)r->port);
 	}
 	return SLICE_EMPTY;
 }
@@ -243,6 +259,12 @@ storage_failed(void *ctx, int err, const char *what)
 struct queue_ops
 clerk_queue_ops(struct clerk *k)
 {
-	return (struct queue_ops){.ctx = k, .deliver = ask_deliver, .send = ask_send, .forget = ask_forget, .desk = which_desk,
-	    .route = which_route, .expand = ask_expand, .fatal = storage_failed};
+	return (struct queue_ops){.ctx = k,
+	    .deliver = ask_deliver,
+	    .send = ask_send,
+	    .forget = ask_forget,
+	    .desk = which_desk,
+	    .route = which_route,
+	    .expand = ask_expand,
+	    .fatal = storage_failed};
 }

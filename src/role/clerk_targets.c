@@ -87,7 +87,8 @@ from_cache(struct clerk *k, struct arena *a, struct expansion *x)
 	x->found.v = ARENA_NEW(a, struct directory_target);
 	if (x->found.v == NULL || bytes.n == 0)
 		return false;
-	*x->found.v = (struct directory_target){.local = true, .account_id = slice_head(bytes, c->id_n), .address = slice_from(bytes, c->id_n)};
+	*x->found.v = (struct directory_target){
+	    .local = true, .account_id = slice_head(bytes, c->id_n), .address = slice_from(bytes, c->id_n)};
 	x->found.n = 1;
 	return true;
 }
@@ -126,9 +127,8 @@ explain_problem(struct queue_target *t, const struct directory_targets *found)
 static bool
 seen(struct map *m, struct arena *a, const struct queue_target *t)
 {
-	struct slice key = t->kind == QUEUE_TARGET_LOCAL
-	    ? arena_printf(a, "#%.*s", SLICE_ARG(t->account_id))
-	    : arena_printf(a, "@%.*s", SLICE_ARG(t->address));
+	struct slice key = t->kind == QUEUE_TARGET_LOCAL ? arena_printf(a, "#%.*s", SLICE_ARG(t->account_id))
+							 : arena_printf(a, "@%.*s", SLICE_ARG(t->address));
 
 	if (map_get(m, key) != NULL)
 		return true;
@@ -137,7 +137,8 @@ seen(struct map *m, struct arena *a, const struct queue_target *t)
 }
 
 static int
-add_targets(struct expand *e, struct expansion *x, struct slice envelope, struct map *once, struct queue_rcpt **v, size_t *n, size_t *cap)
+add_targets(struct expand *e, struct expansion *x, struct slice envelope, struct map *once, struct queue_rcpt **v,
+    size_t *n, size_t *cap)
 {
 	size_t count = x->found.n > 0 ? x->found.n : 1;
 
@@ -151,7 +152,9 @@ add_targets(struct expand *e, struct expansion *x, struct slice envelope, struct
 			const struct directory_target *t = &x->found.v[i];
 
 			r.target = (struct queue_target){.kind = t->local ? QUEUE_TARGET_LOCAL : QUEUE_TARGET_REMOTE,
-			    .account_id = t->account_id, .address = t->address, .via = t->via};
+			    .account_id = t->account_id,
+			    .address = t->address,
+			    .via = t->via};
 		}
 		if (seen(once, e->a, &r.target))
 			continue;
@@ -164,8 +167,8 @@ add_targets(struct expand *e, struct expansion *x, struct slice envelope, struct
 }
 
 int
-clerk_targets_expand(struct clerk *k, struct slice_list addresses, struct slice_list envelopes, struct arena *a, struct queue_rcpt **v,
-    size_t *n)
+clerk_targets_expand(struct clerk *k, struct slice_list addresses, struct slice_list envelopes, struct arena *a,
+    struct queue_rcpt **v, size_t *n)
 {
 	struct expand e = {.limits = &k->c->house->limits, .a = a, .n = addresses.n};
 	struct map once;

@@ -15,7 +15,8 @@ const struct control_words control_commands[CONTROL_COUNT] = {
 
 const struct control_arg control_args[] = {
 #define CONTROL_COMMAND(name, words, help)
-#define CONTROL_ARG(command, key, type, need, help) {CONTROL_##command, #key, CONTROL_TYPE_##type, CONTROL_##need, help},
+#define CONTROL_ARG(command, key, type, need, help) \
+	{CONTROL_##command, #key, CONTROL_TYPE_##type, CONTROL_##need, help},
 #include "role/control.def"
 #undef CONTROL_COMMAND
 #undef CONTROL_ARG
@@ -81,14 +82,16 @@ check_args(struct control_request *r, struct buf *what)
 	const char *key;
 	json_t *v;
 
-	json_object_foreach (r->args, key, v) {
+	json_object_foreach(r->args, key, v)
+	{
 		const struct control_arg *a = find_arg(r->command, key);
 		const char *wanted = a == NULL ? NULL : wrong_type(a, v);
 
 		if (a == NULL)
 			buf_printf(what, "%s has no argument \"%.100s\"", control_commands[r->command].words, key);
 		else if (wanted != NULL)
-			buf_printf(what, "the argument \"%s\" of %s must be %s", key, control_commands[r->command].words, wanted);
+			buf_printf(what, "the argument \"%s\" of %s must be %s", key,
+			    control_commands[r->command].words, wanted);
 		if (a == NULL || wanted != NULL)
 			return ERR_INVALID;
 	}
@@ -127,7 +130,8 @@ control_request_parse(struct slice line, struct control_request *out, struct buf
 	root = too_deep(line) ? NULL : json_loadb((const char *)line.p, line.n, JSON_REJECT_DUPLICATES, &error);
 	command = json_object_get(root, "command");
 	args = json_object_get(root, "args");
-	if (json_is_string(command) && (args == NULL || json_is_object(args)) && json_object_size(root) == (args == NULL ? 1u : 2u)) {
+	if (json_is_string(command) && (args == NULL || json_is_object(args)) &&
+	    json_object_size(root) == (args == NULL ? 1u : 2u)) {
 		out->args = args == NULL ? json_object() : json_incref(args);
 		err = out->args == NULL ? ERR_NOMEM : find_command(json_string_value(command), out, what);
 		if (err == 0)

@@ -37,8 +37,10 @@ test_refused(void **state)
 	refused("{\"command\":\"fly\"}", ERR_NOTFOUND, "there is no command \"fly\"");
 	refused("{\"command\":\"status\",\"args\":{\"fast\":true}}", ERR_INVALID, "status has no argument \"fast\"");
 	refused("{\"command\":\"queue show\"}", ERR_INVALID, "queue show needs the argument \"id\"");
-	refused("{\"command\":\"queue show\",\"args\":{\"id\":5}}", ERR_INVALID, "the argument \"id\" of queue show must be a text");
-	refused("{\"command\":\"queue list\",\"args\":{\"held\":1}}", ERR_INVALID, "the argument \"held\" of queue list must be true or false");
+	refused("{\"command\":\"queue show\",\"args\":{\"id\":5}}", ERR_INVALID,
+	    "the argument \"id\" of queue show must be a text");
+	refused("{\"command\":\"queue list\",\"args\":{\"held\":1}}", ERR_INVALID,
+	    "the argument \"held\" of queue list must be true or false");
 	refused("{\"command\":\"clock advance\",\"args\":{\"seconds\":1.5}}", ERR_INVALID,
 	    "the argument \"seconds\" of clock advance must be a whole number");
 	refused("{\"command\":\"alias add\",\"args\":{\"address\":\"a@b\",\"targets\":[1]}}", ERR_INVALID,
@@ -66,7 +68,11 @@ test_taken(void **state)
 
 	(void)state;
 	buf_init(&what, 4096);
-	assert_int_equal(control_request_parse(SLICE("{\"args\":{\"held\":true,\"address\":\"[[[[[[\\\"{{{\"},\"command\":\"queue list\"}"), &r, &what), 0);
+	assert_int_equal(
+	    control_request_parse(
+		SLICE("{\"args\":{\"held\":true,\"address\":\"[[[[[[\\\"{{{\"},\"command\":\"queue list\"}"), &r,
+		&what),
+	    0);
 	assert_int_equal(r.command, CONTROL_queue_list);
 	assert_true(control_bool(&r, "held"));
 	assert_false(control_bool(&r, "all"));
@@ -85,7 +91,8 @@ test_table(void **state)
 	for (size_t i = 0; i < control_args_count; i++) {
 		assert_true(control_args[i].command < CONTROL_COUNT);
 		for (size_t j = 0; j < i; j++)
-			assert_false(control_args[i].command == control_args[j].command && strcmp(control_args[i].key, control_args[j].key) == 0);
+			assert_false(control_args[i].command == control_args[j].command &&
+			    strcmp(control_args[i].key, control_args[j].key) == 0);
 	}
 	for (size_t i = 0; i < CONTROL_COUNT; i++)
 		for (size_t j = 0; j < i; j++)

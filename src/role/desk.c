@@ -57,8 +57,12 @@ static int
 deliver(struct desk *d, const struct bus_desk_deliver_request *q, struct arena *a, enum store_delivered *how)
 {
 	struct store_account STORE_ACCOUNT_CLEANUP *account = NULL;
-	struct store_delivery one = {.mailbox = q->mailbox, .head = delivered_head(q, a), .body = q->body, .file = (int)q->file,
-	    .size = (uint64_t)q->size_bytes, .received_s = q->received_us / 1000000};
+	struct store_delivery one = {.mailbox = q->mailbox,
+	    .head = delivered_head(q, a),
+	    .body = q->body,
+	    .file = (int)q->file,
+	    .size = (uint64_t)q->size_bytes,
+	    .received_s = q->received_us / 1000000};
 	int err;
 
 	if (q->delivery_id.n != STORE_ID_BYTES || q->size_bytes < 0)
@@ -72,7 +76,8 @@ deliver(struct desk *d, const struct bus_desk_deliver_request *q, struct arena *
 }
 
 static int
-on_deliver(struct desk *d, struct bus_peer *from, struct bus_desk_deliver_request *q, struct arena *a, struct bus_desk_deliver_reply *rep)
+on_deliver(struct desk *d, struct bus_peer *from, struct bus_desk_deliver_request *q, struct arena *a,
+    struct bus_desk_deliver_reply *rep)
 {
 	enum store_delivered how = STORE_DELIVERED;
 	int err = ERR_UNAVAILABLE;
@@ -87,12 +92,14 @@ on_deliver(struct desk *d, struct bus_peer *from, struct bus_desk_deliver_reques
 	if (err == 0)
 		return 0;
 	rep->detail = arena_copy(a, slice_z(deliver_detail(err)));
-	LOG(d->c->house, WARN, "delivery_failed", LOG_S("id", q->message_id), LOG_S("account", q->account_id), LOG_E(err));
+	LOG(d->c->house, WARN, "delivery_failed", LOG_S("id", q->message_id), LOG_S("account", q->account_id),
+	    LOG_E(err));
 	return 0;
 }
 
 static int
-on_forget(struct desk *d, struct bus_peer *from, struct bus_desk_forget_request *q, struct arena *a, struct bus_desk_forget_reply *rep)
+on_forget(struct desk *d, struct bus_peer *from, struct bus_desk_forget_request *q, struct arena *a,
+    struct bus_desk_forget_reply *rep)
 {
 	struct store_account *account = NULL;
 	int err;
@@ -256,7 +263,8 @@ status(struct role_context *c, json_t *into)
 /* ---- what the porch asks ------------------------------------------------------------------------------------------ */
 
 static int
-on_session(struct desk *d, struct bus_peer *from, struct bus_desk_session_request *q, struct arena *a, struct bus_desk_session_reply *rep)
+on_session(struct desk *d, struct bus_peer *from, struct bus_desk_session_request *q, struct arena *a,
+    struct bus_desk_session_reply *rep)
 {
 	int err;
 
@@ -300,8 +308,8 @@ static int
 open_store(struct desk *d, struct buf *detail)
 {
 	struct role_context *c = d->c;
-	struct store_config config = {.loop = c->loop, .index = c->index, .threads = STORE_THREADS,
-	    .hooks = {desk_report_durable, on_failed, d}};
+	struct store_config config = {
+	    .loop = c->loop, .index = c->index, .threads = STORE_THREADS, .hooks = {desk_report_durable, on_failed, d}};
 	char dir[4096];
 	int n = snprintf(dir, sizeof(dir), "%s/accounts", c->data_dir), err;
 
@@ -352,7 +360,8 @@ shut_down(struct role_context *c, int64_t grace_ms)
 			break;
 	if (d->sessions_count > 0 || d->requests > 0) {
 		/* Somebody still holds an account: sync what is there, but leave no mark of a clean end. */
-		LOG(c->house, WARN, "shutdown_unclean", LOG_I("sessions", d->sessions_count), LOG_I("requests", d->requests));
+		LOG(c->house, WARN, "shutdown_unclean", LOG_I("sessions", d->sessions_count),
+		    LOG_I("requests", d->requests));
 		if (store_sync(d->store) != 0)
 			LOG(c->house, ERROR, "sync_failed", LOG_Z("detail", "mail may have to be delivered again"));
 	} else {
@@ -367,4 +376,5 @@ shut_down(struct role_context *c, int64_t grace_ms)
 	d->charsets = NULL;
 }
 
-const struct role_ops role_desk_ops = {.role = ROLE_DESK, .warm = warm, .start = start, .status = status, .shutdown = shut_down};
+const struct role_ops role_desk_ops = {
+    .role = ROLE_DESK, .warm = warm, .start = start, .status = status, .shutdown = shut_down};

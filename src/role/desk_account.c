@@ -56,8 +56,10 @@ desk_account_settings(struct desk *d, struct slice account_id, bool cached, stru
 		arena_init(&mem, 65536);
 		err = bus_call_again(d->c->bus, ROLE_CLERK, 0, BUS_clerk_account, &q, &mem, &rep, DESK_ASK_MS);
 		if (err == 0)
-			*out = (struct desk_account){.until_ms = loop_deadline(d->c->loop, REMEMBER_MS), .quota_bytes = rep.quota_bytes,
-			    .found = rep.found != 0, .enabled = rep.enabled != 0};
+			*out = (struct desk_account){.until_ms = loop_deadline(d->c->loop, REMEMBER_MS),
+			    .quota_bytes = rep.quota_bytes,
+			    .found = rep.found != 0,
+			    .enabled = rep.enabled != 0};
 		arena_free(&mem);
 		if (err != 0)
 			return err;

@@ -19,10 +19,10 @@ struct desk_report;
 struct desk {
 	struct role_context *c;
 	struct store *store;
-	struct workers *workers;           /* for sessions: charsets, large bodies */
+	struct workers *workers; /* for sessions: charsets, large bodies */
 	struct charset_warmth *charsets;
 	bool stopping;
-	size_t requests;                   /* handlers under way that hold an account */
+	size_t requests; /* handlers under way that hold an account */
 	/* desk_session.c */
 	struct list sessions;
 	size_t sessions_count;
@@ -32,12 +32,12 @@ struct desk {
 	struct smtp_sessions smtp;
 	/* desk_report.c */
 	struct list reports;
-	size_t reports_count;              /* waiting and under way */
+	size_t reports_count; /* waiting and under way */
 	struct waitq reports_waiting;
 	size_t reporters;
 	uint64_t reported;
 	/* desk_account.c */
-	struct map settings;               /* account id → struct desk_account */
+	struct map settings; /* account id → struct desk_account */
 };
 
 /* What the clerk says of an account, remembered for a minute. */

@@ -72,10 +72,20 @@ static int
 ask_submit(void *ctx, const struct smtp_message *m, struct arena *a, int64_t *result, struct slice *detail)
 {
 	struct session *s = ctx;
-	struct bus_clerk_submit_request q = {.id = m->id, .origin = ORIGIN_ACCOUNT, .account_id = s->account_id,
-	    .reverse_path = m->reverse_path, .envelope = m->envelope, .recipients = m->recipients,
-	    .recipient_envelopes = m->recipient_envelopes, .client = m->client, .helo = m->helo, .tls = m->tls, .head = m->head,
-	    .body = m->body, .blob = m->blob, .size_bytes = m->size_bytes};
+	struct bus_clerk_submit_request q = {.id = m->id,
+	    .origin = ORIGIN_ACCOUNT,
+	    .account_id = s->account_id,
+	    .reverse_path = m->reverse_path,
+	    .envelope = m->envelope,
+	    .recipients = m->recipients,
+	    .recipient_envelopes = m->recipient_envelopes,
+	    .client = m->client,
+	    .helo = m->helo,
+	    .tls = m->tls,
+	    .head = m->head,
+	    .body = m->body,
+	    .blob = m->blob,
+	    .size_bytes = m->size_bytes};
 	struct bus_clerk_submit_reply rep = {0};
 	int err = BUS_CALL(s->d->c->bus, ROLE_CLERK, 0, clerk_submit, &q, a, &rep, SUBMIT_MS);
 
@@ -91,10 +101,21 @@ serve_submission(struct session *s)
 	bool v6 = slice_find_byte(s->client, ':') != SLICE_NONE;
 	struct slice literal = arena_printf(&s->mem, "[%s%.*s]", v6 ? "IPv6:" : "", SLICE_ARG(s->client));
 
-	smtp_session(s->stream, &(struct smtp_session_config){.loop = d->c->loop, .sessions = &d->smtp, .workers = d->workers,
-	    .hostname = d->c->settings->hostname,
-	    .backend = {.rcpt = ask_rcpt, .may_send_as = ask_may_send_as, .blob_create = ask_blob, .submit = ask_submit, .ctx = s},
-	    .client = s->client, .client_literal = literal, .submission = true, .helo = s->helo, .tls_text = s->tls});
+	smtp_session(s->stream,
+	    &(struct smtp_session_config){.loop = d->c->loop,
+		.sessions = &d->smtp,
+		.workers = d->workers,
+		.hostname = d->c->settings->hostname,
+		.backend = {.rcpt = ask_rcpt,
+		    .may_send_as = ask_may_send_as,
+		    .blob_create = ask_blob,
+		    .submit = ask_submit,
+		    .ctx = s},
+		.client = s->client,
+		.client_literal = literal,
+		.submission = true,
+		.helo = s->helo,
+		.tls_text = s->tls});
 }
 
 /* ---- running ------------------------------------------------------------------------------------------------------ */
@@ -104,9 +125,16 @@ serve_imap(struct session *s)
 {
 	struct desk *d = s->d;
 
-	return imap_session(s->stream, s->account, &(struct imap_session_config){.house = d->c->house, .loop = d->c->loop,
-	    .workers = d->workers, .login = s->login, .client = s->client, .tls = s->tls, .tag = s->tag,
-	    .counters = &d->imap, .stopping = &d->stopping});
+	return imap_session(s->stream, s->account,
+	    &(struct imap_session_config){.house = d->c->house,
+		.loop = d->c->loop,
+		.workers = d->workers,
+		.login = s->login,
+		.client = s->client,
+		.tls = s->tls,
+		.tag = s->tag,
+		.counters = &d->imap,
+		.stopping = &d->stopping});
 }
 
 static int
@@ -114,9 +142,14 @@ serve_pop3(struct session *s)
 {
 	struct desk *d = s->d;
 
-	return pop3_session(s->stream, s->account, &(struct pop3_session_config){.house = d->c->house, .loop = d->c->loop,
-	    .login = s->login, .client = s->client, .tls = s->tls, .counters = &d->pop3,
-	    .stopping = &d->stopping});
+	return pop3_session(s->stream, s->account,
+	    &(struct pop3_session_config){.house = d->c->house,
+		.loop = d->c->loop,
+		.login = s->login,
+		.client = s->client,
+		.tls = s->tls,
+		.counters = &d->pop3,
+		.stopping = &d->stopping});
 }
 
 static void

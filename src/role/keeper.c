@@ -33,8 +33,11 @@ static int
 wanted_count(const struct keeper *k, enum bus_role role)
 {
 	const struct settings *s = k->settings;
-	int set = role == ROLE_GATE ? s->gates : role == ROLE_PORCH ? s->porches : role == ROLE_DESK ? s->desks
-	    : role == ROLE_COURIER ? s->couriers : 1;
+	int set = role == ROLE_GATE ? s->gates
+	    : role == ROLE_PORCH    ? s->porches
+	    : role == ROLE_DESK     ? s->desks
+	    : role == ROLE_COURIER  ? s->couriers
+				    : 1;
 
 	if (k->config->roles != 0 && (k->config->roles & role) == 0)
 		return 0;
@@ -80,7 +83,8 @@ start_role(struct keeper *k, enum bus_role role)
 		while (c->role == role && !c->proved && !c->ended && !(c->reported && c->result != 0) && err == 0)
 			err = k->stopping ? ERR_CANCELLED : waitq_wait(k->loop, &c->changed, DEADLINE_NEVER);
 		if (c->role == role && !c->ready && !c->proved && err == 0) {
-			buf_printf(k->detail, "the %s cannot start: %.*s\n", bus_role_name(role), SLICE_ARG(buf_slice(&c->detail)));
+			buf_printf(k->detail, "the %s cannot start: %.*s\n", bus_role_name(role),
+			    SLICE_ARG(buf_slice(&c->detail)));
 			err = c->result != 0 ? c->result : ERR_UNAVAILABLE;
 		}
 	}
@@ -118,7 +122,8 @@ kill_rest(struct keeper *k, unsigned roles)
 
 		if ((c->role & roles) == 0 || c->pid <= 0)
 			continue;
-		LOG(&k->house, WARN, "role_killed", LOG_Z("of", bus_role_name(c->role)), LOG_I("of_index", c->index), LOG_I("pid", c->pid));
+		LOG(&k->house, WARN, "role_killed", LOG_Z("of", bus_role_name(c->role)), LOG_I("of_index", c->index),
+		    LOG_I("pid", c->pid));
 		c->killed = true;
 		(void)kill(c->pid, SIGKILL);
 	}
@@ -209,7 +214,8 @@ reload_all(struct keeper *k, struct slice text, struct buf *detail)
 		return 0;
 	while (done-- > 0)
 		if (reload_role(k, &k->children[done], buf_slice(&k->text), &ignored) != 0)
-			LOG(&k->house, ERROR, "reload_not_undone", LOG_Z("of", bus_role_name(k->children[done].role)), LOG_S("detail", buf_slice(&ignored)));
+			LOG(&k->house, ERROR, "reload_not_undone", LOG_Z("of", bus_role_name(k->children[done].role)),
+			    LOG_S("detail", buf_slice(&ignored)));
 	return err;
 }
 
@@ -288,7 +294,8 @@ reload_fiber(void *arg)
 /* ---- what roles ask ------------------------------------------------------------------------------------ */
 
 static int
-on_ready(struct keeper *k, struct bus_peer *from, struct bus_keeper_ready_request *q, struct arena *a, struct bus_keeper_ready_reply *reply)
+on_ready(struct keeper *k, struct bus_peer *from, struct bus_keeper_ready_request *q, struct arena *a,
+    struct bus_keeper_ready_reply *reply)
 {
 	struct child *c = keeper_child(k, bus_peer_role(from), bus_peer_index(from));
 
@@ -321,7 +328,8 @@ tell_clock(struct keeper *k, int64_t offset_us)
 }
 
 static int
-on_clock(struct keeper *k, struct bus_peer *from, struct bus_keeper_clock_request *q, struct arena *a, struct bus_keeper_clock_reply *reply)
+on_clock(struct keeper *k, struct bus_peer *from, struct bus_keeper_clock_request *q, struct arena *a,
+    struct bus_keeper_clock_reply *reply)
 {
 	int64_t now = atomic_load(&k->house.clock_offset_us), next;
 
@@ -331,7 +339,8 @@ on_clock(struct keeper *k, struct bus_peer *from, struct bus_keeper_clock_reques
 		return 0;
 	}
 	if (!k->settings->test_clock) {
-		reply->detail = SLICE("this house keeps real time: only one started with test_clock = yes (or --test-clock) can be advanced");
+		reply->detail = SLICE("this house keeps real time: only one started with test_clock = yes (or "
+				      "--test-clock) can be advanced");
 		reply->offset_us = now;
 		return 0;
 	}
@@ -349,7 +358,8 @@ on_clock(struct keeper *k, struct bus_peer *from, struct bus_keeper_clock_reques
 }
 
 static int
-on_reload(struct keeper *k, struct bus_peer *from, struct bus_keeper_reload_request *q, struct arena *a, struct bus_keeper_reload_reply *reply)
+on_reload(struct keeper *k, struct bus_peer *from, struct bus_keeper_reload_request *q, struct arena *a,
+    struct bus_keeper_reload_reply *reply)
 {
 	struct buf detail BUF_CLEANUP;
 	int err;
@@ -359,12 +369,15 @@ on_reload(struct keeper *k, struct bus_peer *from, struct bus_keeper_reload_requ
 	buf_init(&detail, 65536);
 	err = reload(k, &detail);
 	if (err != 0)
-		reply->detail = detail.n > 0 && slice_is_utf8(buf_slice(&detail), true) ? arena_copy(a, buf_slice(&detail)) : slice_z(err_text(err));
+		reply->detail = detail.n > 0 && slice_is_utf8(buf_slice(&detail), true)
+		    ? arena_copy(a, buf_slice(&detail))
+		    : slice_z(err_text(err));
 	return 0;
 }
 
 static int
-on_stop(struct keeper *k, struct bus_peer *from, struct bus_keeper_stop_request *q, struct arena *a, struct bus_keeper_stop_reply *reply)
+on_stop(struct keeper *k, struct bus_peer *from, struct bus_keeper_stop_request *q, struct arena *a,
+    struct bus_keeper_stop_reply *reply)
 {
 	(void)from;
 	(void)q;
@@ -381,20 +394,22 @@ child_json(const struct child *c)
 	char since[RFC3339_MAX];
 
 	time_rfc3339(c->since_us, since);
-	return json_pack("{s:s, s:i, s:I, s:i, s:s, s:b}", "role", bus_role_name(c->role), "index", c->index, "pid", (json_int_t)c->pid,
-	    "restarts", (int)c->restarts, "since", since, "ready", (int)c->ready);
+	return json_pack("{s:s, s:i, s:I, s:i, s:s, s:b}", "role", bus_role_name(c->role), "index", c->index, "pid",
+	    (json_int_t)c->pid, "restarts", (int)c->restarts, "since", since, "ready", (int)c->ready);
 }
 
 static int
-on_status(struct keeper *k, struct bus_peer *from, struct bus_keeper_status_request *q, struct arena *a, struct bus_keeper_status_reply *reply)
+on_status(struct keeper *k, struct bus_peer *from, struct bus_keeper_status_request *q, struct arena *a,
+    struct bus_keeper_status_reply *reply)
 {
 	json_t *all = json_array();
 	char *text;
 
 	(void)from;
 	(void)q;
-	(void)json_array_append_new(all, json_pack("{s:s, s:i, s:I, s:i, s:b}", "role", "keeper", "index", 0, "pid", (json_int_t)getpid(),
-	    "restarts", 0, "ready", 1));
+	(void)json_array_append_new(all,
+	    json_pack("{s:s, s:i, s:I, s:i, s:b}", "role", "keeper", "index", 0, "pid", (json_int_t)getpid(),
+		"restarts", 0, "ready", 1));
 	for (size_t i = 0; i < k->children_n; i++)
 		(void)json_array_append_new(all, child_json(&k->children[i]));
 	text = json_dumps(all, JSON_COMPACT);
@@ -450,7 +465,8 @@ watch_signals(struct keeper *k)
 		uv_signal_t *handle;
 		uv_signal_cb fn;
 		int number;
-	} v[] = {{&k->on_term, got_stop, SIGTERM}, {&k->on_int, got_stop, SIGINT}, {&k->on_hup, got_hup, SIGHUP}, {&k->on_chld, got_child, SIGCHLD}};
+	} v[] = {{&k->on_term, got_stop, SIGTERM}, {&k->on_int, got_stop, SIGINT}, {&k->on_hup, got_hup, SIGHUP},
+	    {&k->on_chld, got_child, SIGCHLD}};
 
 	for (size_t i = 0; i < COUNT_OF(v); i++) {
 		if (uv_signal_init(loop_uv(k->loop), v[i].handle) != 0)
@@ -546,7 +562,8 @@ take_data_dir(struct keeper *k)
 		dir = slice_head(dir, dir.n - 1);
 	if (slice_to_z(dir, k->data_dir, sizeof(k->data_dir)) == 0 && k->data_dir[0] == '/')
 		return 0;
-	buf_printf(k->detail, "the data folder %.*s is not an absolute path of up to %u bytes\n", SLICE_ARG(dir), HOUSE_PATH_BYTES - 1);
+	buf_printf(k->detail, "the data folder %.*s is not an absolute path of up to %u bytes\n", SLICE_ARG(dir),
+	    HOUSE_PATH_BYTES - 1);
 	return ERR_INVALID;
 }
 
@@ -563,7 +580,8 @@ open_descriptors(struct keeper *k)
 	}
 	/* Roles inherit it and raise it for themselves. */
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_max < 4096)
-		LOG(&k->house, WARN, "few_descriptors", LOG_I("limit", files.rlim_max), LOG_Z("do", "raise LimitNOFILE"));
+		LOG(&k->house, WARN, "few_descriptors", LOG_I("limit", files.rlim_max),
+		    LOG_Z("do", "raise LimitNOFILE"));
 	return 0;
 }
 

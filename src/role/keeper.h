@@ -8,11 +8,11 @@
 #include "role/settings.h"
 
 struct keeper_config {
-	struct slice config;      /* text of the configuration */
-	const char *config_path;  /* where a reload reads it again; NULL: a reload reads the same text */
-	const char *data_dir;     /* overrides the configuration's; NULL: that one */
-	unsigned roles;           /* enum bus_role bits to start; 0: all */
-	int64_t flags;            /* enum start_flag */
+	struct slice config;     /* text of the configuration */
+	const char *config_path; /* where a reload reads it again; NULL: a reload reads the same text */
+	const char *data_dir;    /* overrides the configuration's; NULL: that one */
+	unsigned roles;          /* enum bus_role bits to start; 0: all */
+	int64_t flags;           /* enum start_flag */
 	/* Every role is ready and the ports are open. Called on a fiber of the keeper's loop. May be NULL. */
 	void (*on_ready)(void *ctx, struct loop *l, const struct settings *s);
 	void *on_ready_ctx;

@@ -11,11 +11,12 @@
 #define READY_TIMEOUT_MS 60000
 #define YOUNG_MS 10000
 #define PAUSE_MIN_MS 50
-#define PAUSE_SOON_MS 800    /* the longest for the first PAUSE_SOON_COUNT deaths in a row */
+#define PAUSE_SOON_MS 800 /* the longest for the first PAUSE_SOON_COUNT deaths in a row */
 #define PAUSE_SOON_COUNT 20
 #define PAUSE_MAX_MS 30000
 
-const enum bus_role keeper_order[KEEPER_ROLES_COUNT] = {ROLE_VAULT, ROLE_CLERK, ROLE_DESK, ROLE_COURIER, ROLE_GATE, ROLE_PORCH};
+const enum bus_role keeper_order[KEEPER_ROLES_COUNT] = {
+    ROLE_VAULT, ROLE_CLERK, ROLE_DESK, ROLE_COURIER, ROLE_GATE, ROLE_PORCH};
 
 size_t
 keeper_role_place(enum bus_role role)
@@ -83,11 +84,11 @@ log_end(struct child *c, int status)
 	int64_t lived = house_mono_ms(h) - c->started_ms;
 
 	if (WIFSIGNALED(status) && !c->killed)
-		LOG(h, ERROR, "role_died", LOG_Z("of", bus_role_name(c->role)), LOG_I("of_index", c->index), LOG_I("pid", c->pid),
-		    LOG_I("signal", WTERMSIG(status)), LOG_I("lived_ms", lived));
+		LOG(h, ERROR, "role_died", LOG_Z("of", bus_role_name(c->role)), LOG_I("of_index", c->index),
+		    LOG_I("pid", c->pid), LOG_I("signal", WTERMSIG(status)), LOG_I("lived_ms", lived));
 	else if (WIFEXITED(status) && (WEXITSTATUS(status) != 0 || !c->k->stopping))
-		LOG(h, ERROR, "role_ended", LOG_Z("of", bus_role_name(c->role)), LOG_I("of_index", c->index), LOG_I("pid", c->pid),
-		    LOG_I("code", WEXITSTATUS(status)), LOG_I("lived_ms", lived));
+		LOG(h, ERROR, "role_ended", LOG_Z("of", bus_role_name(c->role)), LOG_I("of_index", c->index),
+		    LOG_I("pid", c->pid), LOG_I("code", WEXITSTATUS(status)), LOG_I("lived_ms", lived));
 }
 
 void
@@ -109,7 +110,8 @@ wait_reported(struct child *c)
 	while (c->pid > 0 && !c->reported) {
 		if (waitq_wait(k->loop, &c->changed, deadline) == 0)
 			continue;
-		LOG(&k->house, ERROR, "role_not_ready", LOG_Z("of", bus_role_name(c->role)), LOG_I("of_index", c->index), LOG_I("pid", c->pid));
+		LOG(&k->house, ERROR, "role_not_ready", LOG_Z("of", bus_role_name(c->role)),
+		    LOG_I("of_index", c->index), LOG_I("pid", c->pid));
 		(void)kill(c->pid, SIGKILL);
 		c->killed = true;
 		break;
@@ -122,8 +124,8 @@ wait_reported(struct child *c)
 	c->ready = c->pid > 0 && c->result == 0;
 	c->proved = c->proved || c->ready;
 	if (c->ready)
-		LOG(&k->house, INFO, "role_ready", LOG_Z("of", bus_role_name(c->role)), LOG_I("of_index", c->index), LOG_I("pid", c->pid),
-		    LOG_I("restarts", c->restarts));
+		LOG(&k->house, INFO, "role_ready", LOG_Z("of", bus_role_name(c->role)), LOG_I("of_index", c->index),
+		    LOG_I("pid", c->pid), LOG_I("restarts", c->restarts));
 	waitq_wake_all(&c->changed);
 }
 
@@ -180,7 +182,8 @@ supervise(void *arg)
 		young = house_mono_ms(&k->house) - c->started_ms >= YOUNG_MS ? 0 : young + 1;
 		pause_ms = next_pause(pause_ms, young);
 		c->restarts++;
-		LOG(&k->house, WARN, "role_restarts", LOG_Z("of", bus_role_name(c->role)), LOG_I("of_index", c->index), LOG_I("in_ms", pause_ms));
+		LOG(&k->house, WARN, "role_restarts", LOG_Z("of", bus_role_name(c->role)), LOG_I("of_index", c->index),
+		    LOG_I("in_ms", pause_ms));
 		if (fiber_sleep(k->loop, pause_ms) != 0)
 			break;
 	}

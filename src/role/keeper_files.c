@@ -134,7 +134,8 @@ house_lock(const char *data_dir, int *out, struct buf *detail)
 		n = read(fd, holder, sizeof(holder) - 1);
 		if (n > 0 && holder[n - 1] == '\n')
 			holder[n - 1] = '\0';
-		buf_printf(detail, "another house is running on %s (process %s): stop it first\n", data_dir, n > 0 ? holder : "unknown");
+		buf_printf(detail, "another house is running on %s (process %s): stop it first\n", data_dir,
+		    n > 0 ? holder : "unknown");
 		(void)close(fd);
 		return ERR_BUSY;
 	}
@@ -164,9 +165,12 @@ keeper_find_users(struct keeper *k)
 		(void)snprintf(name, sizeof(name), "%.*s%s", SLICE_ARG(prefix), bus_role_name(keeper_order[i]));
 		pw = getpwnam(name);
 		if (pw == NULL || pw->pw_uid == 0) {
-			buf_printf(k->detail, "there is no user %s for the process of that name. Make the users with\n"
+			buf_printf(k->detail,
+			    "there is no user %s for the process of that name. Make the users with\n"
 			    "  systemd-sysusers posthouse.conf        (the file is in dist/systemd/sysusers.d)\n"
-			    "or, to run all processes as root behind their sandboxes only, set `user_prefix =` in [house]\n", name);
+			    "or, to run all processes as root behind their sandboxes only, set `user_prefix =` in "
+			    "[house]\n",
+			    name);
 			return ERR_NOTFOUND;
 		}
 		k->users[i] = (struct keeper_user){pw->pw_uid, pw->pw_gid};
@@ -279,7 +283,8 @@ open_control(struct keeper *k, int *fd)
 	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d/control", dir);
 	err = net_listen_unix(path, 0600, LISTEN_BACKLOG, fd);
 	if (err != 0)
-		buf_printf(k->detail, "the control socket %s/run/control cannot be opened: %s\n", k->data_dir, err_text(err));
+		buf_printf(
+		    k->detail, "the control socket %s/run/control cannot be opened: %s\n", k->data_dir, err_text(err));
 	(void)close(dir);
 	return err;
 }
@@ -306,7 +311,8 @@ open_listener(struct keeper *k, const struct listen_settings *l, int *fd)
 		LOG(&k->house, WARN, "no_ipv6", LOG_S("listener", l->name));
 		return 0;
 	}
-	buf_printf(k->detail, "[listen %.*s]: port %u of %.*s cannot be opened: %s\n", SLICE_ARG(l->name), l->port, SLICE_ARG(l->address), strerror(errno));
+	buf_printf(k->detail, "[listen %.*s]: port %u of %.*s cannot be opened: %s\n", SLICE_ARG(l->name), l->port,
+	    SLICE_ARG(l->address), strerror(errno));
 	if (errno == EADDRINUSE)
 		buf_put_z(k->detail, "Another program has it: `ss -tlnp` shows which.\n");
 	else if (errno == EACCES)
@@ -358,10 +364,12 @@ keeper_find_hostname(struct keeper *k)
 	(void)snprintf(k->hostname, sizeof(k->hostname), "%.*s", SLICE_ARG(k->settings->hostname));
 	if (k->settings->hostname_given || strchr(k->hostname, '.') != NULL || (k->config->flags & START_QUIET) != 0)
 		return;
-	if (getaddrinfo(k->hostname, NULL, &hints, &found) == 0 && found->ai_canonname != NULL && strchr(found->ai_canonname, '.') != NULL)
+	if (getaddrinfo(k->hostname, NULL, &hints, &found) == 0 && found->ai_canonname != NULL &&
+	    strchr(found->ai_canonname, '.') != NULL)
 		(void)snprintf(k->hostname, sizeof(k->hostname), "%s", found->ai_canonname);
 	else
-		LOG(&k->house, WARN, "hostname_not_qualified", LOG_Z("hostname", k->hostname), LOG_Z("do", "set hostname in [house]"));
+		LOG(&k->house, WARN, "hostname_not_qualified", LOG_Z("hostname", k->hostname),
+		    LOG_Z("do", "set hostname in [house]"));
 	if (found != NULL)
 		freeaddrinfo(found);
 }

@@ -117,10 +117,18 @@ write_start(struct spawn *s)
 	struct child *c = s->child;
 	struct keeper *k = c->k;
 	const struct keeper_user *u = &k->users[keeper_role_place(c->role)];
-	struct bus_role_start_request start = {.config = buf_slice(&k->text), .hostname = slice_z(k->hostname),
-	    .data_dir = slice_z(k->data_dir), .index = c->index, .count = keeper_count(k, c->role), .desks = k->desks,
-	    .flags = k->config->flags, .clock_offset_us = atomic_load(&k->house.clock_offset_us), .uid = u->uid, .gid = u->gid,
-	    .generation = k->settings->generation, .listeners = {s->listeners, k->settings->listeners_count},
+	struct bus_role_start_request start = {.config = buf_slice(&k->text),
+	    .hostname = slice_z(k->hostname),
+	    .data_dir = slice_z(k->data_dir),
+	    .index = c->index,
+	    .count = keeper_count(k, c->role),
+	    .desks = k->desks,
+	    .flags = k->config->flags,
+	    .clock_offset_us = atomic_load(&k->house.clock_offset_us),
+	    .uid = u->uid,
+	    .gid = u->gid,
+	    .generation = k->settings->generation,
+	    .listeners = {s->listeners, k->settings->listeners_count},
 	    .links = {s->links, s->links_n}};
 	struct buf out BUF_CLEANUP;
 	size_t nfds;
@@ -182,7 +190,8 @@ fork_child(struct spawn *s)
 {
 	struct child *c = s->child;
 	char name[32], start[16], keeper[16], parent[16];
-	char *argv[] = {name, (char[]){"--role"}, (char[16]){""}, (char[]){"--start"}, start, (char[]){"--keeper"}, keeper, parent, NULL};
+	char *argv[] = {name, (char[]){"--role"}, (char[16]){""}, (char[]){"--start"}, start, (char[]){"--keeper"},
+	    keeper, parent, NULL};
 	pid_t pid;
 
 	(void)snprintf(name, sizeof(name), "posthouse-%s", bus_role_name(c->role));
@@ -206,7 +215,8 @@ send_links(struct spawn *s)
 	struct keeper *k = s->child->k;
 
 	for (size_t i = 0; i < s->links_n; i++) {
-		struct bus_role_peer_request req = {.role = s->child->role, .index = s->child->index, .socket = s->ours[i]};
+		struct bus_role_peer_request req = {
+		    .role = s->child->role, .index = s->child->index, .socket = s->ours[i]};
 		struct bus_role_peer_reply reply;
 		struct arena a ARENA_CLEANUP;
 		int err;
@@ -215,7 +225,8 @@ send_links(struct spawn *s)
 		err = BUS_CALL(k->bus, s->peers[i]->role, s->peers[i]->index, role_peer, &req, &a, &reply, 0);
 		/* Without waiting the answer is always late. A peer that has ended gets a new link when it starts again. */
 		if (err != ERR_TIMEOUT && err != ERR_CLOSED)
-			LOG(&k->house, ERROR, "link_not_sent", LOG_Z("to", bus_role_name(s->peers[i]->role)), LOG_E(err));
+			LOG(&k->house, ERROR, "link_not_sent", LOG_Z("to", bus_role_name(s->peers[i]->role)),
+			    LOG_E(err));
 	}
 }
 

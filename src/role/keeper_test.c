@@ -36,7 +36,8 @@ plain_start(struct role_context *c, struct buf *detail)
 static void
 plain_status(struct role_context *c, json_t *into)
 {
-	(void)json_object_set_new(into, "hostname", json_stringn((const char *)c->settings->hostname.p, c->settings->hostname.n));
+	(void)json_object_set_new(
+	    into, "hostname", json_stringn((const char *)c->settings->hostname.p, c->settings->hostname.n));
 	(void)json_object_set_new(into, "now", json_integer(house_now_us(c->house)));
 	(void)json_object_set_new(into, "listeners", json_integer((json_int_t)c->listeners_count));
 }
@@ -52,7 +53,8 @@ courier_reload(struct role_context *c, const struct settings *fresh, struct buf 
 }
 
 static int
-vault_forget(struct role_context *c, struct bus_peer *from, struct bus_vault_forget_request *q, struct arena *a, struct bus_vault_forget_reply *reply)
+vault_forget(struct role_context *c, struct bus_peer *from, struct bus_vault_forget_request *q, struct arena *a,
+    struct bus_vault_forget_reply *reply)
 {
 	(void)from;
 	(void)a;
@@ -188,7 +190,8 @@ static const struct role_ops desk_ops = {ROLE_DESK, NULL, plain_start, plain_sta
 static const struct role_ops courier_ops = {ROLE_COURIER, NULL, plain_start, plain_status, courier_reload, NULL};
 static const struct role_ops gate_ops = {ROLE_GATE, NULL, plain_start, plain_status, NULL, slow_shutdown};
 static const struct role_ops porch_ops = {ROLE_PORCH, NULL, plain_start, plain_status, NULL, slow_shutdown};
-static const struct role_ops *const all_ops[] = {&vault_ops, &clerk_ops, &desk_ops, &courier_ops, &gate_ops, &porch_ops, NULL};
+static const struct role_ops *const all_ops[] = {
+    &vault_ops, &clerk_ops, &desk_ops, &courier_ops, &gate_ops, &porch_ops, NULL};
 
 /* ---- the house under test ------------------------------------------------------------------------------ */
 
@@ -230,7 +233,8 @@ write_config(struct home *h, const char *hostname, const char *more)
 	char text[1024];
 
 	(void)snprintf(text, sizeof(text),
-	    "[house]\nhostname = %s\nuser_prefix =\ntest_clock = yes\n%s\n[listen smtp]\nservice = smtp\naddress = 127.0.0.1\nport = %u\n",
+	    "[house]\nhostname = %s\nuser_prefix =\ntest_clock = yes\n%s\n[listen smtp]\nservice = smtp\naddress = "
+	    "127.0.0.1\nport = %u\n",
 	    hostname, more, (unsigned)free_port());
 	write_file(h->config, text);
 }
@@ -253,7 +257,8 @@ home_start(struct home *h, int *code)
 	assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
 	h->pid = fork();
 	if (h->pid == 0) {
-		struct keeper_config k = {.config_path = h->config, .data_dir = h->dir, .on_ready = say_ready, .on_ready_ctx = &ready[1]};
+		struct keeper_config k = {
+		    .config_path = h->config, .data_dir = h->dir, .on_ready = say_ready, .on_ready_ctx = &ready[1]};
 		struct buf text, detail;
 		int fd = open(h->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600), exit_with;
 
@@ -302,7 +307,8 @@ log_has(struct home *h, const char *what)
 static void
 home_close(struct home *h)
 {
-	const char *const folders[] = {"secrets/key", "secrets", "books", "accounts", "run/posthouse.conf", "run", "lock", ""};
+	const char *const folders[] = {
+	    "secrets/key", "secrets", "books", "accounts", "run/posthouse.conf", "run", "lock", ""};
 	char path[256];
 
 	assert_false(log_has(h, "AddressSanitizer"));
@@ -354,9 +360,8 @@ json_of(const char *text, const char *role, const char *key)
 	if (json_is_object(v))
 		found = json_integer_value(json_object_get(v, key));
 	else
-		json_array_foreach(v, i, e)
-			if (strcmp(json_string_value(json_object_get(e, "role")), role) == 0)
-				found = json_integer_value(json_object_get(e, key));
+		json_array_foreach(v, i, e) if (strcmp(json_string_value(json_object_get(e, "role")), role) == 0)
+		    found = json_integer_value(json_object_get(e, key));
 	json_decref(v);
 	return found;
 }
@@ -388,7 +393,8 @@ assert_descriptors(pid_t pid)
 
 		if (readlinkat(dirfd(dir), e->d_name, to, sizeof(to) - 1) < 0)
 			continue;
-		if (strncmp(to, "socket:", 7) != 0 && strncmp(to, "pipe:", 5) != 0 && strncmp(to, "anon_inode:", 11) != 0 && strcmp(to, "/dev/null") != 0)
+		if (strncmp(to, "socket:", 7) != 0 && strncmp(to, "pipe:", 5) != 0 &&
+		    strncmp(to, "anon_inode:", 11) != 0 && strcmp(to, "/dev/null") != 0)
 			fail_msg("process %d holds %s", (int)pid, to);
 	}
 	closedir(dir);
@@ -470,7 +476,8 @@ test_restarts(void **state)
 		size_t at;
 		bool ready = true;
 
-		json_array_foreach(v, at, e) {
+		json_array_foreach(v, at, e)
+		{
 			restarts += json_integer_value(json_object_get(e, "restarts"));
 			ready = ready && json_is_true(json_object_get(e, "ready"));
 		}
@@ -561,7 +568,10 @@ test_refusals(void **state)
 		{
 			char text[1024];
 
-			(void)snprintf(text, sizeof(text), "[house]\nuser_prefix = posthouse-nobody-has-this-\n[listen a]\nservice = smtp\naddress = 127.0.0.1\nport = %u\n", (unsigned)free_port());
+			(void)snprintf(text, sizeof(text),
+			    "[house]\nuser_prefix = posthouse-nobody-has-this-\n[listen a]\nservice = smtp\naddress = "
+			    "127.0.0.1\nport = %u\n",
+			    (unsigned)free_port());
 			write_file(h.config, text);
 		}
 		home_start(&h, &code);
@@ -618,11 +628,11 @@ int
 main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_life),
-		cmocka_unit_test(test_restarts),
-		cmocka_unit_test(test_clock_and_reload),
-		cmocka_unit_test(test_refusals),
-		cmocka_unit_test(test_keeper_killed),
+	    cmocka_unit_test(test_life),
+	    cmocka_unit_test(test_restarts),
+	    cmocka_unit_test(test_clock_and_reload),
+	    cmocka_unit_test(test_refusals),
+	    cmocka_unit_test(test_keeper_killed),
 	};
 
 	if (role_is_asked(argc, argv))

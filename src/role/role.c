@@ -30,7 +30,7 @@ struct runner {
 	struct arena arena;        /* of `start` */
 	struct fiber_lock reload_lock;
 	int exit_code;
-	char data_dir[HOUSE_PATH_BYTES]; /* of the house */
+	char data_dir[HOUSE_PATH_BYTES];     /* of the house */
 	char own_dir[HOUSE_PATH_BYTES + 64]; /* of this role */
 };
 
@@ -84,7 +84,8 @@ read_start(struct runner *r, int fd)
 	text = arena_copy(&r->arena, slice_of(map, (size_t)st.st_size));
 	(void)munmap(map, (size_t)st.st_size);
 	(void)close(fd);
-	err = arena_failed(&r->arena) ? ERR_NOMEM : bus_decode(BUS_role_start, false, text, NULL, 0, &r->arena, &r->start);
+	err = arena_failed(&r->arena) ? ERR_NOMEM
+				      : bus_decode(BUS_role_start, false, text, NULL, 0, &r->arena, &r->start);
 	if (err != 0)
 		return err;
 	return slice_to_z(r->start.data_dir, r->data_dir, sizeof(r->data_dir));
@@ -117,7 +118,8 @@ take_listeners(struct runner *r)
 
 		if (r->start.listeners.v[i].n == 0)
 			continue;
-		if (slice_to_u64(r->start.listeners.v[i], INT32_MAX, &fd) != 0 || fcntl((int)fd, F_SETFD, FD_CLOEXEC) != 0)
+		if (slice_to_u64(r->start.listeners.v[i], INT32_MAX, &fd) != 0 ||
+		    fcntl((int)fd, F_SETFD, FD_CLOEXEC) != 0)
 			return ERR_INVALID;
 		c->listeners[c->listeners_count++] = (struct role_listener){&r->settings->listeners[i], (int)fd};
 	}
@@ -170,7 +172,8 @@ apply_settings(struct runner *r)
 /* ---- what the keeper and the clerk ask of every role --------------------------------------------------- */
 
 static int
-on_status(struct runner *r, struct bus_peer *from, struct bus_role_status_request *q, struct arena *a, struct bus_role_status_reply *reply)
+on_status(struct runner *r, struct bus_peer *from, struct bus_role_status_request *q, struct arena *a,
+    struct bus_role_status_reply *reply)
 {
 	json_t *into = json_object();
 	char *text;
@@ -191,7 +194,8 @@ on_status(struct runner *r, struct bus_peer *from, struct bus_role_status_reques
 }
 
 static int
-on_clock(struct runner *r, struct bus_peer *from, struct bus_role_clock_request *q, struct arena *a, struct bus_role_clock_reply *reply)
+on_clock(struct runner *r, struct bus_peer *from, struct bus_role_clock_request *q, struct arena *a,
+    struct bus_role_clock_reply *reply)
 {
 	(void)from;
 	(void)a;
@@ -225,7 +229,8 @@ reload(struct runner *r, struct slice text, struct buf *detail)
 }
 
 static int
-on_reload(struct runner *r, struct bus_peer *from, struct bus_role_reload_request *q, struct arena *a, struct bus_role_reload_reply *reply)
+on_reload(struct runner *r, struct bus_peer *from, struct bus_role_reload_request *q, struct arena *a,
+    struct bus_role_reload_reply *reply)
 {
 	struct buf detail BUF_CLEANUP;
 	int err = fiber_lock_take(r->loop, &r->reload_lock, DEADLINE_NEVER);
@@ -237,12 +242,15 @@ on_reload(struct runner *r, struct bus_peer *from, struct bus_role_reload_reques
 	/* Refusals are told in the reply's text: an error would carry none. */
 	err = reload(r, q->config, &detail);
 	fiber_lock_drop(r->loop, &r->reload_lock);
-	reply->detail = err == 0 ? SLICE_EMPTY : detail.n > 0 ? arena_copy(a, buf_slice(&detail)) : slice_z(err_text(err));
+	reply->detail = err == 0 ? SLICE_EMPTY
+	    : detail.n > 0       ? arena_copy(a, buf_slice(&detail))
+				 : slice_z(err_text(err));
 	return 0;
 }
 
 static int
-on_shutdown(struct runner *r, struct bus_peer *from, struct bus_role_shutdown_request *q, struct arena *a, struct bus_role_shutdown_reply *reply)
+on_shutdown(struct runner *r, struct bus_peer *from, struct bus_role_shutdown_request *q, struct arena *a,
+    struct bus_role_shutdown_reply *reply)
 {
 	(void)from;
 	(void)a;
@@ -254,7 +262,8 @@ on_shutdown(struct runner *r, struct bus_peer *from, struct bus_role_shutdown_re
 }
 
 static int
-on_peer(struct runner *r, struct bus_peer *from, struct bus_role_peer_request *q, struct arena *a, struct bus_role_peer_reply *reply)
+on_peer(struct runner *r, struct bus_peer *from, struct bus_role_peer_request *q, struct arena *a,
+    struct bus_role_peer_reply *reply)
 {
 	int fd = (int)q->socket;
 
@@ -363,7 +372,9 @@ raise_descriptors(void)
 static int
 enter_sandbox(struct runner *r, struct buf *detail)
 {
-	struct sandbox_config c = {.role = r->ops->role, .data_dir = r->data_dir, .settings = r->settings,
+	struct sandbox_config c = {.role = r->ops->role,
+	    .data_dir = r->data_dir,
+	    .settings = r->settings,
 	    .allow_unsandboxed = r->settings->allow_unsandboxed};
 	int err = sandbox_enter(&c, detail);
 
@@ -412,7 +423,7 @@ run(struct runner *r)
 		r->exit_code = EX_CONFIG;
 	}
 	err = failure.err == 0 ? fiber_start(r->loop, "start", start_fiber, r, NULL)
-	    : fiber_start(r->loop, "start", early_failure_fiber, &failure, NULL);
+			       : fiber_start(r->loop, "start", early_failure_fiber, &failure, NULL);
 	if (err != 0)
 		return EX_OSERR;
 	loop_run(r->loop);
@@ -463,9 +474,11 @@ role_main(int argc, char **argv, role_table roles)
 	int err;
 
 	if (ops == NULL || strcmp(argv[3], "--start") != 0 || strcmp(argv[5], "--keeper") != 0 ||
-	    slice_to_u64(slice_z(argv[4]), INT32_MAX, &start_fd) != 0 || slice_to_u64(slice_z(argv[6]), INT32_MAX, &keeper_fd) != 0 ||
+	    slice_to_u64(slice_z(argv[4]), INT32_MAX, &start_fd) != 0 ||
+	    slice_to_u64(slice_z(argv[6]), INT32_MAX, &keeper_fd) != 0 ||
 	    slice_to_u64(slice_z(argv[7]), INT32_MAX, &parent) != 0) {
-		(void)fprintf(stderr, "posthouse: --role is for the keeper only; start a house with `posthouse serve`\n");
+		(void)fprintf(
+		    stderr, "posthouse: --role is for the keeper only; start a house with `posthouse serve`\n");
 		return EX_USAGE;
 	}
 	/* The keeper decides when the house ends, not the terminal. */

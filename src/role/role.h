@@ -20,15 +20,15 @@ struct role_context {
 	struct bus *bus;
 	const struct settings *settings; /* the present generation; replaced by reload() */
 	enum bus_role role;
-	int index;                       /* 0 … count-1 */
-	int count;                       /* processes of this role */
-	int desks;                       /* processes of the desk role: account_desk() */
-	const char *data_dir;            /* absolute; what a role may touch is the sandbox's table. The clerk's is DATA/books, so
+	int index;            /* 0 … count-1 */
+	int count;            /* processes of this role */
+	int desks;            /* processes of the desk role: account_desk() */
+	const char *data_dir; /* absolute; what a role may touch is the sandbox's table. The clerk's is DATA/books, so
 	                                  * that its databases have a folder of their own; everybody else's is DATA. */
 	struct role_listener *listeners;
 	size_t listeners_count;
-	bool quiet;                      /* started for one command: nothing is to be delivered or fetched */
-	void *state;                     /* the role's own, set by start() */
+	bool quiet;  /* started for one command: nothing is to be delivered or fetched */
+	void *state; /* the role's own, set by start() */
 };
 
 struct role_ops {
@@ -48,7 +48,8 @@ struct role_ops {
 	void (*shutdown)(struct role_context *c, int64_t grace_ms);
 };
 
-extern const struct role_ops role_vault_ops, role_gate_ops, role_porch_ops, role_desk_ops, role_clerk_ops, role_courier_ops;
+extern const struct role_ops role_vault_ops, role_gate_ops, role_porch_ops, role_desk_ops, role_clerk_ops,
+    role_courier_ops;
 
 /* All roles that the binary knows; ends with NULL. */
 typedef const struct role_ops *const role_table[];

@@ -80,8 +80,9 @@ static const char *const kill_rows[] = {
 /* Sanitizers read the process's own maps and binaries to tell of what they found, and the leak checker stops the others
  * of its threads from a process of its own. */
 static const char *const sanitizer_paths[] = {"/proc", "/usr", "/lib", "/lib64", "/dev"};
-static const char *const sanitizer_calls[] = {"clone", "ptrace", "wait4", "prctl", "prlimit64", "open", "openat", "readlink", "readlinkat",
-    "newfstatat", "stat", "access", "getdents64", "kill", "tgkill", "mmap", "mprotect", "process_vm_readv", "gettid", "sched_getaffinity"};
+static const char *const sanitizer_calls[] = {"clone", "ptrace", "wait4", "prctl", "prlimit64", "open", "openat",
+    "readlink", "readlinkat", "newfstatat", "stat", "access", "getdents64", "kill", "tgkill", "mmap", "mprotect",
+    "process_vm_readv", "gettid", "sched_getaffinity"};
 #endif
 
 #define FAIL(detail, err, ...) \
@@ -120,7 +121,10 @@ struct net_port_attr {
 static uint64_t
 fs_known(long abi)
 {
-	return abi >= 5 ? (1ull << 16) - 1 : abi >= 3 ? (1ull << 15) - 1 : abi >= 2 ? (1ull << 14) - 1 : (1ull << 13) - 1;
+	return abi >= 5 ? (1ull << 16) - 1
+	    : abi >= 3  ? (1ull << 15) - 1
+	    : abi >= 2  ? (1ull << 14) - 1
+			: (1ull << 13) - 1;
 }
 
 static int
@@ -151,7 +155,8 @@ path_access(unsigned rights)
 	if ((rights & READ) != 0)
 		access |= FS_READ_FILE | FS_READ_DIR;
 	if ((rights & WRITE) != 0)
-		access |= FS_WRITE_FILE | FS_TRUNCATE | FS_MAKE_REG | FS_MAKE_DIR | FS_REMOVE_FILE | FS_REMOVE_DIR | FS_REFER;
+		access |= FS_WRITE_FILE | FS_TRUNCATE | FS_MAKE_REG | FS_MAKE_DIR | FS_REMOVE_FILE | FS_REMOVE_DIR |
+		    FS_REFER;
 	return access;
 }
 
@@ -227,7 +232,8 @@ allow_port(int ruleset, uint64_t port, struct buf *detail)
 
 	if (syscall(SYS_landlock_add_rule, ruleset, RULE_NET_PORT, &rule, 0) == 0)
 		return 0;
-	FAIL(detail, ERR_DENIED, "Landlock refused a rule for port %llu: %s", (unsigned long long)port, strerror(errno));
+	FAIL(
+	    detail, ERR_DENIED, "Landlock refused a rule for port %llu: %s", (unsigned long long)port, strerror(errno));
 }
 
 /* A gate connects to name servers only. */
@@ -251,7 +257,9 @@ enter_landlock(const struct sandbox_config *c, struct buf *detail)
 	int ruleset, err;
 
 	if (abi < 1)
-		FAIL(detail, ERR_UNSUPPORTED, "this kernel has no Landlock (%s): boot with lsm=landlock,... or accept weaker walls with --allow-unsandboxed",
+		FAIL(detail, ERR_UNSUPPORTED,
+		    "this kernel has no Landlock (%s): boot with lsm=landlock,... or accept weaker walls with "
+		    "--allow-unsandboxed",
 		    strerror(errno));
 	attr.fs = fs_known(abi);
 	/* A courier connects to any port of any server, and binds none. */
@@ -329,7 +337,8 @@ add_memory_rules(scmp_filter_ctx ctx)
 static int
 add_thread_rules(scmp_filter_ctx ctx)
 {
-	static const int options[] = {PR_SET_NAME, PR_GET_NAME, PR_GET_DUMPABLE, 0x53564d41 /* PR_SET_VMA: names for malloc's maps */};
+	static const int options[] = {
+	    PR_SET_NAME, PR_GET_NAME, PR_GET_DUMPABLE, 0x53564d41 /* PR_SET_VMA: names for malloc's maps */};
 	int r = RULE1(ctx, SCMP_ACT_ALLOW, "clone", bits(0, CLONE_THREAD | CLONE_VM, CLONE_THREAD | CLONE_VM));
 
 	/* What is no thread is a process. */
@@ -345,7 +354,8 @@ add_thread_rules(scmp_filter_ctx ctx)
 		r = RULE1(ctx, SCMP_ACT_ALLOW, "tgkill", word(0, getpid()));
 	/* Reading one's own limits. */
 	if (r == 0)
-		r = rule(ctx, SCMP_ACT_ALLOW, "prlimit64", 2, (const struct scmp_arg_cmp[]){word(0, 0), bits(2, UINT64_MAX, 0)});
+		r = rule(ctx, SCMP_ACT_ALLOW, "prlimit64", 2,
+		    (const struct scmp_arg_cmp[]){word(0, 0), bits(2, UINT64_MAX, 0)});
 	return r;
 }
 
@@ -374,7 +384,8 @@ add_socket_rules(scmp_filter_ctx ctx)
 
 	for (size_t f = 0; f < COUNT_OF(families); f++)
 		for (size_t t = 0; t < COUNT_OF(types) && r == 0; t++)
-			r = rule(ctx, SCMP_ACT_ALLOW, "socket", 2, (const struct scmp_arg_cmp[]){word(0, families[f]), bits(1, 0xf, (uint64_t)types[t])});
+			r = rule(ctx, SCMP_ACT_ALLOW, "socket", 2,
+			    (const struct scmp_arg_cmp[]){word(0, families[f]), bits(1, 0xf, (uint64_t)types[t])});
 	return r;
 }
 
@@ -446,7 +457,8 @@ sandbox_prepare(pid_t parent_pid)
 {
 	const struct rlimit none = {0, 0};
 
-	if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || setrlimit(RLIMIT_CORE, &none) != 0)
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+	    setrlimit(RLIMIT_CORE, &none) != 0)
 		return err_from_errno(errno);
 #ifndef POSTHOUSE_SANITIZED
 	/* No other process of the same user reads this one's memory. */
@@ -470,7 +482,8 @@ sandbox_drop_root(uid_t uid, gid_t gid, struct buf *detail)
 {
 	if (uid == 0)
 		return 0;
-	if (prctl(PR_SET_KEEPCAPS, 1) != 0 || setgroups(0, NULL) != 0 || setresgid(gid, gid, gid) != 0 || setresuid(uid, uid, uid) != 0)
+	if (prctl(PR_SET_KEEPCAPS, 1) != 0 || setgroups(0, NULL) != 0 || setresgid(gid, gid, gid) != 0 ||
+	    setresuid(uid, uid, uid) != 0)
 		FAIL(detail, ERR_DENIED, "cannot become user %u: %s", (unsigned)uid, strerror(errno));
 	if (set_capabilities(1u << CAP_DAC_READ_SEARCH) != 0)
 		FAIL(detail, ERR_DENIED, "cannot give up the rights of root: %s", strerror(errno));

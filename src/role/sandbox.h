@@ -9,7 +9,7 @@
 
 struct sandbox_config {
 	enum bus_role role;
-	const char *data_dir;             /* of the house */
+	const char *data_dir; /* of the house */
 	const struct settings *settings;
 	bool allow_unsandboxed; /* go on with a warning in `detail` where the kernel cannot */
 };

@@ -109,12 +109,21 @@ word_index(struct slice value, const char *const words[], size_t n)
 static const char *const format_words[] = {"text", "json"};
 static const char *const level_words[] = {"debug", "info", "warn", "error"};
 static const char *const bool_words[] = {"no", "yes"};
-static const char *const service_words[LISTEN_SERVICE_COUNT] = {
-	[LISTEN_SMTP] = "smtp", [LISTEN_SUBMISSION] = "submission", [LISTEN_SUBMISSIONS] = "submissions", [LISTEN_IMAP] = "imap",
-	[LISTEN_IMAPS] = "imaps", [LISTEN_POP3] = "pop3", [LISTEN_POP3S] = "pop3s", [LISTEN_CONTROL] = "control"};
-static const uint16_t service_ports[LISTEN_SERVICE_COUNT] = {
-	[LISTEN_SMTP] = 25, [LISTEN_SUBMISSION] = 587, [LISTEN_SUBMISSIONS] = 465, [LISTEN_IMAP] = 143,
-	[LISTEN_IMAPS] = 993, [LISTEN_POP3] = 110, [LISTEN_POP3S] = 995};
+static const char *const service_words[LISTEN_SERVICE_COUNT] = {[LISTEN_SMTP] = "smtp",
+    [LISTEN_SUBMISSION] = "submission",
+    [LISTEN_SUBMISSIONS] = "submissions",
+    [LISTEN_IMAP] = "imap",
+    [LISTEN_IMAPS] = "imaps",
+    [LISTEN_POP3] = "pop3",
+    [LISTEN_POP3S] = "pop3s",
+    [LISTEN_CONTROL] = "control"};
+static const uint16_t service_ports[LISTEN_SERVICE_COUNT] = {[LISTEN_SMTP] = 25,
+    [LISTEN_SUBMISSION] = 587,
+    [LISTEN_SUBMISSIONS] = 465,
+    [LISTEN_IMAP] = 143,
+    [LISTEN_IMAPS] = 993,
+    [LISTEN_POP3] = 110,
+    [LISTEN_POP3S] = 995};
 
 const char *
 listen_service_name(enum listen_service service)
@@ -131,14 +140,18 @@ listen_service_is_porch(enum listen_service service)
 static const char *
 take_word(struct slice value, const char *const words[], size_t n, int *out)
 {
-	static const char *const wanted[] = {"no or yes", "text or json", "debug, info, warn or error", "smtp, submission, submissions, imap, imaps, pop3 or pop3s"};
+	static const char *const wanted[] = {"no or yes", "text or json", "debug, info, warn or error",
+	    "smtp, submission, submissions, imap, imaps, pop3 or pop3s"};
 	int i = word_index(value, words, n);
 
 	if (i >= 0) {
 		*out = i;
 		return NULL;
 	}
-	return words == bool_words ? wanted[0] : words == format_words ? wanted[1] : words == level_words ? wanted[2] : wanted[3];
+	return words == bool_words  ? wanted[0]
+	    : words == format_words ? wanted[1]
+	    : words == level_words  ? wanted[2]
+				    : wanted[3];
 }
 
 static const char *
@@ -156,9 +169,7 @@ take_value(struct parse *p, enum setting_type type, struct slice value, void *at
 	int word = 0;
 
 	switch (type) {
-	case SETTING_TEXT:
-		*(struct slice *)at = arena_copy(p->a, value);
-		break;
+	case SETTING_TEXT: *(struct slice *)at = arena_copy(p->a, value); break;
 	case SETTING_NAME:
 		wrong = value.n == 0 || is_name(value) ? NULL : "a host name (letters, digits, - and dots)";
 		*(struct slice *)at = lower(p->a, value);
@@ -175,12 +186,8 @@ take_value(struct parse *p, enum setting_type type, struct slice value, void *at
 		wrong = take_word(value, bool_words, COUNT_OF(bool_words), &word);
 		*(bool *)at = word == 1;
 		break;
-	case SETTING_FORMAT:
-		wrong = take_word(value, format_words, COUNT_OF(format_words), at);
-		break;
-	case SETTING_LEVEL:
-		wrong = take_word(value, level_words, COUNT_OF(level_words), at);
-		break;
+	case SETTING_FORMAT: wrong = take_word(value, format_words, COUNT_OF(format_words), at); break;
+	case SETTING_LEVEL: wrong = take_word(value, level_words, COUNT_OF(level_words), at); break;
 	case SETTING_SERVICE:
 		wrong = take_word(value, service_words, LISTEN_CONTROL, &word);
 		*(enum listen_service *)at = (enum listen_service)word;
@@ -195,7 +202,8 @@ take_value(struct parse *p, enum setting_type type, struct slice value, void *at
 		break;
 	case SETTING_WORDS:
 	case SETTING_LINES:
-		wrong = read_list(p->a, arena_copy(p->a, value), type == SETTING_LINES, at) == 0 ? NULL : "a shorter list";
+		wrong = read_list(p->a, arena_copy(p->a, value), type == SETTING_LINES, at) == 0 ? NULL
+												 : "a shorter list";
 		break;
 	}
 	return wrong;
@@ -226,7 +234,8 @@ take_entry(struct parse *p, const struct ini_section *in, const struct ini_entry
 	}
 	row = setting_find(in->kind, e->key);
 	if (row == NULL) {
-		WRONG(p, e->line, "[%.*s] has no setting %.*s; `posthouse config default` lists all", SLICE_ARG(in->kind), SLICE_ARG(e->key));
+		WRONG(p, e->line, "[%.*s] has no setting %.*s; `posthouse config default` lists all",
+		    SLICE_ARG(in->kind), SLICE_ARG(e->key));
 		return;
 	}
 	wanted = take_value(p, row->type, e->value, (char *)into + row->offset);
@@ -249,7 +258,8 @@ take_defaults(struct parse *p, const char *kind, void *into)
 {
 	for (size_t i = 0; i < setting_rows_count; i++)
 		if (strcmp(setting_rows[i].kind, kind) == 0 && setting_rows[i].value[0] != '\0')
-			ASSERT(take_value(p, setting_rows[i].type, slice_z(setting_rows[i].value), (char *)into + setting_rows[i].offset) == NULL);
+			ASSERT(take_value(p, setting_rows[i].type, slice_z(setting_rows[i].value),
+				   (char *)into + setting_rows[i].offset) == NULL);
 }
 
 static void
@@ -257,7 +267,8 @@ add_listener(struct parse *p, struct listen_settings l)
 {
 	struct settings *s = p->s;
 
-	s->listeners = arena_grow(p->a, s->listeners, s->listeners_count, &s->listeners_cap, sizeof(l), INI_SECTIONS_MAX);
+	s->listeners = arena_grow(
+	    p->a, s->listeners, s->listeners_count, &s->listeners_cap, sizeof(l), INI_SECTIONS_MAX);
 	if (s->listeners == NULL) {
 		p->err = ERR_NOMEM;
 		return;
@@ -359,9 +370,11 @@ take_section(struct parse *p, const struct ini_section *in)
 	const struct section_row *row = section_find(in->kind);
 
 	if (row == NULL)
-		WRONG(p, in->line, "there is no section [%.*s]; `posthouse config default` lists all", SLICE_ARG(in->kind));
+		WRONG(p, in->line, "there is no section [%.*s]; `posthouse config default` lists all",
+		    SLICE_ARG(in->kind));
 	else if (row->named != (in->name.n > 0))
-		WRONG(p, in->line, row->named ? "[%s] needs a name: [%s NAME]" : "[%s] takes no name", row->kind, row->kind);
+		WRONG(p, in->line, row->named ? "[%s] needs a name: [%s NAME]" : "[%s] takes no name", row->kind,
+		    row->kind);
 	else if (row->named)
 		take_named(p, in);
 	else
@@ -374,8 +387,9 @@ static void
 default_listeners(struct parse *p)
 {
 	for (int i = 0; i < LISTEN_CONTROL; i++)
-		add_listeners(p, (struct listen_settings){.name = slice_z(service_words[i]), .service = (enum listen_service)i,
-		    .address = SLICE("*")});
+		add_listeners(p,
+		    (struct listen_settings){
+			.name = slice_z(service_words[i]), .service = (enum listen_service)i, .address = SLICE("*")});
 }
 
 static bool
@@ -384,7 +398,8 @@ listeners_are_loopback(const struct settings *s)
 	for (size_t i = 0; i < s->listeners_count; i++) {
 		struct net_address a;
 
-		if (net_address_parse(s->listeners[i].address, s->listeners[i].port, &a) != 0 || !net_address_is_loopback(&a))
+		if (net_address_parse(s->listeners[i].address, s->listeners[i].port, &a) != 0 ||
+		    !net_address_is_loopback(&a))
 			return false;
 	}
 	return true;
@@ -397,8 +412,10 @@ check_listeners(struct parse *p)
 
 	for (size_t i = 0; i < s->listeners_count; i++)
 		for (size_t j = i + 1; j < s->listeners_count; j++)
-			if (s->listeners[i].port == s->listeners[j].port && slice_eq(s->listeners[i].address, s->listeners[j].address)) {
-				buf_printf(p->detail, "[listen %.*s] and [listen %.*s] have the same address and port\n",
+			if (s->listeners[i].port == s->listeners[j].port &&
+			    slice_eq(s->listeners[i].address, s->listeners[j].address)) {
+				buf_printf(p->detail,
+				    "[listen %.*s] and [listen %.*s] have the same address and port\n",
 				    SLICE_ARG(s->listeners[i].name), SLICE_ARG(s->listeners[j].name));
 				p->err = p->err == 0 ? ERR_INVALID : p->err;
 			}
@@ -411,7 +428,8 @@ check_whole(struct parse *p)
 
 	check_listeners(p);
 	if (s->cleartext_sign_in && !listeners_are_loopback(s)) {
-		buf_put_z(p->detail, "cleartext_sign_in = yes is refused: not every listener is on a loopback address\n");
+		buf_put_z(
+		    p->detail, "cleartext_sign_in = yes is refused: not every listener is on a loopback address\n");
 		p->err = p->err == 0 ? ERR_INVALID : p->err;
 	}
 	if (s->data_dir.n == 0 || slice_at(s->data_dir, 0) != '/') {

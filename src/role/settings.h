@@ -18,12 +18,12 @@ enum listen_service {
 	LISTEN_IMAPS,
 	LISTEN_POP3,
 	LISTEN_POP3S,
-	LISTEN_CONTROL      /* DIR/run/control: clerk; always there */
+	LISTEN_CONTROL /* DIR/run/control: clerk; always there */
 };
 #define LISTEN_SERVICE_COUNT (LISTEN_CONTROL + 1)
 
 struct listen_settings {
-	struct slice name;    /* [listen NAME] */
+	struct slice name; /* [listen NAME] */
 	enum listen_service service;
 	struct slice address; /* "0.0.0.0", "::", "127.0.0.1" */
 	uint16_t port;
@@ -44,8 +44,8 @@ struct route_settings { /* [route DOMAIN]: a fixed next hop */
 
 struct settings {
 	uint32_t generation;
-	struct slice hostname;    /* how the house calls itself: banner, EHLO, Received, DSNs */
-	bool hostname_given;      /* false: it is the machine's name */
+	struct slice hostname; /* how the house calls itself: banner, EHLO, Received, DSNs */
+	bool hostname_given;   /* false: it is the machine's name */
 	struct slice data_dir;
 	struct slice user_prefix; /* "posthouse-": own uids when started as root; empty: none */
 	int log_format;           /* enum log_format */
@@ -69,7 +69,8 @@ struct settings {
 	struct slice send_bind;       /* source address for sending, or empty */
 	struct limits limits;
 	struct arena arena;
-	struct settings *older; /* the generation that this one replaced: sessions may still use it; freed with this one */
+	struct settings
+	    *older; /* the generation that this one replaced: sessions may still use it; freed with this one */
 };
 
 /* Parses the text of a configuration file (bounds: base/ini.h). Without [listen NAME] sections the standard ports are

@@ -21,7 +21,7 @@ const struct section_row section_rows[] = {
 #define NAMED(kind, text) {#kind, true, text},
 #define SETTING(kind, structure, key, type, member, value, text)
 #include "role/settings.def"
-	{"limits", false, "Bounds of everything that comes from outside."}
+    {"limits", false, "Bounds of everything that comes from outside."}
 #undef SINGLE
 #undef NAMED
 #undef SETTING
@@ -86,8 +86,11 @@ print_limits(struct buf *out)
 void
 settings_print_default(struct buf *out)
 {
-	print_comment(out, "The configuration of a Posthouse mail server: how the house is run. Who lives in it (domains, accounts, aliases) is "
-	    "managed with `posthouse domain`, `posthouse account` and `posthouse alias`. What is commented out has its default, which is shown.");
+	print_comment(out,
+	    "The configuration of a Posthouse mail server: how the house is run. Who lives in it (domains, accounts, "
+	    "aliases) is "
+	    "managed with `posthouse domain`, `posthouse account` and `posthouse alias`. What is commented out has its "
+	    "default, which is shown.");
 	for (size_t i = 0; i < section_rows_count; i++) {
 		const struct section_row *s = &section_rows[i];
 
@@ -101,7 +104,8 @@ settings_print_default(struct buf *out)
 		for (size_t j = 0; j < setting_rows_count; j++)
 			if (strcmp(setting_rows[j].kind, s->kind) == 0) {
 				print_comment(out, setting_rows[j].text);
-				buf_printf(out, "# %s =%s%s\n", setting_rows[j].key, setting_rows[j].value[0] == '\0' ? "" : " ", setting_rows[j].value);
+				buf_printf(out, "# %s =%s%s\n", setting_rows[j].key,
+				    setting_rows[j].value[0] == '\0' ? "" : " ", setting_rows[j].value);
 			}
 	}
 }
@@ -147,7 +151,8 @@ settings_print_diff(struct slice text, struct buf *out, struct buf *detail)
 			if (!headed)
 				buf_printf(out, "[%.*s]\n", SLICE_ARG(in->kind));
 			headed = true;
-			buf_printf(out, "%.*s = %.*s\n", SLICE_ARG(in->entries[j].key), SLICE_ARG(in->entries[j].value));
+			buf_printf(
+			    out, "%.*s = %.*s\n", SLICE_ARG(in->entries[j].key), SLICE_ARG(in->entries[j].value));
 		}
 	}
 	return err == 0 ? out->err : err;
@@ -163,7 +168,8 @@ same_listeners(const struct settings *a, const struct settings *b)
 	for (size_t i = 0; i < a->listeners_count; i++) {
 		const struct listen_settings *x = &a->listeners[i], *y = &b->listeners[i];
 
-		if (!slice_eq(x->name, y->name) || x->service != y->service || !slice_eq(x->address, y->address) || x->port != y->port)
+		if (!slice_eq(x->name, y->name) || x->service != y->service || !slice_eq(x->address, y->address) ||
+		    x->port != y->port)
 			return false;
 	}
 	return true;
@@ -180,7 +186,8 @@ settings_may_reload(const struct settings *old, const struct settings *fresh, st
 		buf_put_z(detail, "user_prefix has changed: restart the house\n");
 	if (old->test_clock != fresh->test_clock)
 		buf_put_z(detail, "test_clock has changed: restart the house\n");
-	if (old->gates != fresh->gates || old->porches != fresh->porches || old->desks != fresh->desks || old->couriers != fresh->couriers)
+	if (old->gates != fresh->gates || old->porches != fresh->porches || old->desks != fresh->desks ||
+	    old->couriers != fresh->couriers)
 		buf_put_z(detail, "the number of processes has changed: restart the house\n");
 	if (!same_listeners(old, fresh))
 		buf_put_z(detail, "[listen] sections have changed: restart the house\n");

@@ -25,7 +25,7 @@ enum setting_type {
 struct setting_row {
 	const char *kind, *key;
 	enum setting_type type;
-	size_t offset; /* in the struct that the section fills */
+	size_t offset;     /* in the struct that the section fills */
 	const char *value; /* the default as written; "" may mean that there is none */
 	const char *text;
 };

@@ -66,13 +66,16 @@ test_defaults(void **state)
 static void
 test_all_keys(void **state)
 {
-	struct settings *s = good("[house]\nhostname = MX.Example.Org\ndata_dir = /d\nuser_prefix =\nlog_format = json\nlog_level = debug\nshort_names = yes\n"
+	struct settings *s = good(
+	    "[house]\nhostname = MX.Example.Org\ndata_dir = /d\nuser_prefix =\nlog_format = json\nlog_level = "
+	    "debug\nshort_names = yes\n"
 	    "cleartext_sign_in = yes\ntest_clock = yes\ngates = 2\nporches = 3\ndesks = 4\ncouriers = 64\n"
 	    "[listen a]\nservice = smtp\naddress = 127.0.0.1\nport = 2025\n[listen b]\nservice = imaps\naddress = ::1\n"
 	    "[tls x]\ncertificate = /c.pem\nkey = /k.pem\nnames = a.test, *.b.test\n"
 	    "[route A.Test]\nhost = 127.0.0.1\nport = 2525\n[route b.test]\nhost = mx.b.test\n"
 	    "[dns]\nresolv_conf =\nforwarders = 127.0.0.1@5300 ::1\nstubs = a.test=127.0.0.1@53,b.test=127.0.0.1@54\n"
-	    "trust_anchors = . DS 1 2 3 AA, b DS 1 2 3 BB\ninsecure = a.test\n[send]\nport = 2025\nbind = 127.0.0.2\n[limits]\nsmtp_recipients = 7\n");
+	    "trust_anchors = . DS 1 2 3 AA, b DS 1 2 3 BB\ninsecure = a.test\n[send]\nport = 2025\nbind = "
+	    "127.0.0.2\n[limits]\nsmtp_recipients = 7\n");
 
 	(void)state;
 	assert_true(slice_eq(s->hostname, SLICE("mx.example.org")));
@@ -118,13 +121,17 @@ static void
 test_mistakes_of_the_whole(void **state)
 {
 	(void)state;
-	bad("[house]\ncleartext_sign_in = yes\n", "cleartext_sign_in = yes is refused: not every listener is on a loopback address\n");
+	bad("[house]\ncleartext_sign_in = yes\n",
+	    "cleartext_sign_in = yes is refused: not every listener is on a loopback address\n");
 	bad("[house]\ndata_dir = here\n", "data_dir must be an absolute path\n");
-	bad("[listen a]\nservice = smtp\n[listen b]\nservice = imap\nport = 25\naddress = ::\n", "[listen a] and [listen b] have the same address and port\n");
+	bad("[listen a]\nservice = smtp\n[listen b]\nservice = imap\nport = 25\naddress = ::\n",
+	    "[listen a] and [listen b] have the same address and port\n");
 	bad("[tls a]\ncertificate = /x\n", "line 1: [tls a] needs a certificate and a key\n");
 	bad("[route a_b..c]\nhost = x\n", "line 1: [route a_b..c] needs the name of a domain\n");
 	bad("[route a.test]\n", "line 1: [route a.test] needs a host\n");
-	bad("[limits]\nsmtp_recipients = many\nfish = 1\n", "line 2: smtp_recipients is a whole number\nline 3: there is no limit fish; `posthouse config default` lists all\n");
+	bad("[limits]\nsmtp_recipients = many\nfish = 1\n",
+	    "line 2: smtp_recipients is a whole number\nline 3: there is no limit fish; `posthouse config default` "
+	    "lists all\n");
 }
 
 static void
@@ -135,17 +142,24 @@ test_diff(void **state)
 	(void)state;
 	buf_init(&out, 65536);
 	buf_init(&detail, 65536);
-	assert_int_equal(settings_print_diff(SLICE("[house]\nlog_level = info\nhostname = a.test\n[dns]\nforwarders =\n[listen x]\nservice = smtp\naddress = *\n[limits]\nsmtp_recipients = 1000\n"
-	    "smtp_errors = 3\n"), &out, &detail), 0);
+	assert_int_equal(
+	    settings_print_diff(SLICE("[house]\nlog_level = info\nhostname = a.test\n[dns]\nforwarders =\n[listen "
+				      "x]\nservice = smtp\naddress = *\n[limits]\nsmtp_recipients = 1000\n"
+				      "smtp_errors = 3\n"),
+		&out, &detail),
+	    0);
 	buf_put_u8(&out, 0);
-	assert_string_equal((const char *)out.p, "[house]\nhostname = a.test\n[listen x]\nservice = smtp\n[limits]\nsmtp_errors = 3\n");
+	assert_string_equal(
+	    (const char *)out.p, "[house]\nhostname = a.test\n[listen x]\nservice = smtp\n[limits]\nsmtp_errors = 3\n");
 }
 
 static void
 test_reload(void **state)
 {
-	struct settings *a = good("[house]\nhostname = a.test\n"), *b = good("[house]\nhostname = b.test\nlog_level = debug\n");
-	struct settings *c = good("[house]\ndata_dir = /x\ndesks = 3\n[listen a]\nservice = smtp\n[limits]\nbus_message_bytes = 100000\n");
+	struct settings *a = good("[house]\nhostname = a.test\n"),
+			*b = good("[house]\nhostname = b.test\nlog_level = debug\n");
+	struct settings *c = good(
+	    "[house]\ndata_dir = /x\ndesks = 3\n[listen a]\nservice = smtp\n[limits]\nbus_message_bytes = 100000\n");
 	struct buf detail BUF_CLEANUP;
 
 	(void)state;
@@ -153,7 +167,8 @@ test_reload(void **state)
 	assert_int_equal(settings_may_reload(a, b, &detail), 0);
 	assert_int_equal(settings_may_reload(a, c, &detail), ERR_INVALID);
 	buf_put_u8(&detail, 0);
-	assert_string_equal((const char *)detail.p, "data_dir has changed: restart the house\nthe number of processes has changed: restart the house\n"
+	assert_string_equal((const char *)detail.p,
+	    "data_dir has changed: restart the house\nthe number of processes has changed: restart the house\n"
 	    "[listen] sections have changed: restart the house\nbus_message_bytes has changed: restart the house\n");
 	settings_start(c, START_PLAIN | START_TEST_CLOCK, 9, SLICE("mail.example.org"));
 	assert_true(c->plain && c->test_clock && !c->allow_unsandboxed);
@@ -170,12 +185,12 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_defaults),
-		cmocka_unit_test(test_all_keys),
-		cmocka_unit_test(test_mistakes),
-		cmocka_unit_test(test_mistakes_of_the_whole),
-		cmocka_unit_test(test_diff),
-		cmocka_unit_test(test_reload),
+	    cmocka_unit_test(test_defaults),
+	    cmocka_unit_test(test_all_keys),
+	    cmocka_unit_test(test_mistakes),
+	    cmocka_unit_test(test_mistakes_of_the_whole),
+	    cmocka_unit_test(test_diff),
+	    cmocka_unit_test(test_reload),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -31,7 +31,8 @@ vault_on_certificates(struct vault *v, struct bus_peer *from, struct bus_vault_c
 	struct vault_session_keys *session = bus_peer_role(from) == ROLE_GATE ? &v->gate_keys : &v->porch_keys;
 	const struct vault_keys *k = v->keys;
 	struct slice *names = ARENA_ARRAY(a, struct slice, k->n), *chains = ARENA_ARRAY(a, struct slice, k->n);
-	struct slice *ids = ARENA_ARRAY(a, struct slice, k->n), *tickets = ARENA_ARRAY(a, struct slice, VAULT_SESSION_KEYS);
+	struct slice *ids = ARENA_ARRAY(a, struct slice, k->n),
+		     *tickets = ARENA_ARRAY(a, struct slice, VAULT_SESSION_KEYS);
 
 	(void)r;
 	if (arena_failed(a))
@@ -80,8 +81,8 @@ vault_on_sign(struct vault *v, struct bus_peer *from, struct bus_vault_sign_requ
 		return ERR_NOTFOUND;
 	if (!vault_sign_shape(k->pkey, (enum tls_sign_kind)r->kind, r->input)) {
 		v->refused_signatures++;
-		LOG(v->house, WARN, "signature_refused", LOG_Z("role", bus_role_name(bus_peer_role(from))), LOG_I("kind", r->kind),
-		    LOG_I("bytes", r->input.n));
+		LOG(v->house, WARN, "signature_refused", LOG_Z("role", bus_role_name(bus_peer_role(from))),
+		    LOG_I("kind", r->kind), LOG_I("bytes", r->input.n));
 		return ERR_DENIED;
 	}
 	j = ARENA_NEW(a, struct sign_job);
@@ -116,8 +117,14 @@ static int
 open_database(struct vault *v, const char *data_dir, struct buf *detail)
 {
 	char path[VAULT_PATH_MAX], snapshots[VAULT_PATH_MAX];
-	struct sqldb_config config = {.loop = v->loop, .path = path, .durability = SQL_FULL, .migrations = secret_migrations,
-		.migrations_count = secret_migrations_count, .snapshot_dir = snapshots, .cache_kib = 1024, .secure_delete = true};
+	struct sqldb_config config = {.loop = v->loop,
+	    .path = path,
+	    .durability = SQL_FULL,
+	    .migrations = secret_migrations,
+	    .migrations_count = secret_migrations_count,
+	    .snapshot_dir = snapshots,
+	    .cache_kib = 1024,
+	    .secure_delete = true};
 	int err;
 
 	if (snprintf(path, sizeof(path), "%s/secrets/vault.db", data_dir) >= (int)sizeof(path) ||
@@ -146,7 +153,8 @@ vault_free(struct vault **vp)
 }
 
 static const enum bus_type answered[] = {BUS_vault_certificates, BUS_vault_sign, BUS_vault_verify, BUS_vault_redeem,
-	BUS_vault_set_password, BUS_vault_forget, BUS_vault_app_password_add, BUS_vault_app_password_list, BUS_vault_app_password_remove};
+    BUS_vault_set_password, BUS_vault_forget, BUS_vault_app_password_add, BUS_vault_app_password_list,
+    BUS_vault_app_password_remove};
 
 static void
 register_handlers(struct vault *v, struct bus *b)
@@ -176,7 +184,8 @@ vault_start(struct role_context *c, struct buf *detail)
 	if (err == 0)
 		err = open_database(v, c->data_dir, detail);
 	if (err == 0)
-		err = workers_new(&v->hashers, c->loop, "vault-hash", HASH_THREADS, (size_t)c->house->limits.argon2_queue);
+		err = workers_new(
+		    &v->hashers, c->loop, "vault-hash", HASH_THREADS, (size_t)c->house->limits.argon2_queue);
 	if (err == 0)
 		err = workers_new(&v->signers, c->loop, "vault-sign", 1, (size_t)c->house->limits.sign_queue);
 	if (err == 0)
@@ -247,10 +256,10 @@ vault_shutdown(struct role_context *c, int64_t grace_ms)
 }
 
 const struct role_ops role_vault_ops = {
-	.role = ROLE_VAULT,
-	.warm = vault_warm,
-	.start = vault_start,
-	.status = vault_status,
-	.reload = vault_reload,
-	.shutdown = vault_shutdown,
+    .role = ROLE_VAULT,
+    .warm = vault_warm,
+    .start = vault_start,
+    .status = vault_status,
+    .reload = vault_reload,
+    .shutdown = vault_shutdown,
 };

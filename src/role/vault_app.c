@@ -38,13 +38,14 @@ remove_one(struct sqltx *tx, void *arg)
 }
 
 int
-vault_on_app_password_add(struct vault *v, struct bus_peer *from, struct bus_vault_app_password_add_request *r, struct arena *a,
-    struct bus_vault_app_password_add_reply *reply)
+vault_on_app_password_add(struct vault *v, struct bus_peer *from, struct bus_vault_app_password_add_request *r,
+    struct arena *a, struct bus_vault_app_password_add_reply *reply)
 {
 	struct vault *self VAULT_ACTIVE = vault_enter(v);
 	uint8_t hash[APP_PASSWORD_HASH_BYTES];
 	char text[APP_PASSWORD_TEXT_MAX];
-	struct app_call c = {.house = v->house, .arena = a, .account_id = r->account_id, .name = slice_trim(r->name), .hash = hash};
+	struct app_call c = {
+	    .house = v->house, .arena = a, .account_id = r->account_id, .name = slice_trim(r->name), .hash = hash};
 	int err;
 
 	(void)from;
@@ -59,10 +60,12 @@ vault_on_app_password_add(struct vault *v, struct bus_peer *from, struct bus_vau
 		reply->id = c.id;
 		reply->password = arena_copy(a, slice_z(text));
 	} else if (err == ERR_LIMIT) {
-		reply->detail = arena_printf(a, "the account has %lld app passwords, which is the limit: remove one first.",
+		reply->detail = arena_printf(a,
+		    "the account has %lld app passwords, which is the limit: remove one first.",
 		    (long long)v->house->limits.app_passwords);
 	} else if (err == ERR_INVALID) {
-		reply->detail = arena_printf(a, "an app password needs a name of 1 to %d bytes.", APP_PASSWORD_NAME_MAX);
+		reply->detail = arena_printf(
+		    a, "an app password needs a name of 1 to %d bytes.", APP_PASSWORD_NAME_MAX);
 	}
 	sodium_memzero(text, sizeof(text));
 	return reply->detail.n > 0 || err == 0 ? 0 : err;
@@ -77,9 +80,9 @@ to_json(const struct app_password *p, struct arena *a)
 
 	time_rfc3339(p->created_us, created);
 	time_rfc3339(p->last_used_us, used);
-	o = json_pack("{s:s%,s:s%,s:s,s:o,s:s%}", "id", (const char *)p->id.p, p->id.n, "name", (const char *)p->name.p, p->name.n,
-	    "created_at", created, "last_used_at", p->last_used_us == 0 ? json_null() : json_string(used), "last_used_by",
-	    p->last_used_by.n == 0 ? "" : (const char *)p->last_used_by.p, p->last_used_by.n);
+	o = json_pack("{s:s%,s:s%,s:s,s:o,s:s%}", "id", (const char *)p->id.p, p->id.n, "name", (const char *)p->name.p,
+	    p->name.n, "created_at", created, "last_used_at", p->last_used_us == 0 ? json_null() : json_string(used),
+	    "last_used_by", p->last_used_by.n == 0 ? "" : (const char *)p->last_used_by.p, p->last_used_by.n);
 	text = o == NULL ? NULL : json_dumps(o, JSON_COMPACT);
 	out = arena_copy(a, slice_z(text));
 	free(text);
@@ -88,8 +91,8 @@ to_json(const struct app_password *p, struct arena *a)
 }
 
 int
-vault_on_app_password_list(struct vault *v, struct bus_peer *from, struct bus_vault_app_password_list_request *r, struct arena *a,
-    struct bus_vault_app_password_list_reply *reply)
+vault_on_app_password_list(struct vault *v, struct bus_peer *from, struct bus_vault_app_password_list_request *r,
+    struct arena *a, struct bus_vault_app_password_list_reply *reply)
 {
 	struct vault *self VAULT_ACTIVE = vault_enter(v);
 	struct app_call c = {.arena = a, .account_id = r->account_id};

@@ -147,7 +147,8 @@ static bool
 name_is_safe(struct slice name)
 {
 	for (size_t i = 0; i < name.n; i++)
-		if (!ascii_is_alnum(slice_at(name, i)) && (i == 0 || strchr("._-", slice_at(name, i)) == NULL || slice_at(name, i) == 0))
+		if (!ascii_is_alnum(slice_at(name, i)) &&
+		    (i == 0 || strchr("._-", slice_at(name, i)) == NULL || slice_at(name, i) == 0))
 			return false;
 	return name.n > 0 && name.n <= 100;
 }
@@ -175,12 +176,14 @@ read_pair(const struct tls_settings *t, struct buf *pem, struct buf *detail)
 	buf_init(&key_pem, VAULT_FILE_MAX);
 	err = read_named(t->certificate, &cert_pem);
 	if (err != 0) {
-		buf_printf(detail, "[tls %.*s]: cannot read the certificate %.*s: %s.", SLICE_ARG(t->name), SLICE_ARG(t->certificate), err_text(err));
+		buf_printf(detail, "[tls %.*s]: cannot read the certificate %.*s: %s.", SLICE_ARG(t->name),
+		    SLICE_ARG(t->certificate), err_text(err));
 		return err;
 	}
 	err = read_named(t->key, &key_pem);
 	if (err != 0) {
-		buf_printf(detail, "[tls %.*s]: cannot read the key %.*s: %s.", SLICE_ARG(t->name), SLICE_ARG(t->key), err_text(err));
+		buf_printf(detail, "[tls %.*s]: cannot read the key %.*s: %s.", SLICE_ARG(t->name), SLICE_ARG(t->key),
+		    err_text(err));
 		return err;
 	}
 	parse_pem(buf_slice(&cert_pem), &cert, NULL);
@@ -272,10 +275,11 @@ fill_certificate(struct house *h, X509 *x, EVP_PKEY *key, const char *hostname)
 	    ASN1_TIME_set(X509_getm_notBefore(x), (time_t)(now - 86400)) != NULL &&
 	    ASN1_TIME_set(X509_getm_notAfter(x), (time_t)(now + (int64_t)SELF_SIGNED_DAYS * 86400)) != NULL &&
 	    X509_set_pubkey(x, key) == 1 &&
-	    X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8, (const uint8_t *)hostname, (int)strnlen(hostname, 64), -1, 0) == 1 &&
+	    X509_NAME_add_entry_by_txt(
+		name, "CN", MBSTRING_UTF8, (const uint8_t *)hostname, (int)strnlen(hostname, 64), -1, 0) == 1 &&
 	    X509_set_issuer_name(x, name) == 1 && add_extension(x, NID_subject_alt_name, alt) &&
-	    add_extension(x, NID_basic_constraints, "critical,CA:FALSE") && add_extension(x, NID_ext_key_usage, "serverAuth") &&
-	    X509_sign(x, key, EVP_sha256()) > 0;
+	    add_extension(x, NID_basic_constraints, "critical,CA:FALSE") &&
+	    add_extension(x, NID_ext_key_usage, "serverAuth") && X509_sign(x, key, EVP_sha256()) > 0;
 }
 
 static bool
@@ -302,7 +306,8 @@ make_self_signed(struct house *h, struct slice hostname, const char *path)
 	err = slice_to_z(hostname_is_plain(hostname) ? hostname : SLICE("localhost"), host, sizeof(host));
 	if (err != 0)
 		return err;
-	if (key == NULL || x == NULL || made == NULL || !fill_certificate(h, x, key, host) || PEM_write_bio_X509(made, x) != 1)
+	if (key == NULL || x == NULL || made == NULL || !fill_certificate(h, x, key, host) ||
+	    PEM_write_bio_X509(made, x) != 1)
 		return ERR_TLS;
 	err = put_key(key, &pem);
 	if (err != 0)
@@ -317,7 +322,8 @@ make_self_signed(struct house *h, struct slice hostname, const char *path)
 static void
 put_name(struct buf *out, struct slice name)
 {
-	if (name.n == 0 || slice_find_byte(name, ' ') != SLICE_NONE || !slice_is_ascii(name) || slice_find_byte(name, 0) != SLICE_NONE)
+	if (name.n == 0 || slice_find_byte(name, ' ') != SLICE_NONE || !slice_is_ascii(name) ||
+	    slice_find_byte(name, 0) != SLICE_NONE)
 		return;
 	if (out->n > 0)
 		buf_put_u8(out, ' ');
@@ -337,7 +343,8 @@ put_certificate_names(X509 *x, struct buf *out)
 		const GENERAL_NAME *g = sk_GENERAL_NAME_value(names, i);
 
 		if (g->type == GEN_DNS)
-			put_name(out, slice_of(ASN1_STRING_get0_data(g->d.dNSName), (size_t)ASN1_STRING_length(g->d.dNSName)));
+			put_name(out,
+			    slice_of(ASN1_STRING_get0_data(g->d.dNSName), (size_t)ASN1_STRING_length(g->d.dNSName)));
 	}
 	GENERAL_NAMES_free(names);
 	if (out->n > 0)
@@ -370,8 +377,12 @@ expiry(X509 *x)
 
 	if (ASN1_TIME_to_tm(X509_get0_notAfter(x), &tm) != 1)
 		return 0;
-	c = (struct civil_time){.year = tm.tm_year + 1900, .month = tm.tm_mon + 1, .day = tm.tm_mday, .hour = tm.tm_hour, .minute = tm.tm_min,
-		.second = tm.tm_sec};
+	c = (struct civil_time){.year = tm.tm_year + 1900,
+	    .month = tm.tm_mon + 1,
+	    .day = tm.tm_mday,
+	    .hour = tm.tm_hour,
+	    .minute = tm.tm_min,
+	    .second = tm.tm_sec};
 	return time_from_civil(&c);
 }
 
@@ -433,7 +444,8 @@ load_self_signed(struct vault_keys *k, struct house *h, const char *data_dir, st
 }
 
 int
-vault_keys_load(struct vault_keys **out, struct house *h, const char *data_dir, const struct settings *s, struct buf *detail)
+vault_keys_load(
+    struct vault_keys **out, struct house *h, const char *data_dir, const struct settings *s, struct buf *detail)
 {
 	struct vault_keys *k = calloc(1, sizeof(*k));
 	char path[VAULT_PATH_MAX];

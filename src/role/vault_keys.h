@@ -14,8 +14,8 @@
 #define VAULT_SIGNATURE_MAX 2048
 
 struct vault_key {
-	struct slice names;     /* DNS names in lower case joined by spaces */
-	struct slice chain_pem; /* leaf first, without the key */
+	struct slice names;             /* DNS names in lower case joined by spaces */
+	struct slice chain_pem;         /* leaf first, without the key */
 	uint8_t id[VAULT_KEY_ID_BYTES]; /* of the public key: the same after a renewal with the same key */
 	EVP_PKEY *pkey;
 	int64_t expires_s;
@@ -30,7 +30,8 @@ struct vault_keys {
  * cannot part them). A pair that cannot be read is an error only if no earlier copy is there. */
 NODISCARD int vault_keys_import(struct house *h, const char *data_dir, const struct settings *s, struct buf *detail);
 /* Loads what was imported; without any [tls NAME] a self-signed P-256 certificate for s->hostname, made at need. */
-NODISCARD int vault_keys_load(struct vault_keys **out, struct house *h, const char *data_dir, const struct settings *s, struct buf *detail);
+NODISCARD int vault_keys_load(
+    struct vault_keys **out, struct house *h, const char *data_dir, const struct settings *s, struct buf *detail);
 void vault_keys_free(struct vault_keys **k);
 const struct vault_key *vault_keys_find(const struct vault_keys *k, struct slice id);
 
@@ -39,6 +40,7 @@ const struct vault_key *vault_keys_find(const struct vault_keys *k, struct slice
  * RSA ciphertext, passes through the key. */
 bool vault_sign_shape(EVP_PKEY *pkey, enum tls_sign_kind kind, struct slice input);
 /* Blocks. Does not look at the shape. */
-NODISCARD int vault_sign_raw(EVP_PKEY *pkey, enum tls_sign_kind kind, struct slice input, uint8_t out[VAULT_SIGNATURE_MAX], size_t *n);
+NODISCARD int vault_sign_raw(
+    EVP_PKEY *pkey, enum tls_sign_kind kind, struct slice input, uint8_t out[VAULT_SIGNATURE_MAX], size_t *n);
 
 #endif

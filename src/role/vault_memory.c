@@ -32,7 +32,7 @@ drop(struct vault_memory *m, struct memory_entry *e)
 void
 vault_memory_free(struct vault_memory *m)
 {
-	LIST_FOREACH(&m->oldest_first, n)
+	LIST_FOREACH (&m->oldest_first, n)
 		drop(m, CONTAINER_OF(n, struct memory_entry, node));
 	map_free(&m->map);
 }
@@ -43,7 +43,8 @@ drop_old(struct vault_memory *m)
 	int64_t now = house_mono_ms(m->house);
 	struct list_node *n;
 
-	while ((n = list_first(&m->oldest_first)) != NULL && CONTAINER_OF(n, struct memory_entry, node)->until_ms <= now)
+	while (
+	    (n = list_first(&m->oldest_first)) != NULL && CONTAINER_OF(n, struct memory_entry, node)->until_ms <= now)
 		drop(m, CONTAINER_OF(n, struct memory_entry, node));
 }
 
@@ -91,7 +92,8 @@ vault_memory_has(struct vault_memory *m, struct slice key)
 }
 
 bool
-vault_memory_take(struct vault_memory *m, struct slice key, uint8_t account_id[VAULT_ACCOUNT_ID_MAX], size_t *account_n, int64_t *number)
+vault_memory_take(struct vault_memory *m, struct slice key, uint8_t account_id[VAULT_ACCOUNT_ID_MAX], size_t *account_n,
+    int64_t *number)
 {
 	struct memory_entry *e = find(m, key);
 
@@ -107,7 +109,7 @@ vault_memory_take(struct vault_memory *m, struct slice key, uint8_t account_id[V
 void
 vault_memory_forget(struct vault_memory *m, struct slice account_id)
 {
-	LIST_FOREACH(&m->oldest_first, n) {
+	LIST_FOREACH (&m->oldest_first, n) {
 		struct memory_entry *e = CONTAINER_OF(n, struct memory_entry, node);
 
 		if (slice_eq(slice_of(e->account, e->account_n), account_id))

@@ -24,7 +24,8 @@ NODISCARD int vault_memory_put(struct vault_memory *m, struct slice key, struct 
 /* What is known under the key and not too old. */
 bool vault_memory_has(struct vault_memory *m, struct slice key);
 /* The same, and forgets it: account_id gets up to VAULT_ACCOUNT_ID_MAX bytes. */
-bool vault_memory_take(struct vault_memory *m, struct slice key, uint8_t account_id[VAULT_ACCOUNT_ID_MAX], size_t *account_n, int64_t *number);
+bool vault_memory_take(struct vault_memory *m, struct slice key, uint8_t account_id[VAULT_ACCOUNT_ID_MAX],
+    size_t *account_n, int64_t *number);
 /* Everything of an account. */
 void vault_memory_forget(struct vault_memory *m, struct slice account_id);
 

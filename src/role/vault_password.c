@@ -232,7 +232,8 @@ vault_on_verify(struct vault *v, struct bus_peer *from, struct bus_vault_verify_
 
 	(void)from;
 	reply->result = VERIFY_BAD;
-	if (r->account_id.n > VAULT_ACCOUNT_ID_MAX || r->password.n > (size_t)v->house->limits.password_bytes || r->password.n == 0) {
+	if (r->account_id.n > VAULT_ACCOUNT_ID_MAX || r->password.n > (size_t)v->house->limits.password_bytes ||
+	    r->password.n == 0) {
 		v->refused++;
 		return 0;
 	}
@@ -270,7 +271,8 @@ vault_on_redeem(struct vault *v, struct bus_peer *from, struct bus_vault_redeem_
 	size_t n = 0;
 
 	(void)from;
-	if (r->ticket.n != VAULT_TICKET_BYTES || !vault_memory_take(&v->tickets, r->ticket, account, &n, &reply->service))
+	if (r->ticket.n != VAULT_TICKET_BYTES ||
+	    !vault_memory_take(&v->tickets, r->ticket, account, &n, &reply->service))
 		return ERR_DENIED;
 	reply->account_id = arena_copy(a, slice_of(account, n));
 	return arena_failed(a) ? ERR_NOMEM : 0;
@@ -295,7 +297,8 @@ import_hash(struct slice hash, struct secret_credential *c, struct slice *passwo
 
 	if (err != 0)
 		return err;
-	if (slice_ieq(scheme, SLICE("PLAIN")) || slice_ieq(scheme, SLICE("CLEARTEXT")) || slice_ieq(scheme, SLICE("CLEAR"))) {
+	if (slice_ieq(scheme, SLICE("PLAIN")) || slice_ieq(scheme, SLICE("CLEARTEXT")) ||
+	    slice_ieq(scheme, SLICE("CLEAR"))) {
 		*password = rest;
 		return 0;
 	}
@@ -312,7 +315,9 @@ vault_on_set_password(struct vault *v, struct bus_peer *from, struct bus_vault_s
     struct bus_vault_set_password_reply *reply)
 {
 	struct vault *self VAULT_ACTIVE = vault_enter(v);
-	struct account_call c = {.house = v->house, .account_id = r->account_id, .credential = {.hash = SLICE(""), .scram_sha1 = SLICE(""), .scram_sha256 = SLICE("")}};
+	struct account_call c = {.house = v->house,
+	    .account_id = r->account_id,
+	    .credential = {.hash = SLICE(""), .scram_sha1 = SLICE(""), .scram_sha256 = SLICE("")}};
 	struct slice password = r->password;
 	struct hash_job j HASH_JOB_CLEANUP;
 	struct buf detail BUF_CLEANUP;
@@ -328,8 +333,10 @@ vault_on_set_password(struct vault *v, struct bus_peer *from, struct bus_vault_s
 	if (err == 0 && password.n > 0) {
 		err = work_run(v->hashers, make_job, &j);
 		if (err == ERR_LIMIT)
-			buf_printf(&detail, "a password has at most %lld bytes.", (long long)v->house->limits.password_bytes);
-		c.credential = (struct secret_credential){buf_slice(&j.made), buf_slice(&j.scram_sha1), buf_slice(&j.scram_sha256), 0};
+			buf_printf(
+			    &detail, "a password has at most %lld bytes.", (long long)v->house->limits.password_bytes);
+		c.credential = (struct secret_credential){
+		    buf_slice(&j.made), buf_slice(&j.scram_sha1), buf_slice(&j.scram_sha256), 0};
 	}
 	if (err == 0)
 		err = sql_write(v->db, store, &c);
@@ -385,7 +392,8 @@ vault_password_start(struct vault *v)
 	(void)sodium_mlock(v->memory_key, sizeof(v->memory_key));
 	(void)sodium_mlock(v->app_key, sizeof(v->app_key));
 	house_random(v->house, v->memory_key, sizeof(v->memory_key));
-	vault_memory_init(&v->remembered, v->house, (size_t)v->house->limits.verify_remembered, v->house->limits.verify_remember_ms);
+	vault_memory_init(
+	    &v->remembered, v->house, (size_t)v->house->limits.verify_remembered, v->house->limits.verify_remember_ms);
 	vault_memory_init(&v->tickets, v->house, (size_t)v->house->limits.sign_in_tickets, VAULT_TICKET_LIFE_MS);
 	buf_init(&v->dummy, PASSWORD_HASH_MAX);
 	err = sql_write(v->db, app_key, v);

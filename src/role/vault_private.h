@@ -35,7 +35,7 @@ struct vault {
 	uint8_t app_key[32];
 	struct buf dummy; /* a hash that costs what a real one does */
 	uint64_t changes; /* of credentials: what was verified before one is not remembered after it */
-	size_t active; /* handlers that run: the vault is not freed under them */
+	size_t active;    /* handlers that run: the vault is not freed under them */
 	uint64_t verified, refused, busy, signatures, refused_signatures;
 };
 
@@ -60,23 +60,24 @@ int vault_on_verify(struct vault *v, struct bus_peer *from, struct bus_vault_ver
     struct bus_vault_verify_reply *reply);
 int vault_on_redeem(struct vault *v, struct bus_peer *from, struct bus_vault_redeem_request *r, struct arena *a,
     struct bus_vault_redeem_reply *reply);
-int vault_on_set_password(struct vault *v, struct bus_peer *from, struct bus_vault_set_password_request *r, struct arena *a,
-    struct bus_vault_set_password_reply *reply);
+int vault_on_set_password(struct vault *v, struct bus_peer *from, struct bus_vault_set_password_request *r,
+    struct arena *a, struct bus_vault_set_password_reply *reply);
 int vault_on_forget(struct vault *v, struct bus_peer *from, struct bus_vault_forget_request *r, struct arena *a,
     struct bus_vault_forget_reply *reply);
 /* vault_app.c */
-int vault_on_app_password_add(struct vault *v, struct bus_peer *from, struct bus_vault_app_password_add_request *r, struct arena *a,
-    struct bus_vault_app_password_add_reply *reply);
-int vault_on_app_password_list(struct vault *v, struct bus_peer *from, struct bus_vault_app_password_list_request *r, struct arena *a,
-    struct bus_vault_app_password_list_reply *reply);
-int vault_on_app_password_remove(struct vault *v, struct bus_peer *from, struct bus_vault_app_password_remove_request *r,
-    struct arena *a, struct bus_vault_app_password_remove_reply *reply);
+int vault_on_app_password_add(struct vault *v, struct bus_peer *from, struct bus_vault_app_password_add_request *r,
+    struct arena *a, struct bus_vault_app_password_add_reply *reply);
+int vault_on_app_password_list(struct vault *v, struct bus_peer *from, struct bus_vault_app_password_list_request *r,
+    struct arena *a, struct bus_vault_app_password_list_reply *reply);
+int vault_on_app_password_remove(struct vault *v, struct bus_peer *from,
+    struct bus_vault_app_password_remove_request *r, struct arena *a,
+    struct bus_vault_app_password_remove_reply *reply);
 /* A credential of the account changed: nothing verified before counts any more. */
 void vault_credentials_changed(struct vault *v, struct slice account_id);
 
 /* vault.c */
-int vault_on_certificates(struct vault *v, struct bus_peer *from, struct bus_vault_certificates_request *r, struct arena *a,
-    struct bus_vault_certificates_reply *reply);
+int vault_on_certificates(struct vault *v, struct bus_peer *from, struct bus_vault_certificates_request *r,
+    struct arena *a, struct bus_vault_certificates_reply *reply);
 int vault_on_sign(struct vault *v, struct bus_peer *from, struct bus_vault_sign_request *r, struct arena *a,
     struct bus_vault_sign_reply *reply);
 

@@ -9,16 +9,17 @@ static const struct {
 	struct slice prefix;
 	size_t digest_n;
 } digest_infos[] = {
-	{SLICE_INIT("\x30\x31\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01\x05\x00\x04\x20"), 32},
-	{SLICE_INIT("\x30\x41\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x02\x05\x00\x04\x30"), 48},
-	{SLICE_INIT("\x30\x51\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x03\x05\x00\x04\x40"), 64},
+    {SLICE_INIT("\x30\x31\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01\x05\x00\x04\x20"), 32},
+    {SLICE_INIT("\x30\x41\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x02\x05\x00\x04\x30"), 48},
+    {SLICE_INIT("\x30\x51\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x03\x05\x00\x04\x40"), 64},
 };
 
 static bool
 is_digest_info(struct slice in)
 {
 	for (size_t i = 0; i < COUNT_OF(digest_infos); i++)
-		if (in.n == digest_infos[i].prefix.n + digest_infos[i].digest_n && slice_starts(in, digest_infos[i].prefix))
+		if (in.n == digest_infos[i].prefix.n + digest_infos[i].digest_n &&
+		    slice_starts(in, digest_infos[i].prefix))
 			return true;
 	return false;
 }
@@ -58,7 +59,8 @@ is_pss_of(struct slice em, size_t bits, const EVP_MD *md)
 	uint8_t mask[VAULT_SIGNATURE_MAX];
 	uint8_t unused = (uint8_t)(0xff << (8 - (8 * em.n - bits)));
 
-	if (em.n < 2 * h + 2 || em.n > sizeof(mask) || slice_at(em, em.n - 1) != 0xbc || (slice_at(em, 0) & unused) != 0)
+	if (em.n < 2 * h + 2 || em.n > sizeof(mask) || slice_at(em, em.n - 1) != 0xbc ||
+	    (slice_at(em, 0) & unused) != 0)
 		return false;
 	db_n = em.n - h - 1;
 	if (!mgf1(md, slice_range(em, db_n, db_n + h), mask, db_n))
@@ -85,7 +87,8 @@ is_pss(struct slice in, EVP_PKEY *pkey)
 			return false;
 		em = slice_from(in, 1);
 	}
-	return is_pss_of(em, bits, EVP_sha256()) || is_pss_of(em, bits, EVP_sha384()) || is_pss_of(em, bits, EVP_sha512());
+	return is_pss_of(em, bits, EVP_sha256()) || is_pss_of(em, bits, EVP_sha384()) ||
+	    is_pss_of(em, bits, EVP_sha512());
 }
 
 /* RFC 8446 §4.4.3, or RFC 8422 §5.4: two randoms, then named_curve with a point. */
@@ -144,7 +147,8 @@ vault_sign_raw(EVP_PKEY *pkey, enum tls_sign_kind kind, struct slice input, uint
 	*n = VAULT_SIGNATURE_MAX;
 	if (kind == TLS_SIGN_ED25519) {
 		m = EVP_MD_CTX_new();
-		good = m != NULL && EVP_DigestSignInit(m, NULL, NULL, NULL, pkey) == 1 && EVP_DigestSign(m, out, n, input.p, input.n) == 1;
+		good = m != NULL && EVP_DigestSignInit(m, NULL, NULL, NULL, pkey) == 1 &&
+		    EVP_DigestSign(m, out, n, input.p, input.n) == 1;
 	} else {
 		c = EVP_PKEY_CTX_new(pkey, NULL);
 		good = c != NULL && EVP_PKEY_sign_init(c) == 1;

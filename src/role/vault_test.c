@@ -49,8 +49,12 @@ start_vault(struct world *w)
 	int sv[2];
 
 	assert_int_equal(bus_new(&w->vault, w->loop, ROLE_VAULT, 0), 0);
-	w->context = (struct role_context){.house = &w->house, .loop = w->loop, .bus = w->vault, .settings = &w->settings, .role = ROLE_VAULT,
-		.data_dir = w->dir};
+	w->context = (struct role_context){.house = &w->house,
+	    .loop = w->loop,
+	    .bus = w->vault,
+	    .settings = &w->settings,
+	    .role = ROLE_VAULT,
+	    .data_dir = w->dir};
 	assert_int_equal(role_vault_ops.warm(&w->context, &w->detail), 0);
 	assert_int_equal(role_vault_ops.start(&w->context, &w->detail), 0);
 	for (size_t i = 0; i < COUNT_OF(askers); i++) {
@@ -120,7 +124,8 @@ peer(struct world *w, enum bus_role role)
 }
 
 #define ASK(w, role, name, reply, ...) \
-	BUS_CALL(peer((w), (role)), ROLE_VAULT, 0, name, (&(struct bus_##name##_request){__VA_ARGS__}), &(w)->arena, (reply), 20000)
+	BUS_CALL(peer((w), (role)), ROLE_VAULT, 0, name, (&(struct bus_##name##_request){__VA_ARGS__}), &(w)->arena, \
+	    (reply), 20000)
 
 /* ---- passwords ------------------------------------------------------------------------------------------------- */
 
@@ -129,7 +134,9 @@ verify(struct world *w, struct slice id, struct slice password, struct slice *ti
 {
 	struct bus_vault_verify_reply r = {0};
 
-	assert_int_equal(ASK(w, ROLE_PORCH, vault_verify, &r, .account_id = id, .password = password, .service = SERVICE_IMAP, .client = SLICE("192.0.2.1")), 0);
+	assert_int_equal(ASK(w, ROLE_PORCH, vault_verify, &r, .account_id = id, .password = password,
+			     .service = SERVICE_IMAP, .client = SLICE("192.0.2.1")),
+	    0);
 	if (ticket != NULL)
 		*ticket = r.ticket;
 	assert_int_equal(r.ticket.n, r.result == VERIFY_OK ? VAULT_TICKET_BYTES : 0);
@@ -141,7 +148,8 @@ set_password(struct world *w, struct slice id, struct slice password, struct sli
 {
 	struct bus_vault_set_password_reply r = {0};
 
-	assert_int_equal(ASK(w, ROLE_CLERK, vault_set_password, &r, .account_id = id, .password = password, .hash = hash), 0);
+	assert_int_equal(
+	    ASK(w, ROLE_CLERK, vault_set_password, &r, .account_id = id, .password = password, .hash = hash), 0);
 	return r.detail;
 }
 
@@ -226,7 +234,8 @@ app_passwords(struct world *w)
 
 	assert_int_equal(ASK(w, ROLE_CLERK, vault_app_password_add, &add, .account_id = ALICE, .name = SLICE(" ")), 0);
 	assert_true(add.detail.n > 0);
-	assert_int_equal(ASK(w, ROLE_CLERK, vault_app_password_add, &add, .account_id = ALICE, .name = SLICE("phone \"1\"")), 0);
+	assert_int_equal(
+	    ASK(w, ROLE_CLERK, vault_app_password_add, &add, .account_id = ALICE, .name = SLICE("phone \"1\"")), 0);
 	assert_int_equal(add.detail.n, 0);
 	assert_int_equal(add.password.n, 29);
 	text = add.password;
@@ -243,14 +252,16 @@ app_passwords(struct world *w)
 	assert_string_equal(json_string_value(json_object_get(o, "last_used_by")), "192.0.2.1");
 	json_decref(o);
 	w->house.limits.app_passwords = 1;
-	assert_int_equal(ASK(w, ROLE_CLERK, vault_app_password_add, &add, .account_id = ALICE, .name = SLICE("more")), 0);
+	assert_int_equal(
+	    ASK(w, ROLE_CLERK, vault_app_password_add, &add, .account_id = ALICE, .name = SLICE("more")), 0);
 	assert_true(add.detail.n > 0);
 	assert_int_equal(ASK(w, ROLE_CLERK, vault_app_password_remove, &gone, .account_id = BOB, .id = add.id), 0);
 	assert_int_equal(gone.removed, 0);
 	assert_int_equal(ASK(w, ROLE_CLERK, vault_app_password_list, &list, .account_id = ALICE), 0);
 	o = json_loadb((const char *)list.json.v[0].p, list.json.v[0].n, 0, NULL);
 	assert_int_equal(ASK(w, ROLE_CLERK, vault_app_password_remove, &gone, .account_id = ALICE,
-	    .id = slice_z(json_string_value(json_object_get(o, "id")))), 0);
+			     .id = slice_z(json_string_value(json_object_get(o, "id")))),
+	    0);
 	json_decref(o);
 	assert_int_equal(gone.removed, 1);
 	assert_int_equal(verify(w, ALICE, text, NULL), VERIFY_BAD);
@@ -259,7 +270,8 @@ app_passwords(struct world *w)
 /* ---- keys -------------------------------------------------------------------------------------------------------------- */
 
 static int
-sign(struct world *w, enum bus_role role, struct slice id, enum tls_sign_kind kind, struct slice input, struct slice *out)
+sign(struct world *w, enum bus_role role, struct slice id, enum tls_sign_kind kind, struct slice input,
+    struct slice *out)
 {
 	struct bus_vault_sign_reply r = {0};
 	int err = ASK(w, role, vault_sign, &r, .key_id = id, .kind = kind, .input = input);
@@ -289,7 +301,8 @@ signature_is_good(EVP_PKEY *k, int padding, struct slice signature, struct slice
 	bool good = EVP_PKEY_verify_init(c) == 1;
 
 	if (padding != 0)
-		good = good && EVP_PKEY_CTX_set_rsa_padding(c, padding) == 1 && EVP_PKEY_CTX_set_signature_md(c, EVP_sha256()) == 1;
+		good = good && EVP_PKEY_CTX_set_rsa_padding(c, padding) == 1 &&
+		    EVP_PKEY_CTX_set_signature_md(c, EVP_sha256()) == 1;
 	good = good && EVP_PKEY_verify(c, signature.p, signature.n, digest.p, digest.n) == 1;
 	EVP_PKEY_CTX_free(c);
 	return good;
@@ -345,7 +358,8 @@ write_rsa_pair(const char *key_path, const char *cert_path)
 	ASN1_INTEGER_set(X509_get_serialNumber(x), 7);
 	X509_gmtime_adj(X509_getm_notBefore(x), 0);
 	X509_gmtime_adj(X509_getm_notAfter(x), 86400);
-	X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_ASC, (const uint8_t *)"RSA.example.test", -1, -1, 0);
+	X509_NAME_add_entry_by_txt(
+	    X509_get_subject_name(x), "CN", MBSTRING_ASC, (const uint8_t *)"RSA.example.test", -1, -1, 0);
 	X509_set_issuer_name(x, X509_get_subject_name(x));
 	X509_set_pubkey(x, k);
 	assert_true(X509_sign(x, k, EVP_sha256()) > 0);
@@ -387,7 +401,8 @@ configured(struct world *w)
 	struct settings fresh = {.hostname = SLICE("mail.example.test"), .tls = &t, .tls_count = 1};
 	struct bus_vault_certificates_reply c = {0};
 	uint8_t block[256], info[51];
-	static const uint8_t prefix[19] = "\x30\x31\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01\x05\x00\x04\x20";
+	static const uint8_t prefix[19] =
+	    "\x30\x31\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01\x05\x00\x04\x20";
 	struct slice digest = SLICE("0123456789abcdef0123456789abcdef"), signature;
 	EVP_PKEY *k, *private;
 
@@ -464,11 +479,11 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_passwords),
-		cmocka_unit_test(test_imports),
-		cmocka_unit_test(test_app_passwords),
-		cmocka_unit_test(test_self_signed),
-		cmocka_unit_test(test_configured),
+	    cmocka_unit_test(test_passwords),
+	    cmocka_unit_test(test_imports),
+	    cmocka_unit_test(test_app_passwords),
+	    cmocka_unit_test(test_self_signed),
+	    cmocka_unit_test(test_configured),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -26,7 +26,8 @@ void net_address_prefix_key(const struct net_address *a, uint8_t out[16]);
 /* A bound, listening, non-blocking, close-on-exec socket (SO_REUSEADDR; IPV6_V6ONLY). */
 NODISCARD int net_listen(const struct net_address *a, int backlog, int *fd);
 NODISCARD int net_listen_unix(const char *path, int mode, int backlog, int *fd);
-NODISCARD int net_connect(struct loop *l, const struct net_address *to, const struct net_address *from, int64_t deadline_ms, struct stream **out);
+NODISCARD int net_connect(struct loop *l, const struct net_address *to, const struct net_address *from,
+    int64_t deadline_ms, struct stream **out);
 NODISCARD int net_connect_unix(struct loop *l, const char *path, struct stream **out);
 
 /* Accepts connections on a listening socket and starts a fiber for each: fn owns the stream and the
@@ -40,7 +41,8 @@ struct net_session {
 	void *arg;
 };
 typedef void net_session_fn(struct net_session *s);
-NODISCARD int net_accept_start(struct net_acceptor **out, struct loop *l, int fd, size_t max, net_session_fn *fn, void *arg);
+NODISCARD int net_accept_start(
+    struct net_acceptor **out, struct loop *l, int fd, size_t max, net_session_fn *fn, void *arg);
 size_t net_acceptor_sessions(const struct net_acceptor *a);
 /* Stops accepting; sessions go on. */
 void net_acceptor_stop(struct net_acceptor *a);

@@ -48,15 +48,15 @@ enum sql_durability {
 };
 
 struct sqldb_config {
-	struct loop *loop;   /* NULL: only the blocking side is used (command line, tests) */
-	const char *path;    /* of the SQLite file */
-	const char *vfs;     /* NULL, or the name of a test VFS */
+	struct loop *loop; /* NULL: only the blocking side is used (command line, tests) */
+	const char *path;  /* of the SQLite file */
+	const char *vfs;   /* NULL, or the name of a test VFS */
 	enum sql_durability durability;
 	const struct sql_migration *migrations;
 	size_t migrations_count;
 	const char *snapshot_dir; /* older data is copied here before it is migrated; NULL: beside the file */
-	int cache_kib;       /* page cache of a connection; 0: 2000 */
-	bool secure_delete;  /* deleted content is overwritten with zeros (secrets); else only where that is free */
+	int cache_kib;            /* page cache of a connection; 0: 2000 */
+	bool secure_delete; /* deleted content is overwritten with zeros (secrets); else only where that is free */
 };
 
 /* Opens (creates) and migrates. ERR_VERSION: newer data; ERR_DAMAGED; `detail` gets a sentence. Blocking. Without a
@@ -95,7 +95,9 @@ NODISCARD int sqldb_sync_blocking(struct sqldb *db);
  * error fn should return it: the transaction is then rolled back. After ERR_EXISTS and ERR_CONFLICT it may go on. */
 NODISCARD int sql_exec(struct sqltx *tx, const struct sql_text *t, const struct sql_value *v, size_t n);
 #define SQL_EXEC(tx, t, ...) sql_exec((tx), (t), SQL_ARGS(__VA_ARGS__))
-#define SQL_ARGS(...) (const struct sql_value[]){__VA_ARGS__}, sizeof((const struct sql_value[]){__VA_ARGS__}) / sizeof(struct sql_value)
+#define SQL_ARGS(...) \
+	(const struct sql_value[]){__VA_ARGS__}, \
+	    sizeof((const struct sql_value[]){__VA_ARGS__}) / sizeof(struct sql_value)
 /* Rows changed by the last sql_exec. */
 int64_t sql_changes(struct sqltx *tx);
 
@@ -105,7 +107,8 @@ struct sql_rows {
 	void *stmt;
 };
 /* The bytes of the values are copied; sql_exec() does not keep them beyond the call. */
-NODISCARD int sql_query(struct sqltx *tx, struct sql_rows *r, const struct sql_text *t, const struct sql_value *v, size_t n);
+NODISCARD int sql_query(
+    struct sqltx *tx, struct sql_rows *r, const struct sql_text *t, const struct sql_value *v, size_t n);
 #define SQL_QUERY(tx, r, t, ...) sql_query((tx), (r), (t), SQL_ARGS(__VA_ARGS__))
 /* 1: a row is there; 0: no more (closed already); negative: an error (closed already). */
 NODISCARD int sql_next(struct sql_rows *r);

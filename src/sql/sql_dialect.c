@@ -10,7 +10,11 @@ struct piece {
 	struct slice text;
 };
 
-static bool is_word(int c) { return c == '_' || (c >= 0 && (ascii_is_alnum((uint8_t)c) || c >= 0x80)); }
+static bool
+is_word(int c)
+{
+	return c == '_' || (c >= 0 && (ascii_is_alnum((uint8_t)c) || c >= 0x80));
+}
 
 /* Past a string or a quoted name; a doubled quote inside is met as two strings side by side, which is as good. */
 static void
@@ -73,9 +77,9 @@ postgres_word(struct slice w)
 	static const struct {
 		struct slice from, to;
 	} words[] = {
-		{SLICE_INIT("INTEGER"), SLICE_INIT("BIGINT")},
-		{SLICE_INIT("BLOB"), SLICE_INIT("BYTEA")},
-		{SLICE_INIT("STRICT"), SLICE_INIT("")},
+	    {SLICE_INIT("INTEGER"), SLICE_INIT("BIGINT")},
+	    {SLICE_INIT("BLOB"), SLICE_INIT("BYTEA")},
+	    {SLICE_INIT("STRICT"), SLICE_INIT("")},
 	};
 
 	for (size_t i = 0; i < COUNT_OF(words); i++)

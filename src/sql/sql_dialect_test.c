@@ -23,7 +23,8 @@ static void
 test_sqlite(void **state)
 {
 	(void)state;
-	expect(sql_dialect_sqlite, "SELECT $1, $12 FROM t WHERE a = '$1' AND \"b$2\" = $2 -- $3\n", "SELECT ?1, ?12 FROM t WHERE a = '$1' AND \"b$2\" = ?2 -- $3\n");
+	expect(sql_dialect_sqlite, "SELECT $1, $12 FROM t WHERE a = '$1' AND \"b$2\" = $2 -- $3\n",
+	    "SELECT ?1, ?12 FROM t WHERE a = '$1' AND \"b$2\" = ?2 -- $3\n");
 	expect(sql_dialect_sqlite, "", "");
 	expect(sql_dialect_sqlite, "$", "$");
 	expect(sql_dialect_sqlite, "'it''s $1' $1", "'it''s $1' ?1");
@@ -34,10 +35,13 @@ static void
 test_postgres(void **state)
 {
 	(void)state;
-	expect(sql_dialect_postgres, "CREATE TABLE t (a INTEGER, b BLOB, c TEXT) STRICT", "CREATE TABLE t (a BIGINT, b BYTEA, c TEXT) ");
-	expect(sql_dialect_postgres, "CREATE TABLE t (a integer) STRICT, WITHOUT ROWID;", "CREATE TABLE t (a BIGINT)  ;");
+	expect(sql_dialect_postgres, "CREATE TABLE t (a INTEGER, b BLOB, c TEXT) STRICT",
+	    "CREATE TABLE t (a BIGINT, b BYTEA, c TEXT) ");
+	expect(
+	    sql_dialect_postgres, "CREATE TABLE t (a integer) STRICT, WITHOUT ROWID;", "CREATE TABLE t (a BIGINT)  ;");
 	expect(sql_dialect_postgres, "CREATE TABLE t (a INTEGER) WITHOUT ROWID, STRICT", "CREATE TABLE t (a BIGINT)  ");
-	expect(sql_dialect_postgres, "SELECT x'00ff', 'BLOB', \"INTEGER\", $1, integers", "SELECT '\\x00ff'::bytea, 'BLOB', \"INTEGER\", $1, integers");
+	expect(sql_dialect_postgres, "SELECT x'00ff', 'BLOB', \"INTEGER\", $1, integers",
+	    "SELECT '\\x00ff'::bytea, 'BLOB', \"INTEGER\", $1, integers");
 	expect(sql_dialect_postgres, "WITHOUT TIME ZONE -- BLOB", "WITHOUT TIME ZONE -- BLOB");
 }
 
@@ -45,8 +49,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_sqlite),
-		cmocka_unit_test(test_postgres),
+	    cmocka_unit_test(test_sqlite),
+	    cmocka_unit_test(test_postgres),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -17,7 +17,7 @@
 #define EACH 20
 
 static const struct sql_migration migrations[] = {
-	{1, "begin", "CREATE TABLE item (id INTEGER NOT NULL PRIMARY KEY, body BLOB NOT NULL) STRICT"},
+    {1, "begin", "CREATE TABLE item (id INTEGER NOT NULL PRIMARY KEY, body BLOB NOT NULL) STRICT"},
 };
 static const struct sql_text insert = {"insert", "INSERT INTO item (id, body) VALUES ($1, $2)"};
 static const struct sql_text count = {"count", "SELECT COUNT(*) FROM item"};
@@ -50,8 +50,12 @@ remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
 static void
 open_db(struct world *w)
 {
-	struct sqldb_config c = {.loop = w->loop, .path = w->path, .vfs = "group", .durability = SQL_FULL, .migrations = migrations,
-		.migrations_count = 1};
+	struct sqldb_config c = {.loop = w->loop,
+	    .path = w->path,
+	    .vfs = "group",
+	    .durability = SQL_FULL,
+	    .migrations = migrations,
+	    .migrations_count = 1};
 	struct buf detail BUF_CLEANUP;
 
 	buf_init(&detail, 4096);
@@ -274,10 +278,10 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_many_writers),
-		cmocka_unit_test(test_full_disk),
-		cmocka_unit_test(test_failed_sync),
-		cmocka_unit_test(test_cancelled),
+	    cmocka_unit_test(test_many_writers),
+	    cmocka_unit_test(test_full_disk),
+	    cmocka_unit_test(test_failed_sync),
+	    cmocka_unit_test(test_cancelled),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

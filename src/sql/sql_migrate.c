@@ -7,9 +7,10 @@
 static const char create_table[] =
     "CREATE TABLE sql_migrations (number INTEGER NOT NULL PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL,"
     " applied_us INTEGER NOT NULL) STRICT";
-static const struct sql_text text_list = {"migration_list", "SELECT number, name, checksum FROM sql_migrations ORDER BY number"};
-static const struct sql_text text_add = {"migration_add",
-	"INSERT INTO sql_migrations (number, name, checksum, applied_us) VALUES ($1, $2, $3, $4)"};
+static const struct sql_text text_list = {
+    "migration_list", "SELECT number, name, checksum FROM sql_migrations ORDER BY number"};
+static const struct sql_text text_add = {
+    "migration_add", "INSERT INTO sql_migrations (number, name, checksum, applied_us) VALUES ($1, $2, $3, $4)"};
 
 struct migration_run {
 	struct sqldb *db;
@@ -48,17 +49,22 @@ check_applied(struct sqltx *tx, void *arg)
 		struct slice name = sql_col_bytes(&rows, 1);
 
 		if (number > (int64_t)r->config->migrations_count) {
-			buf_printf(r->detail, "%s was written by a newer version of Posthouse (its migration %lld, \"%.*s\", is not known here): "
-			    "run that version, or restore the snapshot made before the upgrade.", r->config->path, (long long)number, SLICE_ARG(name));
+			buf_printf(r->detail,
+			    "%s was written by a newer version of Posthouse (its migration %lld, \"%.*s\", is not "
+			    "known here): "
+			    "run that version, or restore the snapshot made before the upgrade.",
+			    r->config->path, (long long)number, SLICE_ARG(name));
 			return ERR_VERSION;
 		}
 		if (number != r->applied + 1) {
-			buf_printf(r->detail, "%s lacks migration %d: restore it from a backup.", r->config->path, r->applied + 1);
+			buf_printf(r->detail, "%s lacks migration %d: restore it from a backup.", r->config->path,
+			    r->applied + 1);
 			return ERR_DAMAGED;
 		}
 		checksum(&r->config->migrations[number - 1], sum);
 		if (!slice_eq(sql_col_bytes(&rows, 2), slice_z(sum))) {
-			buf_printf(r->detail, "%s was made with another text of migration %lld, \"%.*s\": run the version that made it.",
+			buf_printf(r->detail,
+			    "%s was made with another text of migration %lld, \"%.*s\": run the version that made it.",
 			    r->config->path, (long long)number, SLICE_ARG(name));
 			return ERR_VERSION;
 		}
@@ -86,8 +92,8 @@ apply_missing(struct sqltx *tx, void *arg)
 			err = SQL_EXEC(tx, &text_add, SQLI(m->number), SQLT(slice_z(m->name)), SQLT(slice_z(sum)),
 			    SQLI(house_now_us(r->db->house)));
 		if (err != 0)
-			buf_printf(r->detail, "migration %d, \"%s\", of %s failed and was rolled back: %s (%s).", m->number, m->name,
-			    r->config->path, err_text(err), r->db->writer_error);
+			buf_printf(r->detail, "migration %d, \"%s\", of %s failed and was rolled back: %s (%s).",
+			    m->number, m->name, r->config->path, err_text(err), r->db->writer_error);
 	}
 	return err;
 }
@@ -103,14 +109,16 @@ snapshot(struct migration_run *r)
 	time_rfc3339(house_now_us(r->db->house), when);
 	house_ulid(r->db->house, id);
 	if (r->config->snapshot_dir != NULL)
-		n = snprintf(to, sizeof(to), "%s/%s-%d-%.10s-%s", r->config->snapshot_dir, slash == NULL ? path : slash + 1, r->applied, when, id);
+		n = snprintf(to, sizeof(to), "%s/%s-%d-%.10s-%s", r->config->snapshot_dir,
+		    slash == NULL ? path : slash + 1, r->applied, when, id);
 	else
 		n = snprintf(to, sizeof(to), "%s-%d-%.10s-%s", path, r->applied, when, id);
 	if (n < 0 || (size_t)n >= sizeof(to))
 		return ERR_LIMIT;
 	err = r->db->engine->snapshot(r->db->writer, to);
 	if (err != 0)
-		buf_printf(r->detail, "cannot copy %s to %s before it is brought up to date: %s (%s).", path, to, err_text(err), r->db->writer_error);
+		buf_printf(r->detail, "cannot copy %s to %s before it is brought up to date: %s (%s).", path, to,
+		    err_text(err), r->db->writer_error);
 	else
 		LOG(r->db->house, INFO, "sql_snapshot", LOG_Z("database", path), LOG_Z("snapshot", to));
 	return err;

@@ -26,52 +26,52 @@ static const struct sql_text directory_statements[] = {
 #if __has_include("directory/directory_sql.def")
 #include "directory/directory_sql.def"
 #endif
-	{NULL, NULL}};
+    {NULL, NULL}};
 static const struct sql_migration directory_schema[] = {
 #if __has_include("directory/directory_migrations.def")
 #include "directory/directory_migrations.def"
 #endif
-	{0, NULL, NULL}};
+    {0, NULL, NULL}};
 static const struct sql_text secret_statements[] = {
 #if __has_include("directory/secret_sql.def")
 #include "directory/secret_sql.def"
 #endif
-	{NULL, NULL}};
+    {NULL, NULL}};
 static const struct sql_migration secret_schema[] = {
 #if __has_include("directory/secret_migrations.def")
 #include "directory/secret_migrations.def"
 #endif
-	{0, NULL, NULL}};
+    {0, NULL, NULL}};
 static const struct sql_text queue_statements[] = {
 #if __has_include("queue/queue_sql.def")
 #include "queue/queue_sql.def"
 #endif
-	{NULL, NULL}};
+    {NULL, NULL}};
 static const struct sql_migration queue_schema[] = {
 #if __has_include("queue/queue_migrations.def")
 #include "queue/queue_migrations.def"
 #endif
-	{0, NULL, NULL}};
+    {0, NULL, NULL}};
 static const struct sql_text store_statements[] = {
 #if __has_include("store/store_sql.def")
 #include "store/store_sql.def"
 #endif
-	{NULL, NULL}};
+    {NULL, NULL}};
 static const struct sql_migration store_schema[] = {
 #if __has_include("store/store_migrations.def")
 #include "store/store_migrations.def"
 #endif
-	{0, NULL, NULL}};
+    {0, NULL, NULL}};
 
 static const struct {
 	const char *name; /* the schema it lives in */
 	const struct sql_text *statements;
 	const struct sql_migration *migrations;
 } rooms[] = {
-	{"directory", directory_statements, directory_schema},
-	{"secret", secret_statements, secret_schema},
-	{"queue", queue_statements, queue_schema},
-	{"store", store_statements, store_schema},
+    {"directory", directory_statements, directory_schema},
+    {"secret", secret_statements, secret_schema},
+    {"queue", queue_statements, queue_schema},
+    {"store", store_statements, store_schema},
 };
 
 struct server {
@@ -167,11 +167,14 @@ setup(void **state)
 	if (geteuid() == 0)
 		assert_int_equal(chown(s->dir, s->uid, s->gid), 0);
 	(void)snprintf(data, sizeof(data), "%s/data", s->dir);
-	pid = start(s, "initdb", (const char *[]){"initdb", "-D", data, "-U", "test", "-A", "trust", "-E", "UTF8", "--locale=C", "-N", NULL});
+	pid = start(s, "initdb",
+	    (const char *[]){
+		"initdb", "-D", data, "-U", "test", "-A", "trust", "-E", "UTF8", "--locale=C", "-N", NULL});
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	if (status != 0)
 		return 0;
-	s->pid = start(s, "postgres", (const char *[]){"postgres", "-D", data, "-k", s->dir, "-p", "54329", "-h", "", "-F", NULL});
+	s->pid = start(
+	    s, "postgres", (const char *[]){"postgres", "-D", data, "-k", s->dir, "-p", "54329", "-h", "", "-F", NULL});
 	(void)connect_server(s);
 	return 0;
 }
@@ -205,7 +208,8 @@ try_text(PGconn *conn, const char *room, const char *name, const char *text, boo
 	sql_dialect_postgres(&sql, slice_z(text));
 	buf_put_u8(&sql, 0);
 	assert_int_equal(sql.err, 0);
-	r = prepare ? PQprepare(conn, name, (const char *)buf_slice(&sql).p, 0, NULL) : PQexec(conn, (const char *)buf_slice(&sql).p);
+	r = prepare ? PQprepare(conn, name, (const char *)buf_slice(&sql).p, 0, NULL)
+		    : PQexec(conn, (const char *)buf_slice(&sql).p);
 	good = PQresultStatus(r) == PGRES_COMMAND_OK || PQresultStatus(r) == PGRES_TUPLES_OK;
 	if (!good)
 		print_error("%s %s: %s%s\n", room, name, PQerrorMessage(conn), (const char *)buf_slice(&sql).p);
@@ -225,7 +229,8 @@ test_every_statement(void **state)
 		skip();
 	}
 	for (size_t i = 0; i < COUNT_OF(rooms); i++) {
-		(void)snprintf(sql, sizeof(sql), "DEALLOCATE ALL; CREATE SCHEMA %s; SET search_path TO %s", rooms[i].name, rooms[i].name);
+		(void)snprintf(sql, sizeof(sql), "DEALLOCATE ALL; CREATE SCHEMA %s; SET search_path TO %s",
+		    rooms[i].name, rooms[i].name);
 		assert_true(try_text(s->conn, rooms[i].name, "schema", sql, false));
 		for (const struct sql_migration *m = rooms[i].migrations; m->sql != NULL; m++, n++)
 			bad += !try_text(s->conn, rooms[i].name, m->name, m->sql, false);
@@ -240,7 +245,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_every_statement, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_every_statement, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 
 static const struct sql_migration migrations[] = {
-	{1, "begin", "CREATE TABLE item (id INTEGER NOT NULL PRIMARY KEY, body BLOB NOT NULL) STRICT"},
+    {1, "begin", "CREATE TABLE item (id INTEGER NOT NULL PRIMARY KEY, body BLOB NOT NULL) STRICT"},
 };
 static const struct sql_text insert = {"insert", "INSERT INTO item (id, body) VALUES ($1, $2)"};
 static const struct sql_text all = {"all", "SELECT id, body FROM item ORDER BY id"};
@@ -36,8 +36,12 @@ remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
 static int
 open_db(struct place *p, enum sql_durability durability)
 {
-	struct sqldb_config c = {.path = p->path, .vfs = "cut", .durability = durability, .migrations = migrations, .migrations_count = 1,
-		.cache_kib = 64};
+	struct sqldb_config c = {.path = p->path,
+	    .vfs = "cut",
+	    .durability = durability,
+	    .migrations = migrations,
+	    .migrations_count = 1,
+	    .cache_kib = 64};
 	struct buf detail BUF_CLEANUP;
 
 	buf_init(&detail, 4096);
@@ -268,12 +272,12 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_full_survives),
-		cmocka_unit_test(test_normal_and_sync),
-		cmocka_unit_test(test_power_off_at_once),
-		cmocka_unit_test(test_failed_sync_is_final),
-		cmocka_unit_test(test_full_disk),
-		cmocka_unit_test(test_write_error),
+	    cmocka_unit_test(test_full_survives),
+	    cmocka_unit_test(test_normal_and_sync),
+	    cmocka_unit_test(test_power_off_at_once),
+	    cmocka_unit_test(test_failed_sync_is_final),
+	    cmocka_unit_test(test_full_disk),
+	    cmocka_unit_test(test_write_error),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

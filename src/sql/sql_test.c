@@ -14,9 +14,10 @@
 #include <sys/wait.h>
 
 static const struct sql_migration migrations[] = {
-	{1, "begin", "CREATE TABLE item (id INTEGER NOT NULL PRIMARY KEY, name TEXT NOT NULL UNIQUE, body BLOB) STRICT;"
-	             "CREATE TABLE part (id INTEGER NOT NULL REFERENCES item (id), n INTEGER NOT NULL CHECK (n > 0)) STRICT"},
-	{2, "more", "ALTER TABLE item ADD COLUMN extra TEXT"},
+    {1, "begin",
+	"CREATE TABLE item (id INTEGER NOT NULL PRIMARY KEY, name TEXT NOT NULL UNIQUE, body BLOB) STRICT;"
+	"CREATE TABLE part (id INTEGER NOT NULL REFERENCES item (id), n INTEGER NOT NULL CHECK (n > 0)) STRICT"},
+    {2, "more", "ALTER TABLE item ADD COLUMN extra TEXT"},
 };
 static const struct sql_text insert = {"insert", "INSERT INTO item (body, id, name) VALUES ($3, $1, $2)"};
 static const struct sql_text get = {"get", "SELECT id, name, body FROM item WHERE id = $1"};
@@ -46,7 +47,8 @@ remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
 static struct sqldb_config
 config_of(struct place *p, size_t n)
 {
-	return (struct sqldb_config){.path = p->path, .durability = SQL_FULL, .migrations = migrations, .migrations_count = n, .cache_kib = 256};
+	return (struct sqldb_config){
+	    .path = p->path, .durability = SQL_FULL, .migrations = migrations, .migrations_count = n, .cache_kib = 256};
 }
 
 static int
@@ -397,14 +399,14 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_write_and_read, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_errors_roll_back, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_values, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_open_rows, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_ten_thousand, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_killed_writer, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_second_process_is_refused, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_migrations, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_write_and_read, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_errors_roll_back, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_values, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_open_rows, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_ten_thousand, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_killed_writer, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_second_process_is_refused, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_migrations, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

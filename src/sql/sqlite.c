@@ -33,8 +33,8 @@ struct sqlconn {
 	sqlite3 *db;
 	char *error;
 	bool final;
-	int frames;         /* in the WAL after the last commit */
-	int frames_checked; /* when a checkpoint was last tried */
+	int frames;               /* in the WAL after the last commit */
+	int frames_checked;       /* when a checkpoint was last tried */
 	struct cache_slot *cache; /* open addressing by the address of the text */
 	size_t cache_cap, cache_n;
 };
@@ -74,8 +74,8 @@ note(struct sqlconn *c, int rc)
 	int err = error_of(rc);
 
 	if (err != 0)
-		(void)snprintf(c->error, SQL_ERROR_MAX, "%s: %s [%d]", err_name(err), c->db != NULL ? sqlite3_errmsg(c->db) : sqlite3_errstr(rc),
-		    rc);
+		(void)snprintf(c->error, SQL_ERROR_MAX, "%s: %s [%d]", err_name(err),
+		    c->db != NULL ? sqlite3_errmsg(c->db) : sqlite3_errstr(rc), rc);
 	if (rc == SQLITE_IOERR_FSYNC || rc == SQLITE_IOERR_DIR_FSYNC)
 		c->final = true;
 	return err;
@@ -157,7 +157,8 @@ engine_prepare(struct sqlconn *c, const struct sql_text *t, void **out)
 			free(s);
 			return sql.err != 0 ? sql.err : ERR_NOMEM;
 		}
-		rc = sqlite3_prepare_v3(c->db, (const char *)buf_slice(&sql).p, (int)sql.n, SQLITE_PREPARE_PERSISTENT, &s->stmt, NULL);
+		rc = sqlite3_prepare_v3(
+		    c->db, (const char *)buf_slice(&sql).p, (int)sql.n, SQLITE_PREPARE_PERSISTENT, &s->stmt, NULL);
 		if (rc != SQLITE_OK || s->stmt == NULL) {
 			free(s);
 			return rc != SQLITE_OK ? note(c, rc) : ERR_INVALID;
@@ -216,7 +217,11 @@ engine_reset(struct sqlconn *c, void *stmt)
 	s->busy = false;
 }
 
-static int64_t engine_changes(struct sqlconn *c) { return sqlite3_changes64(c->db); }
+static int64_t
+engine_changes(struct sqlconn *c)
+{
+	return sqlite3_changes64(c->db);
+}
 
 static int64_t
 engine_col_int(void *stmt, int col)
@@ -268,8 +273,16 @@ run(struct sqlconn *c, const struct sql_text *t, int *rc)
 	return err;
 }
 
-static bool engine_in_transaction(struct sqlconn *c) { return sqlite3_get_autocommit(c->db) == 0; }
-static bool engine_is_final(struct sqlconn *c) { return c->final; }
+static bool
+engine_in_transaction(struct sqlconn *c)
+{
+	return sqlite3_get_autocommit(c->db) == 0;
+}
+static bool
+engine_is_final(struct sqlconn *c)
+{
+	return c->final;
+}
 
 static void
 engine_rollback(struct sqlconn *c)
@@ -490,8 +503,8 @@ set_up(struct sqlconn *c, const struct sql_open *o)
 	    "PRAGMA locking_mode = %s; PRAGMA temp_store = MEMORY; PRAGMA mmap_size = 0; PRAGMA cell_size_check = ON;"
 	    "PRAGMA cache_size = -%d; PRAGMA secure_delete = %s; PRAGMA journal_mode = WAL; PRAGMA synchronous = %s;"
 	    "PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = %d;",
-	    k->loop != NULL ? "NORMAL" : "EXCLUSIVE", k->cache_kib > 0 ? k->cache_kib : 2000, k->secure_delete ? "ON" : "FAST",
-	    k->durability == SQL_FULL ? "FULL" : "NORMAL", WAL_KEEP_BYTES);
+	    k->loop != NULL ? "NORMAL" : "EXCLUSIVE", k->cache_kib > 0 ? k->cache_kib : 2000,
+	    k->secure_delete ? "ON" : "FAST", k->durability == SQL_FULL ? "FULL" : "NORMAL", WAL_KEEP_BYTES);
 	rc = sqlite3_exec(c->db, sql, NULL, NULL, NULL);
 	if (rc == SQLITE_OK)
 		rc = sqlite3_file_control(c->db, "main", SQLITE_FCNTL_PERSIST_WAL, &keep);
@@ -514,8 +527,9 @@ engine_open(struct sqlconn **out, const struct sql_open *o, char *error)
 	if (c == NULL)
 		return ERR_NOMEM;
 	c->error = error;
-	err = note(c, sqlite3_open_v2(o->config->path, &c->db,
-	    SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | (o->reader ? 0 : SQLITE_OPEN_CREATE), o->config->vfs));
+	err = note(c,
+	    sqlite3_open_v2(o->config->path, &c->db,
+		SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | (o->reader ? 0 : SQLITE_OPEN_CREATE), o->config->vfs));
 	if (err == 0)
 		err = set_up(c, o);
 	if (err == 0 && fresh)
@@ -538,31 +552,31 @@ engine_close(struct sqlconn **cp)
 }
 
 const struct sql_engine sqlite_engine = {
-	.name = "sqlite",
-	.open = engine_open,
-	.close = engine_close,
-	.begin = engine_begin,
-	.commit = engine_commit,
-	.is_final = engine_is_final,
-	.rollback = engine_rollback,
-	.savepoint = engine_savepoint,
-	.release = engine_release,
-	.rollback_to = engine_rollback_to,
-	.in_transaction = engine_in_transaction,
-	.prepare = engine_prepare,
-	.stmt_writes = engine_stmt_writes,
-	.bind = engine_bind,
-	.step = engine_step,
-	.reset = engine_reset,
-	.changes = engine_changes,
-	.col_int = engine_col_int,
-	.col_bytes = engine_col_bytes,
-	.col_null = engine_col_null,
-	.script = engine_script,
-	.has_table = engine_has_table,
-	.is_empty = engine_is_empty,
-	.snapshot = engine_snapshot,
-	.tidy = engine_tidy,
-	.sync = engine_sync,
-	.shrink = engine_shrink,
+    .name = "sqlite",
+    .open = engine_open,
+    .close = engine_close,
+    .begin = engine_begin,
+    .commit = engine_commit,
+    .is_final = engine_is_final,
+    .rollback = engine_rollback,
+    .savepoint = engine_savepoint,
+    .release = engine_release,
+    .rollback_to = engine_rollback_to,
+    .in_transaction = engine_in_transaction,
+    .prepare = engine_prepare,
+    .stmt_writes = engine_stmt_writes,
+    .bind = engine_bind,
+    .step = engine_step,
+    .reset = engine_reset,
+    .changes = engine_changes,
+    .col_int = engine_col_int,
+    .col_bytes = engine_col_bytes,
+    .col_null = engine_col_null,
+    .script = engine_script,
+    .has_table = engine_has_table,
+    .is_empty = engine_is_empty,
+    .snapshot = engine_snapshot,
+    .tidy = engine_tidy,
+    .sync = engine_sync,
+    .shrink = engine_shrink,
 };

@@ -47,7 +47,11 @@ struct file {
 	uint32_t generation;
 };
 
-static sqlite3_file *real_of(sqlite3_file *f) { return (sqlite3_file *)(void *)((char *)f + sizeof(struct file)); }
+static sqlite3_file *
+real_of(sqlite3_file *f)
+{
+	return (sqlite3_file *)(void *)((char *)f + sizeof(struct file));
+}
 
 /* ---- images ------------------------------------------------------------------------------------------------------ */
 
@@ -202,7 +206,11 @@ shadow_of(struct testvfs *v, const char *path)
 
 /* ---- files ----------------------------------------------------------------------------------------------------------- */
 
-static bool is_dead(struct file *f) { return f->shadow != NULL && (f->v->off || f->generation != f->v->generation); }
+static bool
+is_dead(struct file *f)
+{
+	return f->shadow != NULL && (f->v->off || f->generation != f->v->generation);
+}
 
 /* The code of an injected fault that is due, or SQLITE_OK. */
 static int
@@ -210,7 +218,8 @@ fault_due(struct testvfs *v, bool sync)
 {
 	static const int codes[] = {SQLITE_OK, SQLITE_FULL, SQLITE_IOERR_WRITE, SQLITE_IOERR_FSYNC};
 
-	if (v->fault == TESTVFS_NO_FAULT || (v->fault == TESTVFS_SYNC_ERROR) != sync || (v->fault_at > 0 && --v->fault_at > 0))
+	if (v->fault == TESTVFS_NO_FAULT || (v->fault == TESTVFS_SYNC_ERROR) != sync ||
+	    (v->fault_at > 0 && --v->fault_at > 0))
 		return SQLITE_OK;
 	if (v->lasting)
 		return codes[v->fault];
@@ -297,40 +306,80 @@ file_sync(sqlite3_file *f, int flags)
 	return rc;
 }
 
-static int file_size(sqlite3_file *f, sqlite3_int64 *n) { return real_of(f)->pMethods->xFileSize(real_of(f), n); }
-static int file_lock(sqlite3_file *f, int how) { return real_of(f)->pMethods->xLock(real_of(f), how); }
-static int file_unlock(sqlite3_file *f, int how) { return real_of(f)->pMethods->xUnlock(real_of(f), how); }
-static int file_check_lock(sqlite3_file *f, int *held) { return real_of(f)->pMethods->xCheckReservedLock(real_of(f), held); }
-static int file_control(sqlite3_file *f, int op, void *arg) { return real_of(f)->pMethods->xFileControl(real_of(f), op, arg); }
-static int file_sector(sqlite3_file *f) { return real_of(f)->pMethods->xSectorSize(real_of(f)); }
-static int file_traits(sqlite3_file *f) { return real_of(f)->pMethods->xDeviceCharacteristics(real_of(f)); }
+static int
+file_size(sqlite3_file *f, sqlite3_int64 *n)
+{
+	return real_of(f)->pMethods->xFileSize(real_of(f), n);
+}
+static int
+file_lock(sqlite3_file *f, int how)
+{
+	return real_of(f)->pMethods->xLock(real_of(f), how);
+}
+static int
+file_unlock(sqlite3_file *f, int how)
+{
+	return real_of(f)->pMethods->xUnlock(real_of(f), how);
+}
+static int
+file_check_lock(sqlite3_file *f, int *held)
+{
+	return real_of(f)->pMethods->xCheckReservedLock(real_of(f), held);
+}
+static int
+file_control(sqlite3_file *f, int op, void *arg)
+{
+	return real_of(f)->pMethods->xFileControl(real_of(f), op, arg);
+}
+static int
+file_sector(sqlite3_file *f)
+{
+	return real_of(f)->pMethods->xSectorSize(real_of(f));
+}
+static int
+file_traits(sqlite3_file *f)
+{
+	return real_of(f)->pMethods->xDeviceCharacteristics(real_of(f));
+}
 static int
 file_shm_map(sqlite3_file *f, int page, int size, int extend, void volatile **out)
 {
 	return real_of(f)->pMethods->xShmMap(real_of(f), page, size, extend, out);
 }
-static int file_shm_lock(sqlite3_file *f, int at, int n, int flags) { return real_of(f)->pMethods->xShmLock(real_of(f), at, n, flags); }
-static void file_shm_barrier(sqlite3_file *f) { real_of(f)->pMethods->xShmBarrier(real_of(f)); }
-static int file_shm_unmap(sqlite3_file *f, int erase) { return real_of(f)->pMethods->xShmUnmap(real_of(f), erase); }
+static int
+file_shm_lock(sqlite3_file *f, int at, int n, int flags)
+{
+	return real_of(f)->pMethods->xShmLock(real_of(f), at, n, flags);
+}
+static void
+file_shm_barrier(sqlite3_file *f)
+{
+	real_of(f)->pMethods->xShmBarrier(real_of(f));
+}
+static int
+file_shm_unmap(sqlite3_file *f, int erase)
+{
+	return real_of(f)->pMethods->xShmUnmap(real_of(f), erase);
+}
 
 static const sqlite3_io_methods methods = {
-	.iVersion = 2, /* no xFetch: nothing is mapped behind our back */
-	.xClose = file_close,
-	.xRead = file_read,
-	.xWrite = file_write,
-	.xTruncate = file_truncate,
-	.xSync = file_sync,
-	.xFileSize = file_size,
-	.xLock = file_lock,
-	.xUnlock = file_unlock,
-	.xCheckReservedLock = file_check_lock,
-	.xFileControl = file_control,
-	.xSectorSize = file_sector,
-	.xDeviceCharacteristics = file_traits,
-	.xShmMap = file_shm_map,
-	.xShmLock = file_shm_lock,
-	.xShmBarrier = file_shm_barrier,
-	.xShmUnmap = file_shm_unmap,
+    .iVersion = 2, /* no xFetch: nothing is mapped behind our back */
+    .xClose = file_close,
+    .xRead = file_read,
+    .xWrite = file_write,
+    .xTruncate = file_truncate,
+    .xSync = file_sync,
+    .xFileSize = file_size,
+    .xLock = file_lock,
+    .xUnlock = file_unlock,
+    .xCheckReservedLock = file_check_lock,
+    .xFileControl = file_control,
+    .xSectorSize = file_sector,
+    .xDeviceCharacteristics = file_traits,
+    .xShmMap = file_shm_map,
+    .xShmLock = file_shm_lock,
+    .xShmBarrier = file_shm_barrier,
+    .xShmUnmap = file_shm_unmap,
 };
 
 /* ---- the file system ---------------------------------------------------------------------------------------------------- */

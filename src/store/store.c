@@ -160,7 +160,8 @@ store_fail(struct store *s, struct slice account_id)
 		return;
 	s->failed = true;
 	LOG(s->house, ERROR, "store_failed", LOG_S("account", account_id),
-	    LOG_Z("detail", "a sync failed: what is on the disk is unknown; this process stops and the rest is read anew"));
+	    LOG_Z("detail",
+		"a sync failed: what is on the disk is unknown; this process stops and the rest is read anew"));
 	if (s->hooks.failed != NULL)
 		s->hooks.failed(s->hooks.arg, account_id);
 }

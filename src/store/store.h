@@ -27,8 +27,8 @@ struct store_view;    /* one session's look at one mailbox */
 struct store_upload;  /* a message on its way in */
 struct store_body;    /* a message being read */
 
-#define STORE_ID_BYTES 16          /* delivery ids, email ids, mailbox ids */
-#define STORE_ACCOUNT_ID_MAX 64    /* letters, digits, '-' and '_' */
+#define STORE_ID_BYTES 16       /* delivery ids, email ids, mailbox ids */
+#define STORE_ACCOUNT_ID_MAX 64 /* letters, digits, '-' and '_' */
 
 /* ---- the store ---------------------------------------------------------------------------------------------- */
 
@@ -43,10 +43,10 @@ struct store_hooks {
 
 struct store_config {
 	struct loop *loop;
-	const char *dir;   /* absolute path of accounts/; must exist */
-	int index;         /* of this desk: names the file that tells a clean end from an unclean one */
-	int threads;       /* at least 2 */
-	const char *vfs;   /* NULL, or the name of a test VFS for the databases */
+	const char *dir; /* absolute path of accounts/; must exist */
+	int index;       /* of this desk: names the file that tells a clean end from an unclean one */
+	int threads;     /* at least 2 */
+	const char *vfs; /* NULL, or the name of a test VFS for the databases */
 	struct store_hooks hooks;
 };
 
@@ -108,11 +108,11 @@ enum store_role {
 };
 
 struct store_mailbox {
-	int64_t id;                /* within the account; never given twice */
-	struct slice object_id;    /* 16 random bytes (RFC 8474 MAILBOXID) */
+	int64_t id;             /* within the account; never given twice */
+	struct slice object_id; /* 16 random bytes (RFC 8474 MAILBOXID) */
 	struct slice name;
 	enum store_role role;
-	bool selectable;           /* false: \Noselect, only there for its children */
+	bool selectable; /* false: \Noselect, only there for its children */
 	bool subscribed;
 	bool has_children;
 	uint32_t uidvalidity;
@@ -120,7 +120,7 @@ struct store_mailbox {
 	uint64_t highestmodseq;
 	uint32_t messages, unseen, deleted, recent;
 	int64_t bytes;
-	uint64_t changes;          /* order of last structural change (create, rename, subscribe); for clients' caches */
+	uint64_t changes; /* order of last structural change (create, rename, subscribe); for clients' caches */
 };
 
 /* All mailboxes sorted by name (INBOX first), parents before children. The array lies in `a`. Names that were
@@ -170,11 +170,11 @@ struct store_entry {
 	uint64_t email;
 	int64_t internal_s; /* INTERNALDATE, seconds since 1970 */
 	uint32_t uid;
-	uint32_t size;      /* of the whole message in bytes (RFC822.SIZE) */
+	uint32_t size; /* of the whole message in bytes (RFC822.SIZE) */
 	uint32_t keywords;
-	uint8_t flags;      /* enum store_flag */
-	bool recent;        /* of this view (\Recent, RFC 3501 §2.3.2) */
-	bool expunged;      /* it is gone, though this view has not been told yet: sequence numbers still count it */
+	uint8_t flags; /* enum store_flag */
+	bool recent;   /* of this view (\Recent, RFC 3501 §2.3.2) */
+	bool expunged; /* it is gone, though this view has not been told yet: sequence numbers still count it */
 };
 
 /* Selects. With `read_only` (EXAMINE) flags cannot be changed through the view and \Recent is not taken. Holds its own
@@ -195,8 +195,8 @@ struct slice store_view_name(const struct store_view *v); /* until the next call
 uint32_t store_view_uidvalidity(const struct store_view *v);
 uint32_t store_view_uidnext(const struct store_view *v);
 uint64_t store_view_highestmodseq(const struct store_view *v);
-size_t store_view_count(const struct store_view *v);   /* EXISTS: messages the session knows of */
-size_t store_view_recent(const struct store_view *v);  /* how many of them are \Recent */
+size_t store_view_count(const struct store_view *v);        /* EXISTS: messages the session knows of */
+size_t store_view_recent(const struct store_view *v);       /* how many of them are \Recent */
 size_t store_view_first_unseen(const struct store_view *v); /* its sequence number, or 0 */
 /* The message with sequence number 1..count. Traps on another number. */
 struct store_entry store_view_at(const struct store_view *v, size_t seq);
@@ -216,7 +216,7 @@ bool store_view_has_keyword(const struct store_view *v, const struct store_entry
 enum store_event_kind {
 	STORE_EVENT_NONE,
 	STORE_EVENT_EXPUNGE, /* seq, uid: gone; later sequence numbers have moved down by one already */
-	STORE_EVENT_FLAGS,   /* seq, uid: flags, keywords or modseq of a message changed; read them with store_view_at() */
+	STORE_EVENT_FLAGS, /* seq, uid: flags, keywords or modseq of a message changed; read them with store_view_at() */
 	STORE_EVENT_EXISTS,  /* store_view_count() has grown to `seq`; store_view_recent() may have */
 	STORE_EVENT_RENAMED, /* the mailbox has another name */
 	STORE_EVENT_GONE     /* the mailbox is no more */
@@ -242,15 +242,15 @@ void store_view_watch(struct store_view *v, struct fiber *f);
 enum store_flag_op { STORE_FLAGS_REPLACE, STORE_FLAGS_ADD, STORE_FLAGS_REMOVE };
 struct store_flag_change {
 	enum store_flag_op op;
-	uint8_t flags;               /* enum store_flag */
+	uint8_t flags; /* enum store_flag */
 	struct slice_list keywords;
-	uint64_t unchanged_since;    /* RFC 7162; UINT64_MAX: whatever its modseq */
+	uint64_t unchanged_since; /* RFC 7162; UINT64_MAX: whatever its modseq */
 };
 /* Changes flags of messages by UID (ascending). UIDs that are gone are skipped. Changes become news of all views, of
  * this one with `own`. `conflicts` (may be NULL; n wide) is set true for those changed since. ERR_DENIED: read-only;
  * ERR_LIMIT: too many keywords, nothing changed; ERR_INVALID: a bad keyword. Not synced. */
-NODISCARD int store_flags(struct store_view *v, const uint32_t *uids, size_t n, const struct store_flag_change *c,
-    bool *conflicts);
+NODISCARD int store_flags(
+    struct store_view *v, const uint32_t *uids, size_t n, const struct store_flag_change *c, bool *conflicts);
 
 /* Removes messages for good: with uids NULL all that have STORE_DELETED, else those of the given UIDs (ascending)
  * that, with `deleted_only`, also have STORE_DELETED. Durable when it returns; take the news to number and report them. */
@@ -266,8 +266,8 @@ struct store_copied {
 /* Copies (or with `move` moves: RFC 6851, one transaction) messages by UID to the mailbox `to`, which may be the same one.
  * Flags, keywords and INTERNALDATE are kept, the EMAILID too. UIDs that are gone are left out. All or nothing; durable
  * when it returns. ERR_NOTFOUND: no such target ([TRYCREATE]). */
-NODISCARD int store_copy(struct store_view *v, const uint32_t *uids, size_t n, struct slice to, bool move, struct arena *a,
-    struct store_copied *out);
+NODISCARD int store_copy(struct store_view *v, const uint32_t *uids, size_t n, struct slice to, bool move,
+    struct arena *a, struct store_copied *out);
 
 /* ---- reading messages ------------------------------------------------------------------------------------------------- */
 
@@ -278,13 +278,13 @@ enum store_want {
 	STORE_WANT_CACHE = 8   /* what store_cache_put() left for this email */
 };
 struct store_fetched {
-	uint32_t uid;        /* set by the caller */
-	bool found;          /* false: gone meanwhile; the rest is empty */
-	bool large;          /* the message is a file: use store_body_open() for RAW (and for a HEADER over 64 KB) */
+	uint32_t uid; /* set by the caller */
+	bool found;   /* false: gone meanwhile; the rest is empty */
+	bool large;   /* the message is a file: use store_body_open() for RAW (and for a HEADER over 64 KB) */
 	uint64_t email;
 	uint32_t size;
 	uint32_t header_size;
-	int64_t saved_s;     /* SAVEDATE (RFC 8514) */
+	int64_t saved_s; /* SAVEDATE (RFC 8514) */
 	struct slice header, raw, cache;
 	uint8_t email_id[STORE_ID_BYTES];
 	uint8_t thread_id[STORE_ID_BYTES];
@@ -292,7 +292,8 @@ struct store_fetched {
 /* Reads a batch of messages (f[0..n-1].uid is given, ascending) in one go. Slices lie in the arena; when it is full the
  * rest stays unread and *done (at least 1, or ERR_LIMIT) says how many are filled, so batches are chosen by the arena's size.
  * What was expunged after the view was told is not found. */
-NODISCARD int store_fetch(struct store_view *v, struct store_fetched *f, size_t n, unsigned want, struct arena *a, size_t *done);
+NODISCARD int store_fetch(
+    struct store_view *v, struct store_fetched *f, size_t n, unsigned want, struct arena *a, size_t *done);
 /* Keeps something derived from an email (ENVELOPE, BODYSTRUCTURE, part offsets) with it; at most 64 KB (more is not
  * kept). It is never needed: readers must check its form and be able to make it again. Not synced. */
 NODISCARD int store_cache_put(struct store_account *acc, uint64_t email, struct slice cache);
@@ -318,13 +319,14 @@ struct store_candidate {
 	struct slice raw;
 };
 typedef int store_match_fn(void *arg, const struct store_candidate *c);
-NODISCARD int store_search(struct store_view *v, const uint32_t *uids, size_t n, bool header_only, store_match_fn *match,
-    void *arg, bool *hits);
+NODISCARD int store_search(struct store_view *v, const uint32_t *uids, size_t n, bool header_only,
+    store_match_fn *match, void *arg, bool *hits);
 
 /* ---- bringing messages in ------------------------------------------------------------------------------------------- */
 
 /* A message that arrives in pieces (an APPEND literal): in memory up to limits.body_inline_bytes, then in a file. */
-NODISCARD int store_upload_new(struct store_account *acc, size_t size_max, struct store_upload **out); /* does not park */
+NODISCARD int store_upload_new(
+    struct store_account *acc, size_t size_max, struct store_upload **out); /* does not park */
 /* ERR_LIMIT over size_max. */
 NODISCARD int store_upload_write(struct store_upload *u, struct slice bytes);
 size_t store_upload_size(const struct store_upload *u);
@@ -336,22 +338,22 @@ struct store_append {
 	struct store_upload *upload; /* used up when the append succeeds; free it all the same */
 	uint8_t flags;
 	struct slice_list keywords;
-	int64_t internal_s;          /* INT64_MIN: now */
+	int64_t internal_s; /* INT64_MIN: now */
 };
 /* APPEND (several: RFC 3502 MULTIAPPEND, all or nothing). Durable when it returns; out->target has the UIDs,
  * out->source is NULL. ERR_NOTFOUND: no such mailbox ([TRYCREATE]); ERR_QUOTA. `view` (may be NULL) is the caller's: news of
  * it is marked as own there. */
-NODISCARD int store_append(struct store_account *acc, struct store_view *view, struct slice mailbox, const struct store_append *v,
-    size_t n, struct arena *a, struct store_copied *out);
+NODISCARD int store_append(struct store_account *acc, struct store_view *view, struct slice mailbox,
+    const struct store_append *v, size_t n, struct arena *a, struct store_copied *out);
 
 struct store_delivery {
 	uint8_t delivery_id[STORE_ID_BYTES];
-	struct slice mailbox;   /* a role ("junk", "sent", …) or a name; "" or unknown is the Inbox */
-	struct slice head;      /* our trace fields: whole CRLF lines */
-	struct slice body;      /* the message from its first header field … */
-	int file;               /* … or a descriptor that holds it from offset 0, when >= 0; stays the caller's */
-	uint64_t size;          /* of body or file */
-	int64_t received_s;     /* becomes INTERNALDATE */
+	struct slice mailbox; /* a role ("junk", "sent", …) or a name; "" or unknown is the Inbox */
+	struct slice head;    /* our trace fields: whole CRLF lines */
+	struct slice body;    /* the message from its first header field … */
+	int file;             /* … or a descriptor that holds it from offset 0, when >= 0; stays the caller's */
+	uint64_t size;        /* of body or file */
+	int64_t received_s;   /* becomes INTERNALDATE */
 	uint8_t flags;
 };
 enum store_delivered { STORE_DELIVERED = 1, STORE_DUPLICATE = 2 };

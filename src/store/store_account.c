@@ -174,7 +174,7 @@ recover_rows(struct sqltx *tx, void *arg)
 	int err;
 
 	if ((err = SQL_EXEC(tx, &store_sql_account_boot, ACC(a), SQLB(slice_of(a->store->boot, STORE_ID_BYTES)),
-	         SQLI(STORE_GAP_MODSEQ))) != 0 ||
+		 SQLI(STORE_GAP_MODSEQ))) != 0 ||
 	    (err = row_account_load(tx, a, &row)) != 0)
 		return err;
 	return SQL_EXEC(tx, &store_sql_mailbox_gap, ACC(a), SQLI(STORE_GAP_UID), SQLI(row.modseq));
@@ -250,8 +250,8 @@ prepare_database(struct store_account *a, bool create)
 	int err = sql_read_blocking(a->db, read_row, &r);
 
 	if (err == ERR_NOTFOUND && create) {
-		if ((err = sql_write_blocking(a->db, store_defaults_insert, a)) != 0 || (err = sqldb_sync_blocking(a->db)) != 0 ||
-		    (err = store_path(a->store, acc_id(a), "", folder)) != 0)
+		if ((err = sql_write_blocking(a->db, store_defaults_insert, a)) != 0 ||
+		    (err = sqldb_sync_blocking(a->db)) != 0 || (err = store_path(a->store, acc_id(a), "", folder)) != 0)
 			return err;
 		return store_fsync_dir(folder);
 	}
@@ -266,7 +266,10 @@ open_database(struct store_account *a, bool create)
 	struct store *s = a->store;
 	char path[STORE_PATH_MAX];
 	struct buf BUF_CLEANUP detail;
-	struct sqldb_config c = {.path = path, .vfs = s->vfs, .durability = SQL_NORMAL, .migrations = store_migrations,
+	struct sqldb_config c = {.path = path,
+	    .vfs = s->vfs,
+	    .durability = SQL_NORMAL,
+	    .migrations = store_migrations,
 	    .migrations_count = store_migrations_count};
 	struct stat st;
 	int err;
@@ -279,7 +282,8 @@ open_database(struct store_account *a, bool create)
 	if (!create && stat(path, &st) != 0)
 		return ERR_NOTFOUND;
 	if ((err = sqldb_open(&a->db, s->house, &c, &detail)) != 0) {
-		LOG(s->house, ERROR, "account_unavailable", LOG_S("account", acc_id(a)), LOG_E(err), LOG_S("detail", buf_slice(&detail)));
+		LOG(s->house, ERROR, "account_unavailable", LOG_S("account", acc_id(a)), LOG_E(err),
+		    LOG_S("detail", buf_slice(&detail)));
 		return err;
 	}
 	if ((err = prepare_database(a, create)) != 0)
@@ -319,7 +323,8 @@ job_worker(void *arg)
 		if (op->before != NULL)
 			j->err = op->before(a, op->arg);
 		if (j->err == 0 && op->tx != NULL)
-			j->err = op->write ? sql_write_blocking(a->db, op->tx, op->arg) : sql_read_blocking(a->db, op->tx, op->arg);
+			j->err = op->write ? sql_write_blocking(a->db, op->tx, op->arg)
+					   : sql_read_blocking(a->db, op->tx, op->arg);
 		if (j->err != 0) {
 			if (op->undo != NULL)
 				op->undo(a, op->arg);
@@ -441,7 +446,8 @@ note_damage(struct store_account *a)
 	a->broken = ERR_DAMAGED;
 	store_clear_dirty(a);
 	LOG(a->store->house, ERROR, "account_damaged", LOG_S("account", acc_id(a)),
-	    LOG_Z("detail", "the account's database is damaged; the account is refused, others go on: restore it from a backup"));
+	    LOG_Z("detail",
+		"the account's database is damaged; the account is refused, others go on: restore it from a backup"));
 }
 
 static int

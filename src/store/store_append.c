@@ -10,11 +10,11 @@
 
 struct store_upload {
 	struct store_account *a;
-	struct buf mem;     /* all of it, or what is not written to the file yet */
-	uint8_t *first;     /* of a file: its first STORE_HEADER_INLINE_MAX bytes */
+	struct buf mem; /* all of it, or what is not written to the file yet */
+	uint8_t *first; /* of a file: its first STORE_HEADER_INLINE_MAX bytes */
 	char name[STORE_BLOB_NAME + 1];
-	int fd;             /* -1: in memory */
-	bool final;         /* the file has its final name: it belongs to the account */
+	int fd;     /* -1: in memory */
+	bool final; /* the file has its final name: it belongs to the account */
 	size_t size, size_max;
 	int err;
 };
@@ -210,7 +210,8 @@ append_before(struct store_account *a, void *arg)
 
 		if (u->err != 0 || u->final)
 			return u->err != 0 ? u->err : ERR_INVALID;
-		incoming_split(in, SLICE_EMPTY, file ? slice_of(u->first, STORE_HEADER_INLINE_MAX) : buf_slice(&u->mem), u->size, &h->limits);
+		incoming_split(in, SLICE_EMPTY, file ? slice_of(u->first, STORE_HEADER_INLINE_MAX) : buf_slice(&u->mem),
+		    u->size, &h->limits);
 		in->flags = o->v[i].flags & STORE_FLAGS_ALL;
 		in->internal_s = o->v[i].internal_s == INT64_MIN ? house_now_s(h) : o->v[i].internal_s;
 		incoming_parse(h, in);
@@ -242,7 +243,8 @@ append_tx(struct sqltx *tx, void *arg)
 	struct account_row ar;
 	int err;
 
-	if ((err = row_account_load(tx, a, &ar)) != 0 || (err = row_mailbox_by_name(tx, a, o->name, NULL, &o->target)) != 0)
+	if ((err = row_account_load(tx, a, &ar)) != 0 ||
+	    (err = row_mailbox_by_name(tx, a, o->name, NULL, &o->target)) != 0)
 		return err;
 	if (!o->target.selectable)
 		return ERR_NOTFOUND;
@@ -253,7 +255,8 @@ append_tx(struct sqltx *tx, void *arg)
 		struct incoming *in = &o->items[i].in;
 
 		if ((err = incoming_insert(tx, a, &ar, in)) == 0)
-			err = row_place(tx, a, &o->target, &in->msg, in->keywords, o->modseq, house_now_s(a->store->house));
+			err = row_place(
+			    tx, a, &o->target, &in->msg, in->keywords, o->modseq, house_now_s(a->store->house));
 	}
 	if (err != 0 || (err = row_mailbox_save(tx, a, &o->target)) != 0)
 		return err;
@@ -299,12 +302,18 @@ any_keywords(const struct store_append *v, size_t n)
 }
 
 int
-store_append(struct store_account *a, struct store_view *view, struct slice mailbox, const struct store_append *v, size_t n,
-    struct arena *mem, struct store_copied *out)
+store_append(struct store_account *a, struct store_view *view, struct slice mailbox, const struct store_append *v,
+    size_t n, struct arena *mem, struct store_copied *out)
 {
 	struct append_op o = {.a = a, .v = v, .n = n, .origin = view == NULL ? 0 : view->number};
-	struct store_op op = {.prepare = append_prepare, .before = append_before, .tx = append_tx, .undo = append_undo,
-	    .finish = append_finish, .arg = &o, .write = true, .sync = true};
+	struct store_op op = {.prepare = append_prepare,
+	    .before = append_before,
+	    .tx = append_tx,
+	    .undo = append_undo,
+	    .finish = append_finish,
+	    .arg = &o,
+	    .write = true,
+	    .sync = true};
 	int err = 0;
 
 	*out = (struct store_copied){0};

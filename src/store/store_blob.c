@@ -170,7 +170,8 @@ sorted_contains(struct slice names, const char *name)
 
 	while (low < high) {
 		size_t mid = (low + high) / 2;
-		int c = memcmp(slice_range(names, mid * STORE_BLOB_NAME, (mid + 1) * STORE_BLOB_NAME).p, name, STORE_BLOB_NAME);
+		int c = memcmp(
+		    slice_range(names, mid * STORE_BLOB_NAME, (mid + 1) * STORE_BLOB_NAME).p, name, STORE_BLOB_NAME);
 
 		if (c == 0)
 			return true;

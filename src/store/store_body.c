@@ -13,10 +13,10 @@ struct store_body {
 	uint32_t refs;
 	struct list_node idle; /* in store->bodies_idle, the longest unused first */
 	size_t size;
-	uint8_t *bytes;        /* of a large one: NULL until it is wanted whole */
+	uint8_t *bytes; /* of a large one: NULL until it is wanted whole */
 	bool loading;
 	struct waitq loaded;
-	int fd;                /* -1: in memory */
+	int fd; /* -1: in memory */
 	size_t key_n;
 	uint8_t key[STORE_ACCOUNT_ID_MAX + 8];
 };
@@ -124,7 +124,8 @@ body_tx(struct sqltx *tx, void *arg)
 	{
 		struct sql_rows SQL_ROWS_CLEANUP sizes = {0};
 
-		if ((err = SQL_QUERY(tx, &sizes, &store_sql_email_size, ACC(o->a), SQLI(o->email))) != 0 || (err = sql_next(&sizes)) < 0)
+		if ((err = SQL_QUERY(tx, &sizes, &store_sql_email_size, ACC(o->a), SQLI(o->email))) != 0 ||
+		    (err = sql_next(&sizes)) < 0)
 			return err;
 		if (err == 0)
 			return ERR_NOTFOUND;

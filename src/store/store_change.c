@@ -80,7 +80,8 @@ set_item_keywords(struct change_op *o, struct item *it, uint32_t handle)
 	const struct item *before = it > o->items ? it - 1 : NULL;
 
 	it->handle = handle;
-	it->keywords = before != NULL && before->handle == handle ? before->keywords : keywords_bytes(o->a->keywords, handle, &o->mem);
+	it->keywords = before != NULL && before->handle == handle ? before->keywords
+								  : keywords_bytes(o->a->keywords, handle, &o->mem);
 }
 
 static void
@@ -105,7 +106,9 @@ changed_flags(uint8_t flags, const struct store_flag_change *c)
 {
 	uint8_t f = c->flags & STORE_FLAGS_ALL;
 
-	return c->op == STORE_FLAGS_REPLACE ? f : c->op == STORE_FLAGS_ADD ? (uint8_t)(flags | f) : (uint8_t)(flags & ~f);
+	return c->op == STORE_FLAGS_REPLACE ? f
+	    : c->op == STORE_FLAGS_ADD      ? (uint8_t)(flags | f)
+					    : (uint8_t)(flags & ~f);
 }
 
 static int
@@ -221,7 +224,8 @@ int
 store_flags(struct store_view *v, const uint32_t *uids, size_t n, const struct store_flag_change *c, bool *conflicts)
 {
 	struct change_op o;
-	struct store_op op = {.prepare = flags_prepare, .tx = flags_tx, .finish = flags_finish, .arg = &o, .write = true};
+	struct store_op op = {
+	    .prepare = flags_prepare, .tx = flags_tx, .finish = flags_finish, .arg = &o, .write = true};
 	int err;
 
 	change_init(&o, v, uids, n);
@@ -305,8 +309,13 @@ int
 store_expunge(struct store_view *v, const uint32_t *uids, size_t n, bool deleted_only)
 {
 	struct change_op o;
-	struct store_op op = {.prepare = expunge_prepare, .tx = expunge_tx, .finish = expunge_finish, .arg = &o, .write = true,
-	    .sync = true, .unlink = &o.unlink};
+	struct store_op op = {.prepare = expunge_prepare,
+	    .tx = expunge_tx,
+	    .finish = expunge_finish,
+	    .arg = &o,
+	    .write = true,
+	    .sync = true,
+	    .unlink = &o.unlink};
 	int err;
 
 	change_init(&o, v, uids, n);
@@ -347,8 +356,8 @@ copy_prepare(void *arg)
 }
 
 static int
-copy_one(struct sqltx *tx, struct change_op *o, struct account_row *ar, struct mailbox_row *source, struct mailbox_row *target,
-    struct item *it)
+copy_one(struct sqltx *tx, struct change_op *o, struct account_row *ar, struct mailbox_row *source,
+    struct mailbox_row *target, struct item *it)
 {
 	struct message placed = it->m;
 	int err = row_place(tx, o->a, target, &placed, it->keywords, o->modseq, now_s(o->a));
@@ -368,7 +377,8 @@ copy_tx(struct sqltx *tx, void *arg)
 	struct mailbox_row source, *from = &source;
 	int err;
 
-	if ((err = row_account_load(tx, a, &ar)) != 0 || (err = row_mailbox_by_name(tx, a, o->to, NULL, &o->target)) != 0)
+	if ((err = row_account_load(tx, a, &ar)) != 0 ||
+	    (err = row_mailbox_by_name(tx, a, o->to, NULL, &o->target)) != 0)
 		return err;
 	if (!o->target.selectable)
 		return ERR_NOTFOUND;
@@ -441,10 +451,12 @@ copy_result(struct change_op *o, struct arena *a, struct store_copied *out)
 }
 
 int
-store_copy(struct store_view *v, const uint32_t *uids, size_t n, struct slice to, bool move, struct arena *a, struct store_copied *out)
+store_copy(struct store_view *v, const uint32_t *uids, size_t n, struct slice to, bool move, struct arena *a,
+    struct store_copied *out)
 {
 	struct change_op o;
-	struct store_op op = {.prepare = copy_prepare, .tx = copy_tx, .finish = copy_finish, .arg = &o, .write = true, .sync = true};
+	struct store_op op = {
+	    .prepare = copy_prepare, .tx = copy_tx, .finish = copy_finish, .arg = &o, .write = true, .sync = true};
 	int err;
 
 	*out = (struct store_copied){0};

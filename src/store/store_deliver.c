@@ -60,7 +60,8 @@ write_blob(struct store_account *a, struct delivery *d)
 	int fd, err;
 
 	store_blob_name(a->store->house, d->in.blob);
-	if ((err = store_blob_path(a, d->in.blob, true, tmp)) != 0 || (err = store_blob_path(a, d->in.blob, false, path)) != 0)
+	if ((err = store_blob_path(a, d->in.blob, true, tmp)) != 0 ||
+	    (err = store_blob_path(a, d->in.blob, false, path)) != 0)
 		return err;
 	if (w == NULL)
 		return ERR_NOMEM;
@@ -145,8 +146,8 @@ role_of(struct slice name)
 		struct slice name;
 		int role;
 	} roles[] = {{SLICE_INIT("inbox"), STORE_ROLE_INBOX}, {SLICE_INIT("drafts"), STORE_ROLE_DRAFTS},
-	    {SLICE_INIT("sent"), STORE_ROLE_SENT}, {SLICE_INIT("junk"), STORE_ROLE_JUNK}, {SLICE_INIT("trash"), STORE_ROLE_TRASH},
-	    {SLICE_INIT("archive"), STORE_ROLE_ARCHIVE}};
+	    {SLICE_INIT("sent"), STORE_ROLE_SENT}, {SLICE_INIT("junk"), STORE_ROLE_JUNK},
+	    {SLICE_INIT("trash"), STORE_ROLE_TRASH}, {SLICE_INIT("archive"), STORE_ROLE_ARCHIVE}};
 
 	for (size_t i = 0; i < COUNT_OF(roles); i++)
 		if (slice_ieq(name, roles[i].name))
@@ -303,7 +304,8 @@ static void
 run_batch(struct store_account *a, struct delivery **v, size_t n)
 {
 	struct batch b = {.a = a, .v = v, .n = n};
-	struct store_op op = {.before = deliver_before, .tx = deliver_tx, .finish = deliver_finish, .arg = &b, .write = true};
+	struct store_op op = {
+	    .before = deliver_before, .tx = deliver_tx, .finish = deliver_finish, .arg = &b, .write = true};
 	struct store_op clean = {.before = clean_before, .arg = &b, .closed = true};
 	int err = (b.rows = calloc(n, sizeof(*b.rows))) == NULL ? ERR_NOMEM : store_run_locked(a, &op);
 

@@ -31,8 +31,10 @@ send_all(void *arg)
 		enum store_delivered how;
 		char text[128];
 
-		(void)snprintf(text, sizeof(text), "Message-ID: <%d@example.test>\r\n\r\n%d\r\n", (int)(s->first + i), (int)(s->first + i));
-		assert_int_equal(deliver_to(s->accounts[(s->first + i) % ACCOUNTS], s->first + i, "", slice_z(text), &how), 0);
+		(void)snprintf(text, sizeof(text), "Message-ID: <%d@example.test>\r\n\r\n%d\r\n", (int)(s->first + i),
+		    (int)(s->first + i));
+		assert_int_equal(
+		    deliver_to(s->accounts[(s->first + i) % ACCOUNTS], s->first + i, "", slice_z(text), &how), 0);
 		if (how == STORE_DELIVERED)
 			s->delivered++;
 		else
@@ -99,7 +101,8 @@ body_alone(struct place *p)
 {
 	struct store_account *a = make_account(p, "01A");
 	static uint8_t big[5000];
-	struct one o[3] = {{a, SLICE("\r\nsmall"), 1, 1}, {a, slice_of(big, sizeof(big)), 2, 1}, {a, SLICE("\r\nsmall"), 3, 1}};
+	struct one o[3] = {
+	    {a, SLICE("\r\nsmall"), 1, 1}, {a, slice_of(big, sizeof(big)), 2, 1}, {a, SLICE("\r\nsmall"), 3, 1}};
 	struct fiber *f[3];
 
 	store_account_set_quota(a, 1000);
@@ -309,7 +312,8 @@ body_places(struct place *p)
 	struct store_account *a = make_account(p, "01A");
 	static const struct {
 		const char *hint, *mailbox;
-	} cases[] = {{"junk", "Junk"}, {"SENT", "Sent"}, {"Archive", "Archive"}, {"No/Such", "INBOX"}, {"\xff", "INBOX"}, {"Mine", "Mine"}};
+	} cases[] = {{"junk", "Junk"}, {"SENT", "Sent"}, {"Archive", "Archive"}, {"No/Such", "INBOX"},
+	    {"\xff", "INBOX"}, {"Mine", "Mine"}};
 	struct arena ARENA_CLEANUP mem;
 	struct store_mailbox m;
 	enum store_delivered how;

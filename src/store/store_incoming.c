@@ -75,7 +75,8 @@ incoming_parse(struct house *h, struct incoming *in)
 
 	arena_init(&mem, 4u << 20);
 	in->refs_n = 0;
-	if (header_parse(&mem, in->header, &h->limits, &header) != 0 || message_thread_parse(&mem, &header, CHARSET_THREAD, &t) != 0)
+	if (header_parse(&mem, in->header, &h->limits, &header) != 0 ||
+	    message_thread_parse(&mem, &header, CHARSET_THREAD, &t) != 0)
 		return; /* too much of a header: the message is a thread of its own */
 	add_ref(in, t.message_id, t.base_subject);
 	/* The nearest ancestors, newest first, and the root. */
@@ -151,13 +152,13 @@ incoming_insert(struct sqltx *tx, struct store_account *a, struct account_row *a
 		return err;
 	for (size_t i = 0; i < in->refs_n; i++)
 		put_be64(refs + i * 8, in->refs[i]);
-	err = SQL_EXEC(tx, &store_sql_email_insert, ACC(a), SQLI(in->msg.email), SQLB(slice_of(in->email_id, STORE_ID_BYTES)),
-	    SQLB(slice_of(in->thread_id, STORE_ID_BYTES)), SQLI(in->size), SQLI(in->header_size), SQLI(in->internal_s),
-	    in->blob[0] == '\0' ? SQLN : SQLT(slice_z(in->blob)), SQLB(slice_of(refs, in->refs_n * 8)), SQLB(in->head),
-	    SQLB(in->header), SQLB(in->rest));
+	err = SQL_EXEC(tx, &store_sql_email_insert, ACC(a), SQLI(in->msg.email),
+	    SQLB(slice_of(in->email_id, STORE_ID_BYTES)), SQLB(slice_of(in->thread_id, STORE_ID_BYTES)), SQLI(in->size),
+	    SQLI(in->header_size), SQLI(in->internal_s), in->blob[0] == '\0' ? SQLN : SQLT(slice_z(in->blob)),
+	    SQLB(slice_of(refs, in->refs_n * 8)), SQLB(in->head), SQLB(in->header), SQLB(in->rest));
 	for (size_t i = 0; i < in->refs_n && err == 0; i++)
-		err = SQL_EXEC(tx, &store_sql_thread_insert, ACC(a), SQLB(slice_of(refs + i * 8, 8)), SQLI(in->msg.email),
-		    SQLB(slice_of(in->thread_id, STORE_ID_BYTES)));
+		err = SQL_EXEC(tx, &store_sql_thread_insert, ACC(a), SQLB(slice_of(refs + i * 8, 8)),
+		    SQLI(in->msg.email), SQLB(slice_of(in->thread_id, STORE_ID_BYTES)));
 	if (err != 0)
 		return err;
 	ar->used_bytes += (int64_t)in->size;

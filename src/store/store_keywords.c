@@ -81,8 +81,9 @@ keywords_read(struct sqltx *tx, struct store_account *a, struct store_keywords *
 	map_init(&k->by_content, 1u << 24, house_random_u64(a->store->house));
 	err = SQL_QUERY(tx, &q, &store_sql_keyword_list, ACC(a));
 	while (err == 0 && (err = sql_next(&q)) == 1)
-		err = sql_col_int(&q, 0) != (int64_t)k->names_n || sql_col_bytes(&q, 1).n == 0 ? ERR_DAMAGED
-		                                                                                : append_name(k, sql_col_bytes(&q, 1));
+		err = sql_col_int(&q, 0) != (int64_t)k->names_n || sql_col_bytes(&q, 1).n == 0
+		    ? ERR_DAMAGED
+		    : append_name(k, sql_col_bytes(&q, 1));
 	if (err != 0)
 		keywords_free(&k);
 	*out = k;
@@ -344,7 +345,8 @@ keywords_bytes(const struct store_keywords *k, uint32_t handle, struct arena *me
 }
 
 int
-keywords_change(struct store_account *a, uint32_t from, enum store_flag_op op, const uint16_t *ids, size_t n, uint32_t *to)
+keywords_change(
+    struct store_account *a, uint32_t from, enum store_flag_op op, const uint16_t *ids, size_t n, uint32_t *to)
 {
 	const struct keyword_set *s = keywords_set(a->keywords, from);
 	size_t have = s == NULL ? 0 : s->n, i = 0, j = 0, out_n = 0;

@@ -50,10 +50,19 @@ add_row(struct list_op *o, const struct mailbox_row *r)
 		return ERR_LIMIT;
 	o->v = v;
 	v = &o->v[o->n++];
-	*v = (struct store_mailbox){.id = r->id, .object_id = arena_copy(o->mem, slice_of(r->object_id, STORE_ID_BYTES)),
-	    .name = r->name, .role = (enum store_role)r->role, .selectable = r->selectable, .uidvalidity = r->uidvalidity,
-	    .uidnext = (uint32_t)r->uidnext, .highestmodseq = (uint64_t)r->highestmodseq, .messages = (uint32_t)r->messages,
-	    .unseen = (uint32_t)r->unseen, .deleted = (uint32_t)r->deleted, .recent = (uint32_t)r->first_recent, .bytes = r->bytes,
+	*v = (struct store_mailbox){.id = r->id,
+	    .object_id = arena_copy(o->mem, slice_of(r->object_id, STORE_ID_BYTES)),
+	    .name = r->name,
+	    .role = (enum store_role)r->role,
+	    .selectable = r->selectable,
+	    .uidvalidity = r->uidvalidity,
+	    .uidnext = (uint32_t)r->uidnext,
+	    .highestmodseq = (uint64_t)r->highestmodseq,
+	    .messages = (uint32_t)r->messages,
+	    .unseen = (uint32_t)r->unseen,
+	    .deleted = (uint32_t)r->deleted,
+	    .recent = (uint32_t)r->first_recent,
+	    .bytes = r->bytes,
 	    .changes = (uint64_t)r->changes};
 	return arena_failed(o->mem) ? ERR_LIMIT : 0;
 }
@@ -63,7 +72,7 @@ read_mailboxes(struct sqltx *tx, struct list_op *o)
 {
 	struct sql_rows SQL_ROWS_CLEANUP q = {0};
 	int err = o->name.n > 0 ? SQL_QUERY(tx, &q, &store_sql_mailbox_by_name, ACC(o->a), SQLT(o->name))
-	                        : SQL_QUERY(tx, &q, &store_sql_mailbox_list, ACC(o->a));
+				: SQL_QUERY(tx, &q, &store_sql_mailbox_list, ACC(o->a));
 
 	while (err == 0 && (err = sql_next(&q)) == 1) {
 		struct mailbox_row r;

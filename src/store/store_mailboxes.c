@@ -8,7 +8,7 @@ struct mailbox_op {
 	int role;
 	bool on;
 	struct buf unlink;
-	int64_t id;      /* of the mailbox that was deleted or renamed */
+	int64_t id; /* of the mailbox that was deleted or renamed */
 	bool moved_inbox;
 	struct mailbox_row target; /* of INBOX's messages */
 };
@@ -40,7 +40,8 @@ next_uidvalidity(struct store_account *a, struct account_row *ar)
 }
 
 static int
-insert_mailbox(struct sqltx *tx, struct store_account *a, struct account_row *ar, struct slice name, int role, int64_t *id_out)
+insert_mailbox(
+    struct sqltx *tx, struct store_account *a, struct account_row *ar, struct slice name, int role, int64_t *id_out)
 {
 	uint8_t id[STORE_ID_BYTES];
 	int err = next_uidvalidity(a, ar);
@@ -50,8 +51,8 @@ insert_mailbox(struct sqltx *tx, struct store_account *a, struct account_row *ar
 	house_random(a->store->house, id, sizeof(id));
 	*id_out = ar->next_mailbox++;
 	ar->modseq++;
-	return SQL_EXEC(tx, &store_sql_mailbox_insert, ACC(a), SQLI(*id_out), SQLB(slice_of(id, sizeof(id))), SQLT(name), SQLI(role),
-	    SQLI(ar->uidvalidity), SQLI(ar->modseq), SQLI(++ar->changes));
+	return SQL_EXEC(tx, &store_sql_mailbox_insert, ACC(a), SQLI(*id_out), SQLB(slice_of(id, sizeof(id))),
+	    SQLT(name), SQLI(role), SQLI(ar->uidvalidity), SQLI(ar->modseq), SQLI(++ar->changes));
 }
 
 /* A name that was deleted while it had children comes back as a new mailbox. */
@@ -147,8 +148,8 @@ store_defaults_insert(struct sqltx *tx, void *account)
 		struct slice name;
 		int role;
 	} defaults[] = {{SLICE_INIT("INBOX"), STORE_ROLE_INBOX}, {SLICE_INIT("Drafts"), STORE_ROLE_DRAFTS},
-	    {SLICE_INIT("Sent"), STORE_ROLE_SENT}, {SLICE_INIT("Junk"), STORE_ROLE_JUNK}, {SLICE_INIT("Trash"), STORE_ROLE_TRASH},
-	    {SLICE_INIT("Archive"), STORE_ROLE_ARCHIVE}};
+	    {SLICE_INIT("Sent"), STORE_ROLE_SENT}, {SLICE_INIT("Junk"), STORE_ROLE_JUNK},
+	    {SLICE_INIT("Trash"), STORE_ROLE_TRASH}, {SLICE_INIT("Archive"), STORE_ROLE_ARCHIVE}};
 	struct store_account *a = account;
 	struct account_row ar;
 	int64_t id;
@@ -171,7 +172,8 @@ store_defaults_insert(struct sqltx *tx, void *account)
 static int
 has_children(struct sqltx *tx, struct mailbox_op *o, struct slice name)
 {
-	struct slice from = arena_printf(&o->mem, "%.*s/", SLICE_ARG(name)), to = arena_printf(&o->mem, "%.*s0", SLICE_ARG(name));
+	struct slice from = arena_printf(&o->mem, "%.*s/", SLICE_ARG(name)),
+		     to = arena_printf(&o->mem, "%.*s0", SLICE_ARG(name));
 
 	if (arena_failed(&o->mem))
 		return ERR_LIMIT;
@@ -180,16 +182,18 @@ has_children(struct sqltx *tx, struct mailbox_op *o, struct slice name)
 
 /* Up to 500 messages of a mailbox with UIDs above *after. */
 static int
-read_some(struct sqltx *tx, struct store_account *a, int64_t mailbox, uint32_t after, struct message *v, struct slice *keywords,
-    struct arena *mem, size_t *n)
+read_some(struct sqltx *tx, struct store_account *a, int64_t mailbox, uint32_t after, struct message *v,
+    struct slice *keywords, struct arena *mem, size_t *n)
 {
 	struct sql_rows SQL_ROWS_CLEANUP q = {0};
 	int err = SQL_QUERY(tx, &q, &store_sql_placement_some, ACC(a), SQLI(mailbox), SQLI(after));
 
 	*n = 0;
 	while (err == 0 && *n < 500 && (err = sql_next(&q)) == 1) {
-		v[*n] = (struct message){.uid = (uint32_t)sql_col_int(&q, 0), .email = (uint64_t)sql_col_int(&q, 1),
-		    .flags = (uint8_t)(sql_col_int(&q, 2) & STORE_FLAGS_ALL), .internal_s = sql_col_int(&q, 5),
+		v[*n] = (struct message){.uid = (uint32_t)sql_col_int(&q, 0),
+		    .email = (uint64_t)sql_col_int(&q, 1),
+		    .flags = (uint8_t)(sql_col_int(&q, 2) & STORE_FLAGS_ALL),
+		    .internal_s = sql_col_int(&q, 5),
 		    .size = (uint32_t)sql_col_int(&q, 6)};
 		keywords[*n] = arena_copy(mem, sql_col_bytes(&q, 3));
 		++*n;
@@ -200,7 +204,8 @@ read_some(struct sqltx *tx, struct store_account *a, int64_t mailbox, uint32_t a
 
 /* Takes every message out of `from`: into `to`, or away. */
 static int
-empty_mailbox(struct sqltx *tx, struct mailbox_op *o, struct account_row *ar, struct mailbox_row *from, struct mailbox_row *to)
+empty_mailbox(
+    struct sqltx *tx, struct mailbox_op *o, struct account_row *ar, struct mailbox_row *from, struct mailbox_row *to)
 {
 	struct message *v = ARENA_ARRAY(&o->mem, struct message, 500);
 	struct slice *keywords = ARENA_ARRAY(&o->mem, struct slice, 500);
@@ -220,7 +225,8 @@ empty_mailbox(struct sqltx *tx, struct mailbox_op *o, struct account_row *ar, st
 			if (to != NULL)
 				err = row_place(tx, o->a, to, &placed, keywords[i], ar->modseq, now);
 			if (err == 0)
-				err = row_unplace(tx, o->a, ar, from, &v[i], ar->modseq, to == NULL ? &o->unlink : NULL);
+				err = row_unplace(
+				    tx, o->a, ar, from, &v[i], ar->modseq, to == NULL ? &o->unlink : NULL);
 		}
 		arena_release(&o->mem, mark);
 	}
@@ -280,9 +286,10 @@ delete_tx(struct sqltx *tx, void *arg)
 		return err;
 	if (children == 1) {
 		row.messages = row.unseen = row.deleted = row.bytes = 0;
-		if ((err = row_mailbox_save(tx, a, &row)) == 0 && (err = SQL_EXEC(tx, &store_sql_tombstone_clear, ACC(a), SQLI(row.id))) == 0)
-			err = SQL_EXEC(tx, &store_sql_mailbox_shape, ACC(a), SQLI(row.id), SQLT(o->name), SQLI(STORE_ROLE_NONE), SQLI(0),
-			    SQLI(ar.changes));
+		if ((err = row_mailbox_save(tx, a, &row)) == 0 &&
+		    (err = SQL_EXEC(tx, &store_sql_tombstone_clear, ACC(a), SQLI(row.id))) == 0)
+			err = SQL_EXEC(tx, &store_sql_mailbox_shape, ACC(a), SQLI(row.id), SQLT(o->name),
+			    SQLI(STORE_ROLE_NONE), SQLI(0), SQLI(ar.changes));
 	} else if ((err = delete_row(tx, o, row.id)) == 0) {
 		err = delete_empty_parents(tx, o, o->name);
 	}
@@ -327,9 +334,12 @@ struct child {
 static int
 read_children(struct sqltx *tx, struct mailbox_op *o, struct child **out)
 {
-	struct slice from = arena_printf(&o->mem, "%.*s/", SLICE_ARG(o->name)), to = arena_printf(&o->mem, "%.*s0", SLICE_ARG(o->name));
+	struct slice from = arena_printf(&o->mem, "%.*s/", SLICE_ARG(o->name)),
+		     to = arena_printf(&o->mem, "%.*s0", SLICE_ARG(o->name));
 	struct sql_rows SQL_ROWS_CLEANUP q = {0};
-	int err = arena_failed(&o->mem) ? ERR_LIMIT : SQL_QUERY(tx, &q, &store_sql_mailbox_children, ACC(o->a), SQLT(from), SQLT(to));
+	int err = arena_failed(&o->mem)
+	    ? ERR_LIMIT
+	    : SQL_QUERY(tx, &q, &store_sql_mailbox_children, ACC(o->a), SQLT(from), SQLT(to));
 
 	*out = NULL;
 	while (err == 0 && (err = sql_next(&q)) == 1) {
@@ -337,8 +347,8 @@ read_children(struct sqltx *tx, struct mailbox_op *o, struct child **out)
 
 		if (c == NULL)
 			return ERR_LIMIT;
-		*c = (struct child){*out, sql_col_int(&q, 0), arena_copy(&o->mem, sql_col_bytes(&q, 1)), (int)sql_col_int(&q, 2),
-		    sql_col_int(&q, 3) != 0};
+		*c = (struct child){*out, sql_col_int(&q, 0), arena_copy(&o->mem, sql_col_bytes(&q, 1)),
+		    (int)sql_col_int(&q, 2), sql_col_int(&q, 3) != 0};
 		*out = c;
 		err = 0;
 	}
@@ -366,8 +376,8 @@ rename_children(struct sqltx *tx, struct mailbox_op *o, struct account_row *ar)
 		struct slice name;
 
 		if ((err = child_name(o, c->name, &name)) == 0)
-			err = SQL_EXEC(tx, &store_sql_mailbox_shape, ACC(o->a), SQLI(c->id), SQLT(name), SQLI(c->role), SQLI(c->selectable),
-			    SQLI(ar->changes));
+			err = SQL_EXEC(tx, &store_sql_mailbox_shape, ACC(o->a), SQLI(c->id), SQLT(name), SQLI(c->role),
+			    SQLI(c->selectable), SQLI(ar->changes));
 	}
 	return err;
 }
@@ -408,8 +418,8 @@ rename_tx(struct sqltx *tx, void *arg)
 	if (slice_eq(o->name, SLICE("INBOX")))
 		err = move_inbox(tx, o, &ar, &row);
 	else if ((err = rename_children(tx, o, &ar)) == 0 &&
-	         (err = SQL_EXEC(tx, &store_sql_mailbox_shape, ACC(a), SQLI(row.id), SQLT(o->to), SQLI(row.role), SQLI(row.selectable),
-	              SQLI(ar.changes))) == 0)
+	    (err = SQL_EXEC(tx, &store_sql_mailbox_shape, ACC(a), SQLI(row.id), SQLT(o->to), SQLI(row.role),
+		 SQLI(row.selectable), SQLI(ar.changes))) == 0)
 		err = delete_empty_parents(tx, o, o->name);
 	return err != 0 ? err : row_account_save(tx, a, &ar);
 }
@@ -424,7 +434,8 @@ rename_boxes(struct mailbox_op *o)
 		if (b->gone)
 			continue;
 		if (b->id != o->id &&
-		    (!slice_starts(old, o->name) || old.n <= o->name.n || slice_at(old, o->name.n) != '/' || child_name(o, old, &name) != 0))
+		    (!slice_starts(old, o->name) || old.n <= o->name.n || slice_at(old, o->name.n) != '/' ||
+			child_name(o, old, &name) != 0))
 			continue;
 		box_renamed(b, name);
 	}

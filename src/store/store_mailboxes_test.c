@@ -14,10 +14,11 @@ test_names(void **state)
 {
 	static const struct {
 		const char *in, *out; /* NULL: refused */
-	} cases[] = {{"inbox", "INBOX"}, {"InBoX/Sub", "INBOX/Sub"}, {"Inboxes", "Inboxes"}, {"a/b/c", "a/b/c"}, {"a/", "a"},
-	    {"a//b", NULL}, {"/a", NULL}, {"a//", NULL}, {"", NULL}, {"/", NULL}, {"..", NULL}, {"a/../b", NULL}, {"a\tb", NULL},
-	    {"\xc3\xa4/\xf0\x9f\x93\xac", "\xc3\xa4/\xf0\x9f\x93\xac"}, {"\xff", NULL}, {"a\xc2\x85", NULL}, {"\xe2\x80\xa8", NULL},
-	    {"1/2/3/4", "1/2/3/4"}, {"1/2/3/4/5", NULL}, {"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", NULL}};
+	} cases[] = {{"inbox", "INBOX"}, {"InBoX/Sub", "INBOX/Sub"}, {"Inboxes", "Inboxes"}, {"a/b/c", "a/b/c"},
+	    {"a/", "a"}, {"a//b", NULL}, {"/a", NULL}, {"a//", NULL}, {"", NULL}, {"/", NULL}, {"..", NULL},
+	    {"a/../b", NULL}, {"a\tb", NULL}, {"\xc3\xa4/\xf0\x9f\x93\xac", "\xc3\xa4/\xf0\x9f\x93\xac"},
+	    {"\xff", NULL}, {"a\xc2\x85", NULL}, {"\xe2\x80\xa8", NULL}, {"1/2/3/4", "1/2/3/4"}, {"1/2/3/4/5", NULL},
+	    {"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", NULL}};
 	struct house h;
 	struct arena ARENA_CLEANUP a;
 
@@ -49,7 +50,9 @@ expect_names(struct store_account *a, const char *const *names, size_t n)
 	for (size_t i = 0; i < n; i++)
 		assert_true(slice_eq(v[i].name, slice_z(names[i])));
 }
-#define EXPECT(a, ...) expect_names((a), (const char *const[]){__VA_ARGS__}, sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *))
+#define EXPECT(a, ...) \
+	expect_names( \
+	    (a), (const char *const[]){__VA_ARGS__}, sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *))
 
 static int
 create(struct store_account *a, const char *name)
@@ -119,7 +122,8 @@ body_rename(struct place *p)
 	assert_int_equal(rename_to(a, "x", "Sent"), ERR_EXISTS);
 	assert_int_equal(rename_to(a, "none", "q"), ERR_NOTFOUND);
 	assert_int_equal(rename_to(a, "x", "new/place"), 0);
-	EXPECT(a, "INBOX", "Archive", "Drafts", "Junk", "Sent", "Trash", "new", "new/place", "new/place/y", "new/place/y/z");
+	EXPECT(a, "INBOX", "Archive", "Drafts", "Junk", "Sent", "Trash", "new", "new/place", "new/place/y",
+	    "new/place/y/z");
 	assert_int_equal(store_view_next(v, true).kind, STORE_EVENT_RENAMED);
 	assert_true(slice_eq(store_view_name(v), SLICE("new/place/y")));
 	assert_int_equal(store_view_count(v), 1);
@@ -188,7 +192,8 @@ body_copy(struct place *p)
 	struct store_copied c;
 	struct store_usage u;
 	struct slice keyword = SLICE("$Label"), names[2];
-	struct store_flag_change f = {.op = STORE_FLAGS_ADD, .flags = STORE_FLAGGED, .keywords = {&keyword, 1}, .unchanged_since = UINT64_MAX};
+	struct store_flag_change f = {
+	    .op = STORE_FLAGS_ADD, .flags = STORE_FLAGGED, .keywords = {&keyword, 1}, .unchanged_since = UINT64_MAX};
 	uint32_t uids[] = {1, 2, 7};
 	struct store_entry e, o;
 
@@ -318,7 +323,10 @@ body_search(struct place *p)
 	arena_init(&mem, 1u << 20);
 	for (uint64_t i = 1; i <= N; i++) {
 		uids[i - 1] = (uint32_t)i;
-		deliver_ok(a, i, i % 50 == 0 ? "Subject: a\r\n\r\nneedle\r\n" : i % 100 == 7 ? "Subject: needle\r\n\r\n\r\n" : MAIL);
+		deliver_ok(a, i,
+		    i % 50 == 0        ? "Subject: a\r\n\r\nneedle\r\n"
+			: i % 100 == 7 ? "Subject: needle\r\n\r\n\r\n"
+				       : MAIL);
 	}
 	v = open_view(a, "INBOX");
 	assert_int_equal(store_expunge(v, (const uint32_t[]){50}, 1, false), 0);

@@ -14,7 +14,8 @@ check_level(struct slice level)
 		/* C1 control characters, U+0080 to U+009F; line and paragraph separators, U+2028 and U+2029 */
 		if (c == 0xc2 && i + 1 < level.n && slice_at(level, i + 1) < 0xa0)
 			return ERR_INVALID;
-		if (c == 0xe2 && i + 2 < level.n && slice_at(level, i + 1) == 0x80 && (slice_at(level, i + 2) & 0xfe) == 0xa8)
+		if (c == 0xe2 && i + 2 < level.n && slice_at(level, i + 1) == 0x80 &&
+		    (slice_at(level, i + 2) & 0xfe) == 0xa8)
 			return ERR_INVALID;
 	}
 	return 0;

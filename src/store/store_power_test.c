@@ -30,7 +30,7 @@ struct disk_name {
 
 struct disk_file {
 	ino_t ino;
-	int fd;  /* keeps the inode from being used again */
+	int fd; /* keeps the inode from being used again */
 	bool dir;
 	uint8_t *bytes; /* as last synced */
 	size_t n;
@@ -148,7 +148,8 @@ lay_file(const char *now_path, const struct disk_file *f, const char *to)
 	if (disk->tear) {
 		read_bytes(now_path, &now, &now_n);
 		for (size_t at = 0; at < now_n; at += BLOCK)
-			if (disk_random() % 2 == 0 && pwrite(fd, now + at, now_n - at < BLOCK ? now_n - at : BLOCK, (off_t)at) < 0)
+			if (disk_random() % 2 == 0 &&
+			    pwrite(fd, now + at, now_n - at < BLOCK ? now_n - at : BLOCK, (off_t)at) < 0)
 				abort();
 	}
 	free(now);
@@ -225,12 +226,15 @@ fdatasync(int fd)
 /* ---- what the world has been told ----------------------------------------------------------------------------------- */
 
 enum fact_kind {
-	FACT_DURABLE,   /* delivery `number` was reported durable */
-	FACT_SHOWN,     /* in `mailbox` (of that uidvalidity) `uid` was message `number` */
-	FACT_MODSEQ,    /* a modseq was shown */
-	FACT_APPENDED,  /* APPEND was answered OK */
-	FACT_MOVED, FACT_COPIED, FACT_EXPUNGED, /* so was … of message `number` */
-	FACT_EXPUNGING, FACT_MOVING             /* begun: may or may not have happened */
+	FACT_DURABLE,  /* delivery `number` was reported durable */
+	FACT_SHOWN,    /* in `mailbox` (of that uidvalidity) `uid` was message `number` */
+	FACT_MODSEQ,   /* a modseq was shown */
+	FACT_APPENDED, /* APPEND was answered OK */
+	FACT_MOVED,
+	FACT_COPIED,
+	FACT_EXPUNGED, /* so was … of message `number` */
+	FACT_EXPUNGING,
+	FACT_MOVING /* begun: may or may not have happened */
 };
 
 struct fact {
@@ -273,7 +277,9 @@ on_durable(void *arg, struct slice account_id, struct slice_list list)
 		uint64_t number;
 
 		memcpy(&number, list.v[i].p, sizeof(number));
-		tell(d, (struct fact){.kind = FACT_DURABLE, .account = slice_eq(account_id, slice_z(ids[1])), .number = number});
+		tell(d,
+		    (struct fact){
+			.kind = FACT_DURABLE, .account = slice_eq(account_id, slice_z(ids[1])), .number = number});
 	}
 }
 
@@ -286,7 +292,8 @@ text_of(uint64_t number, bool large, uint8_t **owned)
 
 	*owned = malloc(n);
 	assert_non_null(*owned);
-	used = snprintf((char *)*owned, n, "Subject: %llu\r\nMessage-ID: <%llu@x>\r\n\r\n", (unsigned long long)number, (unsigned long long)number);
+	used = snprintf((char *)*owned, n, "Subject: %llu\r\nMessage-ID: <%llu@x>\r\n\r\n", (unsigned long long)number,
+	    (unsigned long long)number);
 	for (size_t i = (size_t)used; i < n; i++)
 		(*owned)[i] = (uint8_t)(number + i);
 	return slice_of(*owned, n);
@@ -373,7 +380,12 @@ append_number(struct day *d, int account, uint64_t number)
 	assert_int_equal(store_upload_write(u, body), 0);
 	one.upload = u;
 	assert_int_equal(store_append(d->a[account], NULL, SLICE("Sent"), &one, 1, &mem, &c), 0);
-	tell(d, (struct fact){.kind = FACT_APPENDED, .account = account, .number = number, .uidvalidity = c.uidvalidity, .uid = c.target[0]});
+	tell(d,
+	    (struct fact){.kind = FACT_APPENDED,
+		.account = account,
+		.number = number,
+		.uidvalidity = c.uidvalidity,
+		.uid = c.target[0]});
 	store_upload_free(&u);
 	free(owned);
 }
@@ -480,8 +492,10 @@ look(struct day *d, int account, const char *mailbox, struct found *f)
 {
 	struct store_view *v = open_view(d->a[account], mailbox);
 
-	*f = (struct found){.uidvalidity = store_view_uidvalidity(v), .uidnext = store_view_uidnext(v),
-	    .highestmodseq = store_view_highestmodseq(v), .n = store_view_count(v)};
+	*f = (struct found){.uidvalidity = store_view_uidvalidity(v),
+	    .uidnext = store_view_uidnext(v),
+	    .highestmodseq = store_view_highestmodseq(v),
+	    .n = store_view_count(v)};
 	assert_true(f->n <= 256);
 	for (size_t i = 0; i < f->n; i++) {
 		f->uid[i] = store_view_at(v, i + 1).uid;
@@ -530,7 +544,8 @@ check_shown(const struct day *d, int account, const char *mailbox, const struct 
 }
 
 static void
-check_messages(struct day *d, int account, const struct found *inbox, const struct found *archive, const struct found *sent)
+check_messages(
+    struct day *d, int account, const struct found *inbox, const struct found *archive, const struct found *sent)
 {
 	for (uint64_t number = 1; number <= MESSAGES; number++) {
 		size_t in = times(inbox, number), away = times(archive, number);
@@ -586,7 +601,8 @@ body_morning(struct place *p)
 		/* The clerk delivers everything again: what was durable is a duplicate, and everything is there once. */
 		for (uint64_t number = 1; number <= MESSAGES; number++) {
 			assert_int_equal(deliver_number(d->a[i], number, &how), 0);
-			if (told(d, FACT_DURABLE, i, number) || told(d, FACT_EXPUNGED, i, number) || told(d, FACT_MOVED, i, number))
+			if (told(d, FACT_DURABLE, i, number) || told(d, FACT_EXPUNGED, i, number) ||
+			    told(d, FACT_MOVED, i, number))
 				assert_int_equal(how, STORE_DUPLICATE);
 		}
 		look(d, i, "INBOX", &after);

@@ -13,8 +13,8 @@
 #include "store/store.h"
 
 #define STORE_MAGIC 0x73746f72u
-#define STORE_BLOB_NAME 32               /* hexadecimal digits of a file's random name */
-#define STORE_HEADER_INLINE_MAX 65536u   /* of a large message's header, kept in the database beside the file */
+#define STORE_BLOB_NAME 32             /* hexadecimal digits of a file's random name */
+#define STORE_HEADER_INLINE_MAX 65536u /* of a large message's header, kept in the database beside the file */
 #define STORE_CACHE_MAX 65536u
 #define STORE_GAP_UID 10000
 #define STORE_GAP_MODSEQ 1000000
@@ -36,22 +36,22 @@ struct store {
 	int threads;
 	struct store_hooks hooks;
 	struct workers *workers;
-	struct map accounts;   /* id → struct store_account */
-	struct list handles;   /* of accounts with an open database, the longest unused first */
+	struct map accounts; /* id → struct store_account */
+	struct list handles; /* of accounts with an open database, the longest unused first */
 	size_t handles_n;
-	struct list dirty;     /* of accounts with unsynced commits, oldest first */
+	struct list dirty; /* of accounts with unsynced commits, oldest first */
 	size_t dirty_n;
 	struct fiber *syncer;
 	struct waitq synced;
 	bool started, stopping, failed, unclean;
 	uint8_t boot[STORE_ID_BYTES];
-	uint64_t view_last;    /* views are numbered, for `own` */
-	struct list recents;   /* store_view.c: what is to be written of \Recent; each has a fiber and holds an account */
+	uint64_t view_last;  /* views are numbered, for `own` */
+	struct list recents; /* store_view.c: what is to be written of \Recent; each has a fiber and holds an account */
 	/* store_body.c */
-	struct map bodies;     /* account id and email → struct store_body */
+	struct map bodies; /* account id and email → struct store_body */
 	struct list bodies_idle;
 	size_t bodies_idle_bytes;
-	int64_t body_memory;   /* bytes of large bodies loaded */
+	int64_t body_memory; /* bytes of large bodies loaded */
 	struct waitq body_memory_freed;
 	struct store_counters counters;
 };
@@ -68,41 +68,45 @@ struct store_keywords;
 struct store_account {
 	struct store *store;
 	uint32_t refs;
-	int broken;             /* ERR_DAMAGED once the data was found damaged */
+	int broken; /* ERR_DAMAGED once the data was found damaged */
 	bool removed;
-	bool exists;            /* its database has been seen */
+	bool exists; /* its database has been seen */
 	bool dirty;
 	struct fiber_lock lock; /* held during a job and what it does to memory */
 	struct sqldb *db;       /* NULL: not open */
 	struct list_node handle_node, dirty_node;
 	int64_t used_ms, dirty_ms;
-	uint64_t commits, synced;  /* commits made; how many of them are durable */
+	uint64_t commits, synced; /* commits made; how many of them are durable */
 	uint32_t unsynced_uids;
-	int64_t quota_bytes;    /* -1: what the database says */
-	struct list boxes;      /* selected mailboxes */
-	struct list deliveries; /* waiting for the lock */
+	int64_t quota_bytes;             /* -1: what the database says */
+	struct list boxes;               /* selected mailboxes */
+	struct list deliveries;          /* waiting for the lock */
 	struct store_keywords *keywords; /* NULL: not loaded */
 	struct store_sync_work *work;    /* NULL: nothing */
 	size_t id_n;
 	char id[];
 };
 
-static inline struct slice acc_id(const struct store_account *a) { return slice_of(a->id, a->id_n); }
+static inline struct slice
+acc_id(const struct store_account *a)
+{
+	return slice_of(a->id, a->id_n);
+}
 #define ACC(a) SQLT(acc_id(a))
 
 /* One job of an account. Returns of prepare: 0 go on, 1 nothing to do (the job succeeds), or an error. */
 struct store_op {
-	int (*prepare)(void *arg);            /* loop, lock held; may be NULL */
+	int (*prepare)(void *arg);                         /* loop, lock held; may be NULL */
 	int (*before)(struct store_account *a, void *arg); /* worker: files; may be NULL */
-	sql_fn *tx;                           /* worker */
-	void (*undo)(struct store_account *a, void *arg); /* worker: the transaction (or before) failed; may be NULL */
-	void (*finish)(void *arg, int err);   /* loop, lock held, if prepare returned 0; may be NULL */
+	sql_fn *tx;                                        /* worker */
+	void (*undo)(struct store_account *a, void *arg);  /* worker: the transaction (or before) failed; may be NULL */
+	void (*finish)(void *arg, int err);                /* loop, lock held, if prepare returned 0; may be NULL */
 	void *arg;
-	struct buf *unlink;                   /* names of files to remove once this is durable; may be NULL */
+	struct buf *unlink; /* names of files to remove once this is durable; may be NULL */
 	bool write;
-	bool sync;                            /* durable when store_run() returns */
-	bool create;                          /* the account may not exist yet */
-	bool closed;                          /* needs no open database */
+	bool sync;   /* durable when store_run() returns */
+	bool create; /* the account may not exist yet */
+	bool closed; /* needs no open database */
 };
 /* Runs it after those before it. */
 NODISCARD int store_run(struct store_account *a, const struct store_op *op);
@@ -143,7 +147,8 @@ void store_sync_due(struct store *s, int64_t before_ms);
 #define STORE_PATH_MAX 2048
 /* DIR/NN/ID and then `tail`, which begins with '/' or is "". ERR_LIMIT. */
 NODISCARD int store_path(const struct store *s, struct slice account_id, const char *tail, char out[STORE_PATH_MAX]);
-NODISCARD int store_blob_path(const struct store_account *a, const char *name, bool temporary, char out[STORE_PATH_MAX]);
+NODISCARD int store_blob_path(
+    const struct store_account *a, const char *name, bool temporary, char out[STORE_PATH_MAX]);
 void store_blob_name(struct house *h, char out[STORE_BLOB_NAME + 1]);
 NODISCARD int store_file_write(int fd, struct slice s);
 NODISCARD int store_file_read(int fd, uint64_t offset, void *out, size_t n); /* exactly n, or ERR_DAMAGED */
@@ -189,7 +194,7 @@ struct message {
 	uint32_t size;
 	uint32_t keywords; /* handle of a set of keywords; 0: none */
 	uint8_t flags;
-	uint8_t dead;      /* 1: expunged, but some view still counts it; 2: during compaction */
+	uint8_t dead; /* 1: expunged, but some view still counts it; 2: during compaction */
 };
 _Static_assert(sizeof(struct message) <= 40, "a message of a view costs 40 bytes");
 
@@ -198,19 +203,23 @@ NODISCARD int row_account_save(struct sqltx *tx, struct store_account *a, const 
 /* From an open query of the columns of mailbox_list. `mem` may be NULL. */
 NODISCARD int row_mailbox_read(struct sql_rows *q, struct arena *mem, struct mailbox_row *r);
 /* One mailbox; ERR_NOTFOUND. */
-NODISCARD int row_mailbox_by_name(struct sqltx *tx, struct store_account *a, struct slice name, struct arena *mem, struct mailbox_row *r);
-NODISCARD int row_mailbox_by_id(struct sqltx *tx, struct store_account *a, int64_t id, struct arena *mem, struct mailbox_row *r);
-NODISCARD int row_mailbox_by_role(struct sqltx *tx, struct store_account *a, int role, struct arena *mem, struct mailbox_row *r);
+NODISCARD int row_mailbox_by_name(
+    struct sqltx *tx, struct store_account *a, struct slice name, struct arena *mem, struct mailbox_row *r);
+NODISCARD int row_mailbox_by_id(
+    struct sqltx *tx, struct store_account *a, int64_t id, struct arena *mem, struct mailbox_row *r);
+NODISCARD int row_mailbox_by_role(
+    struct sqltx *tx, struct store_account *a, int role, struct arena *mem, struct mailbox_row *r);
 NODISCARD int row_mailbox_save(struct sqltx *tx, struct store_account *a, const struct mailbox_row *r);
 /* Inserts a placement with the mailbox's next UID and counts it. keywords: be16 ids. */
-NODISCARD int row_place(struct sqltx *tx, struct store_account *a, struct mailbox_row *m, struct message *msg, struct slice keywords,
-    int64_t modseq, int64_t saved_s);
+NODISCARD int row_place(struct sqltx *tx, struct store_account *a, struct mailbox_row *m, struct message *msg,
+    struct slice keywords, int64_t modseq, int64_t saved_s);
 /* Deletes a placement, leaves a tombstone, counts it. If it was the email's last one the email goes too, and the name
  * of its file is added to `unlink`. */
-NODISCARD int row_unplace(struct sqltx *tx, struct store_account *a, struct account_row *ar, struct mailbox_row *m, const struct message *msg,
-    int64_t modseq, struct buf *unlink);
+NODISCARD int row_unplace(struct sqltx *tx, struct store_account *a, struct account_row *ar, struct mailbox_row *m,
+    const struct message *msg, int64_t modseq, struct buf *unlink);
 /* Only the second half: the email, if no placement is left. */
-NODISCARD int row_email_drop(struct sqltx *tx, struct store_account *a, struct account_row *ar, uint64_t email, struct buf *unlink);
+NODISCARD int row_email_drop(
+    struct sqltx *tx, struct store_account *a, struct account_row *ar, uint64_t email, struct buf *unlink);
 /* 1 if the query has a row. */
 NODISCARD int row_exists(struct sqltx *tx, const struct sql_text *t, const struct sql_value *v, size_t n);
 NODISCARD int row_count(struct sqltx *tx, struct store_account *a, const struct sql_text *t, int64_t *out);
@@ -225,12 +234,12 @@ struct incoming {
 	uint32_t header_size;            /* head included */
 	int64_t internal_s;
 	uint8_t flags;
-	struct slice keywords;           /* be16 ids, ascending */
+	struct slice keywords; /* be16 ids, ascending */
 	/* made by incoming_parse() and incoming_insert() */
-	uint64_t refs[STORE_REFS_MAX];   /* the message's own first */
+	uint64_t refs[STORE_REFS_MAX]; /* the message's own first */
 	size_t refs_n;
 	uint8_t email_id[STORE_ID_BYTES], thread_id[STORE_ID_BYTES];
-	struct message msg;              /* as placed */
+	struct message msg; /* as placed */
 };
 /* The length of the header section at the front, its empty line included; all of it when there is none. */
 size_t incoming_header_size(struct slice body, size_t max);
@@ -276,7 +285,8 @@ const struct keyword_set *keywords_set(const struct store_keywords *k, uint32_t 
 /* be16 ids of a set; at most 2 * limits.mailbox_keywords bytes; in the arena. */
 struct slice keywords_bytes(const struct store_keywords *k, uint32_t handle, struct arena *mem);
 /* Applies names to a set: the new handle is counted. */
-NODISCARD int keywords_change(struct store_account *a, uint32_t from, enum store_flag_op op, const uint16_t *ids, size_t n, uint32_t *to);
+NODISCARD int keywords_change(
+    struct store_account *a, uint32_t from, enum store_flag_op op, const uint16_t *ids, size_t n, uint32_t *to);
 /* Ids of names, added where new; out[] has names.n places: how many different ones. */
 NODISCARD int keywords_ids(struct store_account *a, struct slice_list names, bool add, uint16_t *out, size_t *n);
 
@@ -306,8 +316,8 @@ struct store_box {
 	struct message *v;
 	size_t n, cap;
 	uint64_t expunge_origin, append_origin; /* numbers of the views that expunged and appended last */
-	size_t dead_n, dead_retry; /* compaction is tried again when dead_n reaches dead_retry */
-	struct box_change *log; /* log[i] is change number log_first + i */
+	size_t dead_n, dead_retry;              /* compaction is tried again when dead_n reaches dead_retry */
+	struct box_change *log;                 /* log[i] is change number log_first + i */
 	size_t log_n, log_cap;
 	uint64_t log_first;
 };
@@ -322,15 +332,15 @@ struct store_view {
 	uint64_t number;
 	bool read_only, renamed, gone_told;
 	struct fiber *watcher;
-	size_t known;       /* messages of the box that this view has been told of: indexes below this */
-	uint32_t *hidden;   /* UIDs of dead ones among them that it has been told are gone, ascending */
+	size_t known;     /* messages of the box that this view has been told of: indexes below this */
+	uint32_t *hidden; /* UIDs of dead ones among them that it has been told are gone, ascending */
 	size_t hidden_n, hidden_cap;
-	size_t untold_dead; /* dead ones among them that it has not been told of */
-	uint32_t dead_cursor;   /* expunges up to this UID have been told in this round */
-	uint64_t change;    /* changes below this number have been told */
-	uint32_t change_uid;    /* within that change, messages up to this UID have been told */
-	uint64_t told_modseq;   /* for when the log is too short: flags up to this modseq have been told */
-	uint64_t catch_change;  /* while catching up: the change to go on with; 0: not */
+	size_t untold_dead;       /* dead ones among them that it has not been told of */
+	uint32_t dead_cursor;     /* expunges up to this UID have been told in this round */
+	uint64_t change;          /* changes below this number have been told */
+	uint32_t change_uid;      /* within that change, messages up to this UID have been told */
+	uint64_t told_modseq;     /* for when the log is too short: flags up to this modseq have been told */
+	uint64_t catch_change;    /* while catching up: the change to go on with; 0: not */
 	struct uid_range *recent; /* claimed ranges, ascending */
 	size_t recent_n, recent_cap;
 };

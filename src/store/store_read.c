@@ -61,9 +61,9 @@ join(struct arena *mem, struct slice a, struct slice b, struct slice c, struct s
 static int
 fetch_email(struct sqltx *tx, struct fetch_op *o, struct store_fetched *f)
 {
-	const struct sql_text *t = (o->want & STORE_WANT_RAW) != 0      ? &store_sql_email_raw
-	                           : (o->want & STORE_WANT_HEADER) != 0 ? &store_sql_email_header
-	                                                                : &store_sql_email_ids;
+	const struct sql_text *t = (o->want & STORE_WANT_RAW) != 0 ? &store_sql_email_raw
+	    : (o->want & STORE_WANT_HEADER) != 0                   ? &store_sql_email_header
+								   : &store_sql_email_ids;
 	struct sql_rows SQL_ROWS_CLEANUP q = {0};
 	struct slice head, header;
 	int err = SQL_QUERY(tx, &q, t, ACC(o->a), SQLI(f->email));
@@ -211,7 +211,8 @@ search_prepare(void *arg)
 
 	if (o->v->box->gone)
 		return ERR_NOTFOUND;
-	for (o->step_n = 0; o->at + o->step_n < o->n && o->step_n < SEARCH_STEP_MESSAGES && bytes < SEARCH_STEP_BYTES; o->step_n++) {
+	for (o->step_n = 0; o->at + o->step_n < o->n && o->step_n < SEARCH_STEP_MESSAGES && bytes < SEARCH_STEP_BYTES;
+	     o->step_n++) {
 		const struct message *m = box_message(o->v->box, o->uids[o->at + o->step_n]);
 
 		o->emails[o->step_n] = m == NULL ? 0 : m->email;
@@ -295,7 +296,8 @@ search_tx(struct sqltx *tx, void *arg)
 }
 
 int
-store_search(struct store_view *v, const uint32_t *uids, size_t n, bool header_only, store_match_fn *match, void *arg, bool *hits)
+store_search(struct store_view *v, const uint32_t *uids, size_t n, bool header_only, store_match_fn *match, void *arg,
+    bool *hits)
 {
 	struct search_op *o = calloc(1, sizeof(*o)); /* too large for a fiber's stack */
 	struct store_op op = {.prepare = search_prepare, .tx = search_tx, .arg = o};
@@ -303,8 +305,14 @@ store_search(struct store_view *v, const uint32_t *uids, size_t n, bool header_o
 
 	if (o == NULL)
 		return ERR_NOMEM;
-	*o = (struct search_op){.v = v, .a = v->box->account, .uids = uids, .n = n, .header_only = header_only, .match = match,
-	    .arg = arg, .hits = hits};
+	*o = (struct search_op){.v = v,
+	    .a = v->box->account,
+	    .uids = uids,
+	    .n = n,
+	    .header_only = header_only,
+	    .match = match,
+	    .arg = arg,
+	    .hits = hits};
 	for (size_t i = 0; i < n; i++)
 		hits[i] = false;
 	while (o->at < n && err == 0) {

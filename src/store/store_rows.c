@@ -67,8 +67,8 @@ row_account_load(struct sqltx *tx, struct store_account *a, struct account_row *
 int
 row_account_save(struct sqltx *tx, struct store_account *a, const struct account_row *r)
 {
-	return SQL_EXEC(tx, &store_sql_account_update, ACC(a), SQLI(r->next_mailbox), SQLI(r->modseq), SQLI(r->uidvalidity),
-	    SQLI(r->used_bytes), SQLI(r->quota_bytes), SQLI(r->changes));
+	return SQL_EXEC(tx, &store_sql_account_update, ACC(a), SQLI(r->next_mailbox), SQLI(r->modseq),
+	    SQLI(r->uidvalidity), SQLI(r->used_bytes), SQLI(r->quota_bytes), SQLI(r->changes));
 }
 
 /* ---- mailboxes --------------------------------------------------------------------------------------- */
@@ -99,8 +99,8 @@ row_mailbox_read(struct sql_rows *q, struct arena *mem, struct mailbox_row *r)
 }
 
 static int
-mailbox_one(struct sqltx *tx, const struct sql_text *t, struct store_account *a, struct sql_value key, struct arena *mem,
-    struct mailbox_row *r)
+mailbox_one(struct sqltx *tx, const struct sql_text *t, struct store_account *a, struct sql_value key,
+    struct arena *mem, struct mailbox_row *r)
 {
 	struct sql_rows SQL_ROWS_CLEANUP q = {0};
 	int err = SQL_QUERY(tx, &q, t, ACC(a), key);
@@ -111,7 +111,8 @@ mailbox_one(struct sqltx *tx, const struct sql_text *t, struct store_account *a,
 }
 
 int
-row_mailbox_by_name(struct sqltx *tx, struct store_account *a, struct slice name, struct arena *mem, struct mailbox_row *r)
+row_mailbox_by_name(
+    struct sqltx *tx, struct store_account *a, struct slice name, struct arena *mem, struct mailbox_row *r)
 {
 	return mailbox_one(tx, &store_sql_mailbox_by_name, a, SQLT(name), mem, r);
 }
@@ -160,8 +161,9 @@ row_place(struct sqltx *tx, struct store_account *a, struct mailbox_row *m, stru
 		return ERR_QUOTA;
 	msg->uid = (uint32_t)m->uidnext;
 	msg->modseq = (uint64_t)modseq;
-	err = SQL_EXEC(tx, &store_sql_placement_insert, ACC(a), SQLI(m->id), SQLI(msg->uid), SQLI(msg->email), SQLI(msg->flags),
-	    keywords.n == 0 ? SQLN : SQLB(keywords), SQLI(modseq), SQLI(msg->internal_s), SQLI(saved_s), SQLI(msg->size));
+	err = SQL_EXEC(tx, &store_sql_placement_insert, ACC(a), SQLI(m->id), SQLI(msg->uid), SQLI(msg->email),
+	    SQLI(msg->flags), keywords.n == 0 ? SQLN : SQLB(keywords), SQLI(modseq), SQLI(msg->internal_s),
+	    SQLI(saved_s), SQLI(msg->size));
 	if (err != 0)
 		return err;
 	m->uidnext++;
@@ -207,8 +209,8 @@ row_email_drop(struct sqltx *tx, struct store_account *a, struct account_row *ar
 }
 
 int
-row_unplace(struct sqltx *tx, struct store_account *a, struct account_row *ar, struct mailbox_row *m, const struct message *msg,
-    int64_t modseq, struct buf *unlink)
+row_unplace(struct sqltx *tx, struct store_account *a, struct account_row *ar, struct mailbox_row *m,
+    const struct message *msg, int64_t modseq, struct buf *unlink)
 {
 	int err = SQL_EXEC(tx, &store_sql_placement_delete, ACC(a), SQLI(m->id), SQLI(msg->uid));
 

@@ -228,7 +228,8 @@ body_idle(struct place *p)
 	struct store_account *a[ACCOUNTS];
 	struct store_view *v[ACCOUNTS];
 	struct store_counters n;
-	size_t bytes = sizeof(struct store_account) + sizeof(struct store_box) + sizeof(struct store_view) + 10 * sizeof(struct message);
+	size_t bytes = sizeof(struct store_account) + sizeof(struct store_box) + sizeof(struct store_view) +
+	    10 * sizeof(struct message);
 	char id[16];
 
 	for (int i = 0; i < ACCOUNTS; i++) {

@@ -56,8 +56,8 @@ HELPER void
 place_open(struct place *p)
 {
 	struct buf BUF_CLEANUP detail;
-	struct store_config c = {.loop = p->loop, .dir = p->dir, .threads = 2, .vfs = p->vfs,
-	    .hooks = {place_durable, place_failed, p}};
+	struct store_config c = {
+	    .loop = p->loop, .dir = p->dir, .threads = 2, .vfs = p->vfs, .hooks = {place_durable, place_failed, p}};
 
 	buf_init(&detail, 4096);
 	assert_int_equal(store_open(&p->store, &c, &detail), 0);
@@ -156,8 +156,12 @@ get_account(struct place *p, const char *id)
 HELPER int
 deliver_to(struct store_account *a, uint64_t number, const char *mailbox, struct slice body, enum store_delivered *how)
 {
-	struct store_delivery d = {.mailbox = slice_z(mailbox), .head = SLICE("Return-Path: <>\r\n"), .body = body, .file = -1,
-	    .size = body.n, .received_s = 1700000000};
+	struct store_delivery d = {.mailbox = slice_z(mailbox),
+	    .head = SLICE("Return-Path: <>\r\n"),
+	    .body = body,
+	    .file = -1,
+	    .size = body.n,
+	    .received_s = 1700000000};
 
 	memcpy(d.delivery_id, &number, sizeof(number));
 	return store_deliver(a, &d, how);

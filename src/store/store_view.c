@@ -122,8 +122,15 @@ store_view_at(const struct store_view *v, size_t seq)
 
 	ASSERT(seq >= 1 && seq <= store_view_count(v));
 	m = &v->box->v[index_of_seq(v, seq)];
-	return (struct store_entry){.modseq = m->modseq, .email = m->email, .internal_s = m->internal_s, .uid = m->uid,
-	    .size = m->size, .keywords = m->keywords, .flags = m->flags, .recent = is_recent(v, m->uid), .expunged = m->dead != 0};
+	return (struct store_entry){.modseq = m->modseq,
+	    .email = m->email,
+	    .internal_s = m->internal_s,
+	    .uid = m->uid,
+	    .size = m->size,
+	    .keywords = m->keywords,
+	    .flags = m->flags,
+	    .recent = is_recent(v, m->uid),
+	    .expunged = m->dead != 0};
 }
 
 size_t
@@ -146,15 +153,51 @@ store_view_seq_from(const struct store_view *v, uint32_t uid)
 
 /* ---- what a view tells ---------------------------------------------------------------------------------------- */
 
-struct store_account *store_view_account(struct store_view *v) { return v->box->account; }
-bool store_view_read_only(const struct store_view *v) { return v->read_only; }
-bool store_view_gone(const struct store_view *v) { return v->box->gone; }
-int64_t store_view_mailbox_id(const struct store_view *v) { return v->box->id; }
-struct slice store_view_object_id(const struct store_view *v) { return slice_of(v->box->object_id, STORE_ID_BYTES); }
-struct slice store_view_name(const struct store_view *v) { return slice_of(v->box->name, v->box->name_n); }
-uint32_t store_view_uidvalidity(const struct store_view *v) { return v->box->uidvalidity; }
-uint32_t store_view_uidnext(const struct store_view *v) { return v->box->uidnext; }
-uint64_t store_view_highestmodseq(const struct store_view *v) { return v->box->highestmodseq; }
+struct store_account *
+store_view_account(struct store_view *v)
+{
+	return v->box->account;
+}
+bool
+store_view_read_only(const struct store_view *v)
+{
+	return v->read_only;
+}
+bool
+store_view_gone(const struct store_view *v)
+{
+	return v->box->gone;
+}
+int64_t
+store_view_mailbox_id(const struct store_view *v)
+{
+	return v->box->id;
+}
+struct slice
+store_view_object_id(const struct store_view *v)
+{
+	return slice_of(v->box->object_id, STORE_ID_BYTES);
+}
+struct slice
+store_view_name(const struct store_view *v)
+{
+	return slice_of(v->box->name, v->box->name_n);
+}
+uint32_t
+store_view_uidvalidity(const struct store_view *v)
+{
+	return v->box->uidvalidity;
+}
+uint32_t
+store_view_uidnext(const struct store_view *v)
+{
+	return v->box->uidnext;
+}
+uint64_t
+store_view_highestmodseq(const struct store_view *v)
+{
+	return v->box->highestmodseq;
+}
 
 size_t
 store_view_recent(const struct store_view *v)
@@ -222,7 +265,8 @@ store_view_has_news(const struct store_view *v)
 {
 	const struct store_box *b = v->box;
 
-	return (b->gone && !v->gone_told) || v->renamed || v->untold_dead > 0 || v->known < b->n || v->change < log_end(b);
+	return (b->gone && !v->gone_told) || v->renamed || v->untold_dead > 0 || v->known < b->n ||
+	    v->change < log_end(b);
 }
 
 /* Claims the messages that no session had as \Recent before. */
@@ -230,8 +274,9 @@ static void
 claim_recent(struct store_view *v)
 {
 	struct store_box *b = v->box;
-	uint32_t from = v->recent_n > 0 && v->recent[v->recent_n - 1].to >= b->first_recent ? v->recent[v->recent_n - 1].to + 1
-	                                                                                   : b->first_recent;
+	uint32_t from = v->recent_n > 0 && v->recent[v->recent_n - 1].to >= b->first_recent
+	    ? v->recent[v->recent_n - 1].to + 1
+	    : b->first_recent;
 
 	if (from >= b->uidnext)
 		return;
@@ -325,7 +370,8 @@ next_flags(struct store_view *v)
 			continue;
 		}
 		c = &b->log[v->change - b->log_first];
-		e = next_with_modseq(v, v->change_uid >= c->uid_min ? v->change_uid : c->uid_min - 1, c->uid_max, c->modseq, false);
+		e = next_with_modseq(
+		    v, v->change_uid >= c->uid_min ? v->change_uid : c->uid_min - 1, c->uid_max, c->modseq, false);
 		e.own = c->origin == v->number;
 		v->change_uid = e.uid;
 		if (e.kind != STORE_EVENT_NONE)
@@ -352,8 +398,8 @@ next_exists(struct store_view *v)
 	claim_recent(v);
 	if (store_view_count(v) == before)
 		return (struct store_event){0};
-	return (struct store_event){.kind = STORE_EVENT_EXISTS, .seq = store_view_count(v),
-	    .own = b->append_origin == v->number};
+	return (struct store_event){
+	    .kind = STORE_EVENT_EXISTS, .seq = store_view_count(v), .own = b->append_origin == v->number};
 }
 
 struct store_event

@@ -13,7 +13,8 @@ static void
 set_flags(struct store_view *v, uint32_t uid, enum store_flag_op how, uint8_t flags, const char *keyword)
 {
 	struct slice k = slice_z(keyword);
-	struct store_flag_change c = {.op = how, .flags = flags, .keywords = {&k, k.n > 0}, .unchanged_since = UINT64_MAX};
+	struct store_flag_change c = {
+	    .op = how, .flags = flags, .keywords = {&k, k.n > 0}, .unchanged_since = UINT64_MAX};
 
 	assert_int_equal(store_flags(v, &uid, 1, &c, NULL), 0);
 }
@@ -293,7 +294,8 @@ model_act(struct place *p, struct store_account *a, struct model *m, uint64_t *n
 		deliver_ok(a, (*next_id)++, MAIL);
 	} else if (what < 50) {
 		struct store_flag_change f = {.op = (enum store_flag_op)house_random_below(h, 3),
-		    .flags = (uint8_t)house_random_below(h, 32), .unchanged_since = UINT64_MAX};
+		    .flags = (uint8_t)house_random_below(h, 32),
+		    .unchanged_since = UINT64_MAX};
 
 		assert_int_equal(store_flags(m->v, uids, n, &f, NULL), 0);
 	} else if (what < 65) {
@@ -320,7 +322,8 @@ body_model(struct place *p)
 		model_open(&m[i], a);
 	for (int step = 0; step < 1500; step++) {
 		/* The last one is lazy: it pulls seldom, so that it falls behind the log. */
-		size_t who = house_random_below(&p->house, 40) == 0 ? VIEWS - 1 : house_random_below(&p->house, VIEWS - 1);
+		size_t who = house_random_below(&p->house, 40) == 0 ? VIEWS - 1
+								    : house_random_below(&p->house, VIEWS - 1);
 
 		model_act(p, a, &m[who], &next_id);
 		if (step % 10 == 0)

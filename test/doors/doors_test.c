@@ -41,7 +41,8 @@ try_door(struct role_context *c, struct buf *detail)
 	bool shut;
 
 	(void)detail;
-	ASSERT(slice_to_u64(slice_z(getenv("DOORS_PROBE")), 1000, &probe) == 0 && slice_to_u64(slice_z(getenv("DOORS_PORT")), 65535, &port) == 0);
+	ASSERT(slice_to_u64(slice_z(getenv("DOORS_PROBE")), 1000, &probe) == 0 &&
+	    slice_to_u64(slice_z(getenv("DOORS_PORT")), 65535, &port) == 0);
 	(void)snprintf(d.data, sizeof(d.data), "%s", getenv("DOORS_DATA"));
 	(void)snprintf(d.outside, sizeof(d.outside), "%s", getenv("DOORS_OUTSIDE"));
 	(void)snprintf(d.abstract, sizeof(d.abstract), "%s", getenv("DOORS_ABSTRACT"));
@@ -54,9 +55,12 @@ try_door(struct role_context *c, struct buf *detail)
 	_exit(0);
 }
 
-#define OPS(r) {.role = (r), .start = try_door}
-static const struct role_ops vault = OPS(ROLE_VAULT), clerk = OPS(ROLE_CLERK), desk = OPS(ROLE_DESK), courier = OPS(ROLE_COURIER),
-    gate = OPS(ROLE_GATE), porch = OPS(ROLE_PORCH);
+#define OPS(r) \
+	{ \
+		.role = (r), .start = try_door \
+	}
+static const struct role_ops vault = OPS(ROLE_VAULT), clerk = OPS(ROLE_CLERK), desk = OPS(ROLE_DESK),
+			     courier = OPS(ROLE_COURIER), gate = OPS(ROLE_GATE), porch = OPS(ROLE_PORCH);
 static const struct role_ops *const table[] = {&vault, &clerk, &desk, &courier, &gate, &porch, NULL};
 
 /* ---- the world that the doors lead to -------------------------------------------------------------------- */
@@ -91,7 +95,8 @@ static void
 fill(struct world *w)
 {
 	static const char *const folders[] = {"", "secrets", "books", "accounts", "accounts/00", "run"};
-	static const char *const files[] = {"secrets/key", "books/directory.db", "books/queue.db", "accounts/00/mail.db", "lock", "posthouse.conf"};
+	static const char *const files[] = {
+	    "secrets/key", "books/directory.db", "books/queue.db", "accounts/00/mail.db", "lock", "posthouse.conf"};
 
 	for (size_t i = 0; i < COUNT_OF(folders); i++)
 		make_folder(w->d.data, folders[i]);
@@ -117,7 +122,8 @@ open_sockets(struct world *w)
 	(void)snprintf(w->d.abstract, sizeof(w->d.abstract), "posthouse-doors-%d", (int)getpid());
 	memcpy(un.sun_path + 1, w->d.abstract, strlen(w->d.abstract));
 	w->abstract = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	ASSERT(bind(w->abstract, (struct sockaddr *)&un, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(w->d.abstract))) == 0);
+	ASSERT(bind(w->abstract, (struct sockaddr *)&un,
+		   (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(w->d.abstract))) == 0);
 	un = (struct sockaddr_un){.sun_family = AF_UNIX};
 	(void)snprintf(path, sizeof(path), "%s/run/control", w->d.data);
 	ASSERT(slice_to_z(slice_z(path), un.sun_path, sizeof(un.sun_path)) == 0);
@@ -174,8 +180,12 @@ world_close(struct world *w)
 static int
 start_file(const struct world *w)
 {
-	struct bus_role_start_request start = {.config = SLICE("[house]\nhostname = doors.test\nlog_level = error\n"), .hostname = SLICE("doors.test"),
-	    .data_dir = slice_z(w->d.data), .count = 1, .desks = 1, .generation = 1};
+	struct bus_role_start_request start = {.config = SLICE("[house]\nhostname = doors.test\nlog_level = error\n"),
+	    .hostname = SLICE("doors.test"),
+	    .data_dir = slice_z(w->d.data),
+	    .count = 1,
+	    .desks = 1,
+	    .generation = 1};
 	struct buf out BUF_CLEANUP;
 	size_t nfds;
 	int fd = memfd_create("doors", 0);
@@ -190,7 +200,8 @@ static _Noreturn void
 become(enum bus_role role, int start, int keeper, int said, pid_t parent)
 {
 	char name[16], start_text[16], keeper_text[16], parent_text[16];
-	char *argv[] = {name, (char[]){"--role"}, name, (char[]){"--start"}, start_text, (char[]){"--keeper"}, keeper_text, parent_text, NULL};
+	char *argv[] = {name, (char[]){"--role"}, name, (char[]){"--start"}, start_text, (char[]){"--keeper"},
+	    keeper_text, parent_text, NULL};
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
 	(void)snprintf(name, sizeof(name), "%s", bus_role_name(role));
@@ -235,14 +246,18 @@ knock(struct world *w, enum bus_role role, int probe)
 		return "open";
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 0 && total >= 4)
 		return memcmp(text + total - 4, "OPEN", 4) == 0 ? "open" : "shut";
-	(void)fprintf(stderr, "%s %s: status %x: %s\n", bus_role_name(role), probes[probe].name, (unsigned)status, text);
+	(void)fprintf(
+	    stderr, "%s %s: status %x: %s\n", bus_role_name(role), probes[probe].name, (unsigned)status, text);
 	return "fail";
 }
 
 static void
 print_table(struct world *w, FILE *out)
 {
-	(void)fprintf(out, "# What each role can reach when it runs somebody else's code; reviewed by hand. Written by doors_test.\n%-20s", "door");
+	(void)fprintf(out,
+	    "# What each role can reach when it runs somebody else's code; reviewed by hand. Written by "
+	    "doors_test.\n%-20s",
+	    "door");
 	for (size_t r = 0; r < ROLES; r++)
 		(void)fprintf(out, " %-7s", bus_role_name(roles[r]));
 	(void)fputs("\n", out);
@@ -290,7 +305,8 @@ main(int argc, char **argv)
 	return SKIPPED;
 #endif
 	if (syscall(SYS_landlock_create_ruleset, NULL, 0, 1) < 6) {
-		(void)printf("this kernel's Landlock is older than the table was reviewed with (6): nothing is checked\n");
+		(void)printf(
+		    "this kernel's Landlock is older than the table was reviewed with (6): nothing is checked\n");
 		return SKIPPED;
 	}
 	world_open(&w);
