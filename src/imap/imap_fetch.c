@@ -4,6 +4,7 @@
 #include "imap/imap_session.h"
 
 #include "base/log.h"
+#include "imap/imap_cache.h"
 #include "imap/imap_content.h"
 #include "message/date.h"
 
@@ -24,16 +25,26 @@ struct item {
 	size_t seq;
 	bool failed;                   /* could not be rendered */
 	struct slice raw;              /* what the job reads: the message, or its header only */
-	size_t told_from, told_n;      /* "ENVELOPE (…) BODY (…)" in job.out */
+	struct extent told[IMAP_TOLD]; /* in job.out */
 	struct extent *extents;        /* one for each section */
+};
+
+static const struct {
+	unsigned item;
+	struct slice name;
+} told_names[IMAP_TOLD] = {
+    [IMAP_TOLD_ENVELOPE] = {IMAP_FETCH_ENVELOPE, SLICE_INIT(" ENVELOPE ")},
+    [IMAP_TOLD_BODY] = {IMAP_FETCH_BODY, SLICE_INIT(" BODY ")},
+    [IMAP_TOLD_BODYSTRUCTURE] = {IMAP_FETCH_BODYSTRUCTURE, SLICE_INIT(" BODYSTRUCTURE ")},
 };
 
 /* Work for a thread: parse and render these messages. */
 struct job {
 	const struct imap_fetch *fetch;
+	unsigned items;                /* what is told of each */
 	const struct limits *limits;
 	bool tree;                     /* parts are needed, not only the header */
-	struct item *items;
+	struct item *v;
 	size_t n;
 	struct buf out;
 };
@@ -43,6 +54,7 @@ struct fetching {
 	struct imap_fetch f;
 	unsigned want;                 /* of the store */
 	bool needs_job;
+	bool cacheable;                /* parts are needed only to be told of */
 	struct job job;                /* of the batch */
 	struct arena arena;            /* of the batch: messages */
 	struct buf line;               /* of the response at hand */
@@ -92,6 +104,19 @@ render_sections(struct job *j, struct item *it, struct arena *a, const struct mi
 }
 
 static void
+render_told(struct job *j, struct item *it, struct arena *a, const struct mime *m, const struct header *h, int which)
+{
+	struct extent *e = &it->told[which];
+
+	e->from = j->out.n;
+	if (which == IMAP_TOLD_ENVELOPE)
+		imap_put_envelope(&j->out, a, h, j->limits);
+	else
+		imap_put_structure(&j->out, a, m, j->limits, which == IMAP_TOLD_BODYSTRUCTURE);
+	e->n = j->out.n - e->from;
+}
+
+static void
 render(struct job *j, struct item *it)
 {
 	struct arena ARENA_CLEANUP a;
@@ -102,23 +127,12 @@ render(struct job *j, struct item *it)
 
 	arena_init(&a, mime_arena_max(j->limits, it->raw.n) + PARSE_EXTRA_BYTES);
 	err = j->tree ? mime_parse(&a, it->raw, j->limits, CHARSET_THREAD, &m) : 0;
-	if (err == 0 && (j->fetch->items & IMAP_FETCH_ENVELOPE))
+	if (err == 0 && (j->items & IMAP_FETCH_ENVELOPE))
 		err = header_parse(&a, it->raw, j->limits, &h);
 	if (err == 0) {
-		it->told_from = j->out.n;
-		if (j->fetch->items & IMAP_FETCH_ENVELOPE) {
-			buf_put(&j->out, SLICE(" ENVELOPE "));
-			imap_put_envelope(&j->out, &a, &h, j->limits);
-		}
-		if (j->fetch->items & IMAP_FETCH_BODY) {
-			buf_put(&j->out, SLICE(" BODY "));
-			imap_put_structure(&j->out, &a, &m, j->limits, false);
-		}
-		if (j->fetch->items & IMAP_FETCH_BODYSTRUCTURE) {
-			buf_put(&j->out, SLICE(" BODYSTRUCTURE "));
-			imap_put_structure(&j->out, &a, &m, j->limits, true);
-		}
-		it->told_n = j->out.n - it->told_from;
+		for (int i = 0; i < IMAP_TOLD; i++)
+			if (j->items & told_names[i].item)
+				render_told(j, it, &a, &m, &h, i);
 		render_sections(j, it, &a, &m);
 	}
 	if (err != 0 || j->out.err != 0) {
@@ -134,8 +148,8 @@ run_job(void *arg)
 	struct job *j = arg;
 
 	for (size_t i = 0; i < j->n; i++)
-		if (j->items[i].raw.p != NULL)
-			render(j, &j->items[i]);
+		if (j->v[i].raw.p != NULL)
+			render(j, &j->v[i]);
 	return 0;
 }
 
@@ -144,7 +158,7 @@ run_job(void *arg)
 static void
 plan(struct fetching *g)
 {
-	bool all = false, header = false;
+	bool all = false, header = false, fields = false, numbered = false;
 
 	if (g->f.items & (IMAP_FETCH_BODY | IMAP_FETCH_BODYSTRUCTURE))
 		g->job.tree = g->needs_job = all = true;
@@ -154,15 +168,18 @@ plan(struct fetching *g)
 		const struct imap_section *s = &g->f.sections[i];
 
 		if (s->numbers_n > 0)
-			g->job.tree = g->needs_job = all = true;
+			g->job.tree = g->needs_job = all = numbered = true;
 		else if (s->fields || s->fields_not)
-			g->needs_job = header = true;
+			g->needs_job = header = fields = true;
 		else if (s->section == MIME_SECTION_HEADER)
 			header = true;
 		else
 			all = true;
 	}
+	g->cacheable = (g->f.items & (IMAP_FETCH_BODY | IMAP_FETCH_BODYSTRUCTURE)) != 0 && !fields && !numbered;
 	g->want = all ? STORE_WANT_RAW : header ? STORE_WANT_HEADER : 0;
+	if (g->cacheable)
+		g->want |= STORE_WANT_CACHE;
 }
 
 /* Sections without part numbers need no parsing: the store knows where the header ends. */
@@ -278,7 +295,12 @@ write_message(struct fetching *g, const struct item *it, struct slice raw, struc
 	buf_put(line, SLICE(" FETCH ("));
 	lead = line->n;
 	put_plain_items(g, line, &e, now_seen);
-	buf_put(line, slice_range(buf_slice(&g->job.out), it->told_from, it->told_from + it->told_n));
+	for (int i = 0; i < IMAP_TOLD; i++) {
+		if ((g->f.items & told_names[i].item) == 0)
+			continue;
+		buf_put(line, told_names[i].name);
+		buf_put(line, slice_range(buf_slice(&g->job.out), it->told[i].from, it->told[i].from + it->told[i].n));
+	}
 	if (line->err != 0) {
 		g->failed = true;
 		return;
@@ -292,54 +314,82 @@ write_message(struct fetching *g, const struct item *it, struct slice raw, struc
 	imap_write(g->s, SLICE(")\r\n"));
 }
 
-/* A message that is a file: its header, or all of it where parts are needed, in memory for the job only. Uses job.out. */
-static int
-write_large_message(struct fetching *g, const struct store_fetched *f, struct item *it, bool now_seen)
+/* Takes what was told of the message before. */
+static bool
+recall(struct fetching *g, const struct store_fetched *f, struct item *it)
 {
-	struct store_body *body STORE_BODY_CLEANUP = NULL;
-	struct buf BUF_CLEANUP header;
-	int err = store_body_open(g->s->account, f->email, &body);
+	struct slice told[IMAP_TOLD];
 
-	if (err != 0)
-		return err;
-	buf_init(&header, f->header_size + 1u);
-	if (g->needs_job) {
-		if (g->job.tree)
-			err = store_body_raw(body, &it->raw);
-		else
-			err = store_body_read(body, 0, f->header_size, &header);
-		if (err != 0)
-			return err;
-		if (!g->job.tree)
-			it->raw = buf_slice(&header);
-		g->job.items = it;
-		g->job.n = 1;
-		err = work_run(g->s->c->workers, run_job, &g->job);
-		if (err != 0)
-			return err;
-		if (it->failed)
-			return ERR_LIMIT;
+	if (!g->cacheable || !imap_cache_read(f->cache, told))
+		return false;
+	for (int i = 0; i < IMAP_TOLD; i++) {
+		it->told[i] = (struct extent){EXTENT_RENDERED, g->job.out.n, told[i].n};
+		buf_put(&g->job.out, told[i]);
 	}
-	write_message(g, it, SLICE_EMPTY, body, now_seen);
-	return 0;
+	return g->job.out.err == 0;
 }
 
-/* The same with an output of its own, since that of the batch is still being told. */
+static void
+remember(struct fetching *g, const struct store_fetched *f, const struct item *it)
+{
+	struct slice out = buf_slice(&g->job.out), told[IMAP_TOLD];
+	struct buf BUF_CLEANUP cache;
+	int err;
+
+	for (int i = 0; i < IMAP_TOLD; i++)
+		told[i] = slice_range(out, it->told[i].from, it->told[i].from + it->told[i].n);
+	buf_init(&cache, RENDERED_BYTES_MAX);
+	imap_cache_write(told, &cache);
+	err = cache.err != 0 ? cache.err : store_cache_put(g->s->account, f->email, buf_slice(&cache));
+	if (err != 0)
+		LOG(g->s->c->house, DEBUG, "imap_not_remembered", LOG_S("login", g->s->c->login), LOG_E(err));
+}
+
+/* A message that is a file: its header, or all of it where parts are needed, is in memory for the job only. */
+static int
+render_large(struct fetching *g, const struct store_fetched *f, struct item *it, struct store_body *body)
+{
+	struct buf BUF_CLEANUP header;
+	int err;
+
+	buf_init(&header, f->header_size + 1u);
+	if (g->job.tree)
+		err = store_body_raw(body, &it->raw);
+	else
+		err = store_body_read(body, 0, f->header_size, &header);
+	if (err != 0)
+		return err;
+	if (!g->job.tree)
+		it->raw = buf_slice(&header);
+	g->job.v = it;
+	g->job.n = 1;
+	g->job.items = g->f.items;
+	if (g->cacheable)
+		g->job.items |= IMAP_FETCH_ENVELOPE | IMAP_FETCH_BODY | IMAP_FETCH_BODYSTRUCTURE;
+	err = work_run(g->s->c->workers, run_job, &g->job);
+	if (err == 0 && it->failed)
+		err = ERR_LIMIT;
+	if (err == 0 && g->cacheable)
+		remember(g, f, it);
+	return err;
+}
+
 static int
 write_large(struct fetching *g, const struct store_fetched *f, struct item *it, bool now_seen)
 {
-	struct buf batch = g->job.out;
-	int err;
+	struct store_body *body STORE_BODY_CLEANUP = NULL;
+	bool recalled;
+	int err = 0;
 
-	buf_init(&g->job.out, batch.max);
-	err = write_large_message(g, f, it, now_seen);
-	buf_free(&g->job.out);
-	g->job.out = batch;
-	if (err == ERR_NOTFOUND || err == ERR_LIMIT) {
-		g->gone |= err == ERR_NOTFOUND;
-		g->failed |= err == ERR_LIMIT;
-		err = 0;
+	buf_reset(&g->job.out);
+	recalled = recall(g, f, it);
+	if (!recalled || g->f.sections_n > 0) {
+		err = store_body_open(g->s->account, f->email, &body);
+		if (err == 0 && g->needs_job && !recalled)
+			err = render_large(g, f, it, body);
 	}
+	if (err == 0)
+		write_message(g, it, SLICE_EMPTY, body, now_seen);
 	return err;
 }
 
@@ -371,13 +421,14 @@ render_batch(struct fetching *g, size_t n)
 		struct store_fetched *f = &g->fetched[i];
 
 		if (f->found && !f->large) {
-			g->items[i].raw = g->want == STORE_WANT_RAW ? f->raw : f->header;
+			g->items[i].raw = (g->want & STORE_WANT_RAW) ? f->raw : f->header;
 			any = true;
 		}
 		place_whole(g, f, &g->items[i]);
 	}
-	g->job.items = g->items;
+	g->job.v = g->items;
 	g->job.n = n;
+	g->job.items = g->f.items;
 	return any && g->needs_job ? work_run(g->s->c->workers, run_job, &g->job) : 0;
 }
 
