@@ -3,7 +3,6 @@
 
 #include <stdarg.h>
 
-
 void
 imap_write(struct imap_session *s, struct slice bytes)
 {
@@ -72,7 +71,8 @@ tagged(struct imap_session *s, const char *what, const char *code, const char *t
 static bool
 expunges_allowed(const struct imap_session *s)
 {
-	return !slice_ieq(s->name, SLICE("FETCH")) && !slice_ieq(s->name, SLICE("STORE")) && !slice_ieq(s->name, SLICE("SEARCH"));
+	return !slice_ieq(s->name, SLICE("FETCH")) && !slice_ieq(s->name, SLICE("STORE")) &&
+	    !slice_ieq(s->name, SLICE("SEARCH"));
 }
 
 void
@@ -214,9 +214,11 @@ imap_tell_news(struct imap_session *s, bool expunges)
 				imap_tell_flags(s, e.seq);
 			break;
 		case STORE_EVENT_EXISTS:
-			imap_printf(s, "* %zu EXISTS\r\n* %zu RECENT\r\n", store_view_count(s->view), store_view_recent(s->view));
+			imap_printf(s, "* %zu EXISTS\r\n* %zu RECENT\r\n", store_view_count(s->view),
+			    store_view_recent(s->view));
 			break;
-		case STORE_EVENT_RENAMED: case STORE_EVENT_NONE: break;
+		case STORE_EVENT_RENAMED:
+		case STORE_EVENT_NONE: break;
 		case STORE_EVENT_GONE: return;
 		}
 		/* Writing may have parked, and the mailbox may have gone meanwhile. */

@@ -41,9 +41,9 @@ static const struct {
 /* Work for a thread: parse and render these messages. */
 struct job {
 	const struct imap_fetch *fetch;
-	unsigned items;                /* what is told of each */
+	unsigned items; /* what is told of each */
 	const struct limits *limits;
-	bool tree;                     /* parts are needed, not only the header */
+	bool tree; /* parts are needed, not only the header */
 	struct item *v;
 	size_t n;
 	struct buf out;
@@ -52,22 +52,23 @@ struct job {
 struct fetching {
 	struct imap_session *s;
 	struct imap_fetch f;
-	unsigned want;                 /* of the store */
+	unsigned want; /* of the store */
 	bool needs_job;
-	bool cacheable;                /* parts are needed only to be told of */
-	struct job job;                /* of the batch */
-	struct arena arena;            /* of the batch: messages */
-	struct buf line;               /* of the response at hand */
+	bool cacheable;     /* parts are needed only to be told of */
+	struct job job;     /* of the batch */
+	struct arena arena; /* of the batch: messages */
+	struct buf line;    /* of the response at hand */
 	struct store_fetched fetched[BATCH_MESSAGES];
 	struct item items[BATCH_MESSAGES];
-	bool gone;                     /* some messages no longer exist */
-	bool failed;                   /* some could not be told */
+	bool gone;   /* some messages no longer exist */
+	bool failed; /* some could not be told */
 };
 
 /* ---- on the worker thread ---- */
 
 static void
-render_numbered(struct job *j, struct item *it, struct arena *a, const struct mime *m, const struct imap_section *s, struct extent *e)
+render_numbered(struct job *j, struct item *it, struct arena *a, const struct mime *m, const struct imap_section *s,
+    struct extent *e)
 {
 	struct slice bytes;
 
@@ -224,8 +225,8 @@ write_piece(struct fetching *g, struct store_body *body, size_t from, size_t n)
 }
 
 static void
-write_section(struct fetching *g, const struct imap_section *sec, const struct extent *e, struct slice raw, struct store_body *body,
-    bool first)
+write_section(struct fetching *g, const struct imap_section *sec, const struct extent *e, struct slice raw,
+    struct store_body *body, bool first)
 {
 	size_t from = e->from, n = e->n;
 
@@ -466,7 +467,8 @@ fetch_batch(struct fetching *g, const size_t *seqs, size_t n, size_t *done)
 	buf_reset(&g->job.out);
 	for (size_t i = 0; i < n; i++) {
 		g->fetched[i] = (struct store_fetched){.uid = store_view_at(g->s->view, seqs[i]).uid};
-		g->items[i] = (struct item){.seq = seqs[i], .extents = ARENA_ARRAY(&g->arena, struct extent, g->f.sections_n)};
+		g->items[i] = (struct item){
+		    .seq = seqs[i], .extents = ARENA_ARRAY(&g->arena, struct extent, g->f.sections_n)};
 		if (g->items[i].extents == NULL)
 			return ERR_LIMIT;
 	}

@@ -43,8 +43,8 @@ parse_listing(struct imap_session *s, struct imap_lex *x, struct listing *l)
 	buf_init(&pattern, max * 3);
 	/* What is no modified UTF-7 is no part of any name. */
 	if (imap_utf7_decode(raw_reference, &reference) == 0 && imap_utf7_decode(raw_pattern, &pattern) == 0)
-		l->pattern = imap_pattern_new(&s->arena, buf_slice(&reference), buf_slice(&pattern),
-		    (size_t)s->limits->mailbox_name_bytes);
+		l->pattern = imap_pattern_new(
+		    &s->arena, buf_slice(&reference), buf_slice(&pattern), (size_t)s->limits->mailbox_name_bytes);
 	return true;
 }
 

@@ -88,7 +88,8 @@ imap_do_id(struct imap_session *s, struct imap_lex *x)
 	imap_lex_end(x);
 	if (imap_bad_syntax(s, x))
 		return;
-	LOG(s->c->house, DEBUG, "imap_client", LOG_S("login", s->c->login), LOG_S("name", name), LOG_S("version", version));
+	LOG(s->c->house, DEBUG, "imap_client", LOG_S("login", s->c->login), LOG_S("name", name),
+	    LOG_S("version", version));
 	buf_init(&out, 1024);
 	imap_put_id(&out);
 	imap_write_buf(s, &out);

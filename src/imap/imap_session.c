@@ -50,7 +50,8 @@ dispatch(struct imap_session *s, struct imap_lex *x)
 static void
 serve_command(struct imap_session *s)
 {
-	const struct imap_command_limits l = {(size_t)s->limits->imap_line_bytes, (size_t)s->limits->imap_command_bytes};
+	const struct imap_command_limits l = {
+	    (size_t)s->limits->imap_line_bytes, (size_t)s->limits->imap_command_bytes};
 	struct slice text;
 	int err;
 

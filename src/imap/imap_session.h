@@ -11,11 +11,11 @@
 enum imap_state { IMAP_SIGNED_IN = 1, IMAP_SELECTED = 2 };
 enum imap_capability_when {
 	IMAP_CAP_ALWAYS = 1,
-	IMAP_CAP_BEFORE = 2,     /* before sign-in */
-	IMAP_CAP_STARTTLS = 4,   /* STARTTLS is possible now */
-	IMAP_CAP_SIGN_IN = 8,    /* sign-in is possible now … */
-	IMAP_CAP_NO_SIGN_IN = 16,/* … or not before TLS */
-	IMAP_CAP_AFTER = 32      /* after sign-in */
+	IMAP_CAP_BEFORE = 2,      /* before sign-in */
+	IMAP_CAP_STARTTLS = 4,    /* STARTTLS is possible now */
+	IMAP_CAP_SIGN_IN = 8,     /* sign-in is possible now … */
+	IMAP_CAP_NO_SIGN_IN = 16, /* … or not before TLS */
+	IMAP_CAP_AFTER = 32       /* after sign-in */
 };
 /* Appends the names for these circumstances, separated by spaces. */
 void imap_put_capabilities(struct buf *out, unsigned when);
@@ -34,19 +34,19 @@ struct imap_session {
 	struct store_account *account;
 	const struct imap_session_config *c;
 	const struct limits *limits;
-	struct store_view *view;  /* NULL: none selected */
-	size_t keywords_told;     /* of the FLAGS response */
-	int64_t errors;           /* bad commands so far */
-	bool ended;               /* LOGOUT, or a BYE was said */
-	struct arena arena;       /* of the command */
+	struct store_view *view; /* NULL: none selected */
+	size_t keywords_told;    /* of the FLAGS response */
+	int64_t errors;          /* bad commands so far */
+	bool ended;              /* LOGOUT, or a BYE was said */
+	struct arena arena;      /* of the command */
 	struct imap_command command;
 	struct slice tag;
-	struct slice name;        /* of the command as the client wrote it, for replies */
-	bool uid;                 /* "UID name" */
-	bool idling;              /* between IDLE and DONE */
-	struct slice idle_tag;    /* of the IDLE; in idle_tag_bytes */
+	struct slice name;     /* of the command as the client wrote it, for replies */
+	bool uid;              /* "UID name" */
+	bool idling;           /* between IDLE and DONE */
+	struct slice idle_tag; /* of the IDLE; in idle_tag_bytes */
 	uint8_t idle_tag_bytes[IMAP_TAG_BYTES_MAX];
-	struct fiber *fiber;      /* the session's own, which waits */
+	struct fiber *fiber; /* the session's own, which waits */
 };
 
 typedef void imap_handler(struct imap_session *s, struct imap_lex *x);

@@ -16,9 +16,9 @@
 #include <errno.h>
 #include <sys/socket.h>
 
-#define ASK_MS 10000       /* the clerk's books */
-#define VERIFY_MS 60000    /* the vault, with its queue of Argon2 */
-#define DESK_MS 30000      /* the desk opens the account */
+#define ASK_MS 10000    /* the clerk's books */
+#define VERIFY_MS 60000 /* the vault, with its queue of Argon2 */
+#define DESK_MS 30000   /* the desk opens the account */
 #define REPLY_BYTES_MAX 65536
 #define NAME_BYTES_MAX 1000u
 #define STOP_POLL_MS 20
@@ -37,19 +37,19 @@ struct porch {
 	struct tls_bus *tls;
 	struct door *doors;
 	size_t doors_count;
-	struct list waiting;       /* struct session: before sign-in */
+	struct list waiting; /* struct session: before sign-in */
 	bool stopping;
 	struct imap_counters imap;
 	struct pop3_counters pop3;
 	struct smtp_sessions smtp;
-	int64_t joined;            /* sessions with their desk now */
+	int64_t joined; /* sessions with their desk now */
 	int64_t handshakes_failed;
 	int64_t sign_ins, sign_ins_failed;
 };
 
 /* One client, on its fiber's stack. */
 struct session {
-	struct list_node node;     /* in porch.waiting */
+	struct list_node node; /* in porch.waiting */
 	struct porch *porch;
 	enum listen_service service;
 	struct stream *client, *desk;
@@ -80,7 +80,8 @@ find_account(struct porch *p, struct slice name, struct arena *a, struct slice *
 static int
 verify(struct porch *p, const struct signin_request *r, struct slice account_id, struct arena *a, struct slice *ticket)
 {
-	struct bus_vault_verify_request q = {.account_id = account_id, .password = r->password, .service = r->service, .client = r->client};
+	struct bus_vault_verify_request q = {
+	    .account_id = account_id, .password = r->password, .service = r->service, .client = r->client};
 	struct bus_vault_verify_reply rep = {0};
 	int e = bus_call_again(p->c->bus, ROLE_VAULT, 0, BUS_vault_verify, &q, a, &rep, VERIFY_MS);
 
@@ -92,10 +93,14 @@ verify(struct porch *p, const struct signin_request *r, struct slice account_id,
 
 /* Hands one end of a pair to the account's desk. */
 static int
-join_desk(struct porch *p, const struct signin_request *r, struct slice account_id, struct slice ticket, struct arena *a,
-    struct stream **desk)
+join_desk(struct porch *p, const struct signin_request *r, struct slice account_id, struct slice ticket,
+    struct arena *a, struct stream **desk)
 {
-	struct bus_desk_session_request q = {.service = r->service, .ticket = ticket, .login = r->login, .client = r->client, .tls = r->tls,
+	struct bus_desk_session_request q = {.service = r->service,
+	    .ticket = ticket,
+	    .login = r->login,
+	    .client = r->client,
+	    .tls = r->tls,
 	    .tag = r->tag};
 	struct bus_desk_session_reply rep = {0};
 	int fds[2], e;
@@ -153,13 +158,13 @@ sign_in(void *ctx, const struct signin_request *r, struct stream **desk)
 	e = check_and_join(p, r, &a, desk);
 	if (e == 0) {
 		p->sign_ins++;
-		LOG(p->c->house, INFO, "signed_in", LOG_S("login", r->login), LOG_Z("service", service_name(r->service)),
-		    LOG_S("client", r->client), LOG_S("tls", r->tls));
+		LOG(p->c->house, INFO, "signed_in", LOG_S("login", r->login),
+		    LOG_Z("service", service_name(r->service)), LOG_S("client", r->client), LOG_S("tls", r->tls));
 		return 0;
 	}
 	p->sign_ins_failed++;
-	LOG(p->c->house, WARN, "sign_in_failed", LOG_S("login", slice_head(r->login, 200)), LOG_Z("service", service_name(r->service)),
-	    LOG_S("client", r->client), LOG_E(e));
+	LOG(p->c->house, WARN, "sign_in_failed", LOG_S("login", slice_head(r->login, 200)),
+	    LOG_Z("service", service_name(r->service)), LOG_S("client", r->client), LOG_E(e));
 	return e;
 }
 
@@ -175,8 +180,12 @@ static int
 talk_imap(struct session *s, const struct signin_ops *ops)
 {
 	struct porch *p = s->porch;
-	struct imap_presession_config c = {.house = p->c->house, .loop = p->c->loop, .tls = tls_bus_server(p->tls),
-	    .cleartext_sign_in = p->c->settings->cleartext_sign_in, .client = slice_z(s->address), .counters = &p->imap,
+	struct imap_presession_config c = {.house = p->c->house,
+	    .loop = p->c->loop,
+	    .tls = tls_bus_server(p->tls),
+	    .cleartext_sign_in = p->c->settings->cleartext_sign_in,
+	    .client = slice_z(s->address),
+	    .counters = &p->imap,
 	    .stopping = &p->stopping};
 
 	return imap_presession(s->client, &c, ops, &s->desk);
@@ -186,8 +195,12 @@ static int
 talk_pop3(struct session *s, const struct signin_ops *ops)
 {
 	struct porch *p = s->porch;
-	struct pop3_presession_config c = {.house = p->c->house, .loop = p->c->loop, .tls = tls_bus_server(p->tls),
-	    .cleartext_sign_in = p->c->settings->cleartext_sign_in, .client = slice_z(s->address), .counters = &p->pop3,
+	struct pop3_presession_config c = {.house = p->c->house,
+	    .loop = p->c->loop,
+	    .tls = tls_bus_server(p->tls),
+	    .cleartext_sign_in = p->c->settings->cleartext_sign_in,
+	    .client = slice_z(s->address),
+	    .counters = &p->pop3,
 	    .stopping = &p->stopping};
 
 	return pop3_presession(s->client, &c, ops, &s->desk);
@@ -261,9 +274,14 @@ serve_submission(struct session *s)
 		LOG(p->c->house, INFO, "handshake_failed", LOG_Z("client", s->address), LOG_E(e));
 		return;
 	}
-	smtp_presession(s->client, &(struct smtp_presession_config){.loop = p->c->loop, .sessions = &p->smtp,
-	    .hostname = p->c->settings->hostname, .tls = tls_bus_server(p->tls), .cleartext_sign_in = p->c->settings->cleartext_sign_in,
-	    .client = slice_z(s->address), .signin = {sign_in, p}});
+	smtp_presession(s->client,
+	    &(struct smtp_presession_config){.loop = p->c->loop,
+		.sessions = &p->smtp,
+		.hostname = p->c->settings->hostname,
+		.tls = tls_bus_server(p->tls),
+		.cleartext_sign_in = p->c->settings->cleartext_sign_in,
+		.client = slice_z(s->address),
+		.signin = {sign_in, p}});
 }
 
 static void
@@ -308,9 +326,11 @@ listen_all(struct porch *p, struct buf *detail)
 		if (!listen_service_is_porch(c->listeners[i].settings->service))
 			continue;
 		*d = (struct door){.porch = p, .listener = &c->listeners[i]};
-		e = net_accept_start(&d->acceptor, c->loop, d->listener->fd, (size_t)c->house->limits.porch_sessions, serve, d);
+		e = net_accept_start(
+		    &d->acceptor, c->loop, d->listener->fd, (size_t)c->house->limits.porch_sessions, serve, d);
 		if (e != 0) {
-			buf_printf(detail, "[listen %.*s] cannot accept connections: %s", SLICE_ARG(c->listeners[i].settings->name), err_text(e));
+			buf_printf(detail, "[listen %.*s] cannot accept connections: %s",
+			    SLICE_ARG(c->listeners[i].settings->name), err_text(e));
 			return e;
 		}
 		p->doors_count++;
@@ -400,4 +420,5 @@ shut_down(struct role_context *c, int64_t grace_ms)
 		net_acceptor_cancel_sessions(p->doors[i].acceptor);
 }
 
-const struct role_ops role_porch_ops = {.role = ROLE_PORCH, .start = start, .status = status, .reload = reload, .shutdown = shut_down};
+const struct role_ops role_porch_ops = {
+    .role = ROLE_PORCH, .start = start, .status = status, .reload = reload, .shutdown = shut_down};
