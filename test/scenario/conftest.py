@@ -1,4 +1,5 @@
-"""Fixtures of the scenarios: running houses. Marks: `sanitized` scenarios also run on the ASan+UBSan build; `soak` ones only
+"""Fixtures of the scenarios: running houses. Marks: `sanitized` scenarios also run on the ASan+UBSan build, `threads` ones under
+ThreadSanitizer; `soak` ones only
 with --all."""
 import pathlib
 import sys
@@ -18,6 +19,7 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "sanitized: also runs on the sanitized build")
+    config.addinivalue_line("markers", "threads: also runs on the build with ThreadSanitizer")
     config.addinivalue_line("markers", "soak: only with --all")
 
 

@@ -141,6 +141,24 @@ def try_pids(house):
         return {}
 
 
+@pytest.mark.threads
+@pytest.mark.sanitized
+def test_load(folder):
+    """5 senders, readers meanwhile; nothing lost, nothing doubled, and the sanitizers have nothing to say."""
+    with Demo(folder / "demo", plain=True) as house:
+        load = Load(house, 1500)
+        while any(t.is_alive() for t in load.threads):
+            for user in load.users:
+                box = house.imap(user)
+                box.select()
+                box.fetch("1:*", "(FLAGS ENVELOPE)")
+                box.store("1:*", "+FLAGS", "(\\Seen)")
+                box.logout()
+        load.join()
+        assert len(load.acknowledged) == 1500
+        check(house, load)
+
+
 def test_disconnects_at_every_point(shared_demo):
     """A client that goes away after any prefix of a session leaves nothing behind and harms nobody."""
     import socket
