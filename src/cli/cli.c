@@ -312,6 +312,101 @@ check_required(struct cli *c)
 	return 0;
 }
 
+/* ---- what was meant ---------------------------------------------------------------------------------- */
+
+#define WORDS_BYTES 64
+#define WORDS_MAX 3
+
+/* Letters to change, add, leave out or swap with their neighbour to make one text of the other. */
+static size_t
+distance(struct slice a, struct slice b)
+{
+	size_t rows[3][WORDS_BYTES + 1];
+	size_t *before = rows[0], *last = rows[1], *now = rows[2];
+
+	for (size_t j = 0; j <= b.n; j++)
+		last[j] = j;
+	for (size_t i = 1; i <= a.n; i++) {
+		size_t *spare = before;
+
+		now[0] = i;
+		for (size_t j = 1; j <= b.n; j++) {
+			bool same = slice_at(a, i - 1) == slice_at(b, j - 1);
+			size_t best = last[j - 1] + (same ? 0 : 1);
+
+			best = last[j] + 1 < best ? last[j] + 1 : best;
+			best = now[j - 1] + 1 < best ? now[j - 1] + 1 : best;
+			if (i > 1 && j > 1 && slice_at(a, i - 1) == slice_at(b, j - 2) &&
+			    slice_at(a, i - 2) == slice_at(b, j - 1) && before[j - 2] + 1 < best)
+				best = before[j - 2] + 1;
+			now[j] = best;
+		}
+		before = last;
+		last = now;
+		now = spare;
+	}
+	return last[b.n];
+}
+
+/* The words of the command line up to the first option, at most `max`, joined by spaces. */
+static void
+join_words(struct buf *out, int argc, char **argv, int max)
+{
+	for (int i = 0; i < argc && i < max && argv[i][0] != '-'; i++)
+		buf_printf(out, i == 0 ? "%s" : " %s", argv[i]);
+}
+
+/* The command whose words are nearly those of the command line, or NULL. */
+static const char *
+meant(int argc, char **argv)
+{
+	const char *best = NULL;
+	size_t best_distance = 3;
+
+	for (size_t i = 0; i < cli_commands_count; i++) {
+		struct slice words = slice_z(cli_commands[i].words), rest = words;
+		struct buf typed BUF_CLEANUP;
+		int n = 0;
+
+		for (; rest.p != NULL; n++)
+			(void)slice_cut(&rest, ' ');
+		buf_init(&typed, WORDS_BYTES);
+		join_words(&typed, argc, argv, n);
+		if (typed.err == 0 && typed.n > 0 && words.n <= WORDS_BYTES) {
+			size_t d = distance(buf_slice(&typed), words);
+
+			/* Two wrong letters of five are another word. */
+			if (d < best_distance && d * 3 <= words.n) {
+				best = cli_commands[i].words;
+				best_distance = d;
+			}
+		}
+	}
+	return best;
+}
+
+static int
+unknown_command(struct cli *c, int argc, char **argv)
+{
+	const char *word = argc > 0 ? argv[0] : "", *best = meant(argc, argv);
+	struct buf typed BUF_CLEANUP;
+
+	buf_init(&typed, 4096);
+	join_words(&typed, argc, argv, WORDS_MAX - 1);
+	if (best != NULL)
+		return cli_fail(c, EX_USAGE, "there is no command %.*s; did you mean `posthouse %s`?",
+		    SLICE_ARG(buf_slice(&typed)), best);
+	(void)cli_fail(c, EX_USAGE, "there is no command %.*s; `posthouse help` lists all",
+	    SLICE_ARG(typed.n > 0 ? buf_slice(&typed) : slice_z(word)));
+	/* "queue" alone: those that begin so. */
+	for (size_t i = 0; i < cli_commands_count; i++)
+		if (begins_with(cli_commands[i].words, word)) {
+			cli_print_help(c->err, word);
+			break;
+		}
+	return EX_USAGE;
+}
+
 int
 cli_parse(struct cli *c, int argc, char **argv)
 {
@@ -321,19 +416,8 @@ cli_parse(struct cli *c, int argc, char **argv)
 
 	c->args = json_object();
 	n = find_command(c, argc, argv);
-	if (n == 0) {
-		const char *word = argc > 0 ? argv[0] : "";
-
-		(void)cli_fail(c, EX_USAGE, "there is no command %s%s%s; `posthouse help` lists all", word,
-		    argc > 1 ? " " : "", argc > 1 ? argv[1] : "");
-		/* "queue" alone: those that begin so. */
-		for (size_t i = 0; i < cli_commands_count; i++)
-			if (begins_with(cli_commands[i].words, word)) {
-				cli_print_help(c->err, word);
-				break;
-			}
-		return EX_USAGE;
-	}
+	if (n == 0)
+		return unknown_command(c, argc, argv);
 	while (n < argc && code == 0) {
 		int taken = 1;
 
@@ -358,27 +442,51 @@ cli_parse(struct cli *c, int argc, char **argv)
 static void
 print_usage(FILE *out, size_t i)
 {
-	(void)fprintf(out, "posthouse %s", cli_commands[i].words);
-	for (size_t j = 0; j < cli_args_count; j++)
-		if (cli_args[j].command == i)
-			(void)fprintf(out, cli_args[j].need == CLI_REQUIRED ? " %s" : " [%s]", cli_args[j].form);
+	size_t at = (size_t)fprintf(out, "posthouse %s", cli_commands[i].words);
+
+	for (size_t j = 0; j < cli_args_count; j++) {
+		bool required = cli_args[j].need == CLI_REQUIRED;
+
+		if (cli_args[j].command != i)
+			continue;
+		if (at + strlen(cli_args[j].form) + 3 > CLI_LINE_WIDTH)
+			at = (size_t)fprintf(out, "\n   ") - 1;
+		at += (size_t)fprintf(out, required ? " %s" : " [%s]", cli_args[j].form);
+	}
 	(void)fputs("\n", out);
+}
+
+/* A name and what it is, the texts in a column of their own. */
+static void
+print_entry(FILE *out, const char *name, const char *text, size_t column)
+{
+	size_t at = (size_t)fprintf(out, "  %-*s", (int)column - 4, name);
+
+	if (at + 2 > column)
+		(void)fprintf(out, "\n%*s", (int)column, "");
+	else
+		(void)fprintf(out, "%*s", (int)(column - at), "");
+	cli_print_wrapped(out, text, column, column, CLI_LINE_WIDTH);
+	(void)fputc('\n', out);
 }
 
 static void
 print_command(FILE *out, size_t i)
 {
 	print_usage(out, i);
-	(void)fprintf(out, "  %s\n", cli_commands[i].help);
-	for (size_t j = 0; j < cli_args_count; j++)
-		if (cli_args[j].command == i)
-			(void)fprintf(out, "  %-26s %s\n", cli_args[j].form, cli_args[j].help);
+	(void)fputs("\n  ", out);
+	cli_print_wrapped(out, cli_commands[i].help, 2, 2, CLI_LINE_WIDTH);
+	(void)fputs("\n", out);
+	for (size_t j = 0, n = 0; j < cli_args_count; j++)
+		if (cli_args[j].command == i) {
+			(void)fputs(n++ == 0 ? "\n" : "", out);
+			print_entry(out, cli_args[j].form, cli_args[j].help, 30);
+		}
 }
 
-static const char common_help[] =
-    "Every command that concerns a house takes --dir DIR or --config FILE, which say which one; without them it is "
-    "that of\n"
-    "/etc/posthouse/posthouse.conf or /var/lib/posthouse. --json prints one JSON object a line.\n";
+static const char common_help[] = "Every command that concerns a house takes --dir DIR or --config FILE, which say\n"
+				  "which one; without them it is the one of /etc/posthouse/posthouse.conf, else of\n"
+				  "/var/lib/posthouse. --json prints one JSON object a line.\n";
 
 void
 cli_print_help(FILE *out, const char *words)
@@ -397,8 +505,9 @@ cli_print_help(FILE *out, const char *words)
 	(void)fputs("Usage: posthouse COMMAND ...\n\n", out);
 	for (size_t i = 0; i < cli_commands_count; i++)
 		if (found == 0 || begins_with(cli_commands[i].words, words))
-			(void)fprintf(out, "  %-28s %s\n", cli_commands[i].words, cli_commands[i].help);
+			print_entry(out, cli_commands[i].words, cli_commands[i].help, 31);
 	(void)fprintf(out, "\n%s", common_help);
+	(void)fputs("`posthouse help COMMAND` shows the arguments of one.\n", out);
 }
 
 int

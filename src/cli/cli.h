@@ -100,7 +100,10 @@ NODISCARD int cli_quiet_start(struct cli *c, const struct cli_where *w, struct c
 /* Ends it: its exit code. */
 int cli_quiet_stop(struct cli_quiet *q);
 
-/* cli_print.c */
+/* cli_print.c. Help and counters are broken at this width; what a story tells at the terminal's, and not at all in a pipe. */
+#define CLI_LINE_WIDTH 80
+/* Text broken between words before `width`; the cursor is in column `at`, further lines are indented. */
+void cli_print_wrapped(FILE *out, const char *text, size_t at, size_t indent, size_t width);
 void cli_print_reply(struct cli *c, const struct cli_reply *r);
 
 #endif

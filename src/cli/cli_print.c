@@ -2,14 +2,52 @@
  * cursor or colour the terminal: control characters are shown as ?. */
 #include "cli/cli.h"
 
+#include <sys/ioctl.h>
+
 #define COLUMNS_MAX 32
 #define CELL_WIDTH_MAX 60
 
 static void
-put_clean(FILE *out, const char *text)
+put_clean(FILE *out, struct slice text)
 {
-	for (; *text != '\0'; text++)
-		(void)fputc((unsigned char)*text < 0x20 || *text == 0x7f ? '?' : *text, out);
+	for (size_t i = 0; i < text.n; i++) {
+		uint8_t c = slice_at(text, i);
+
+		(void)fputc(c < 0x20 || c == 0x7f ? '?' : c, out);
+	}
+}
+
+static void
+put_text(FILE *out, const char *text)
+{
+	put_clean(out, slice_z(text));
+}
+
+void
+cli_print_wrapped(FILE *out, const char *text, size_t at, size_t indent, size_t width_max)
+{
+	struct slice rest = slice_z(text);
+	bool first = true;
+
+	while (rest.p != NULL) {
+		struct slice word = slice_cut(&rest, ' ');
+		size_t w = 0;
+
+		for (size_t i = 0; i < word.n; i++)
+			w += (slice_at(word, i) & 0xc0) != 0x80;
+		if (word.n == 0)
+			continue;
+		if (!first && at + 1 + w > width_max) {
+			(void)fprintf(out, "\n%*s", (int)indent, "");
+			at = indent;
+		} else if (!first) {
+			(void)fputc(' ', out);
+			at++;
+		}
+		put_clean(out, word);
+		at += w;
+		first = false;
+	}
 }
 
 /* A value in one line; owned by the caller. */
@@ -96,7 +134,7 @@ add_columns(struct columns *cols, const json_t *row)
 static void
 put_cell(FILE *out, const char *text, size_t pad_to, bool last)
 {
-	put_clean(out, text);
+	put_text(out, text);
 	for (size_t n = width(text); !last && n < pad_to + 2; n++)
 		(void)fputc(' ', out);
 }
@@ -121,9 +159,7 @@ print_table(FILE *out, const json_t *rows, int indent)
 	}
 }
 
-#define LINE_WIDTH 110
-
-/* key=value words of an object, inner ones as outer.inner, in lines of LINE_WIDTH. */
+/* key=value words of an object, inner ones as outer.inner, in lines of CLI_LINE_WIDTH. */
 static void
 print_words(FILE *out, const char *prefix, const json_t *object, size_t *at, int indent)
 {
@@ -141,7 +177,7 @@ print_words(FILE *out, const char *prefix, const json_t *object, size_t *at, int
 			continue;
 		}
 		text = cell(v);
-		if (text != NULL && *at > 0 && *at + width(name) + width(text) + 2 > LINE_WIDTH) {
+		if (text != NULL && *at > 0 && *at + width(name) + width(text) + 2 > CLI_LINE_WIDTH) {
 			(void)fputc('\n', out);
 			*at = 0;
 		}
@@ -150,11 +186,25 @@ print_words(FILE *out, const char *prefix, const json_t *object, size_t *at, int
 		else
 			*at += (size_t)fprintf(out, " ");
 		*at += width(name) + (text == NULL ? 0 : width(text)) + 1;
-		put_clean(out, name);
+		put_text(out, name);
 		(void)fputc('=', out);
-		put_clean(out, text == NULL ? "" : text);
+		put_text(out, text == NULL ? "" : text);
 		free(text);
 	}
+}
+
+static bool
+has_objects(const json_t *row)
+{
+	const char *key;
+	json_t *v;
+
+	json_object_foreach((json_t *)(uintptr_t)row, key, v)
+	{
+		if (json_is_object(v) && json_object_size(v) > 0)
+			return true;
+	}
+	return false;
 }
 
 /* What the rows hold beyond a table: under the first two columns of their row. */
@@ -166,6 +216,8 @@ print_objects(FILE *out, const json_t *rows)
 		json_t *v;
 		size_t column = 0;
 
+		if (!has_objects(json_array_get(rows, i)))
+			continue;
 		json_object_foreach(json_array_get(rows, i), key, v)
 		{
 			size_t at = 0;
@@ -177,26 +229,13 @@ print_objects(FILE *out, const json_t *rows)
 				char *text = cell(v);
 
 				(void)fputs(column == 0 ? "\n" : " ", out);
-				put_clean(out, text == NULL ? "" : text);
+				put_text(out, text == NULL ? "" : text);
 				free(text);
 			}
 			column++;
 		}
 		(void)fputc('\n', out);
 	}
-}
-
-static bool
-has_objects(const json_t *rows)
-{
-	for (size_t i = 0; i < json_array_size(rows); i++) {
-		const char *key;
-		json_t *v;
-
-		json_object_foreach(
-		    json_array_get(rows, i), key, v) if (json_is_object(v) && json_object_size(v) > 0) return true;
-	}
-	return false;
 }
 
 static bool
@@ -228,16 +267,26 @@ print_record(FILE *out, const json_t *row, int indent)
 		}
 		text = cell(v);
 		(void)fputc(' ', out);
-		put_clean(out, text == NULL ? "" : text);
+		put_text(out, text == NULL ? "" : text);
 		(void)fputc('\n', out);
 		free(text);
 	}
 }
 
-/* "2026-11-22 02:42:26  text"; a line above when another message begins. */
+static size_t
+terminal_width(FILE *out)
+{
+	struct winsize w;
+	int fd = fileno(out);
+
+	return fd >= 0 && ioctl(fd, TIOCGWINSZ, &w) == 0 && w.ws_col >= CLI_LINE_WIDTH / 2 ? w.ws_col : SIZE_MAX;
+}
+
+/* Time and kind of each event, what it is about below; a line above when another message begins. */
 static void
 print_story(FILE *out, const json_t *rows)
 {
+	size_t columns = terminal_width(out);
 	const char *last = "";
 
 	for (size_t i = 0; i < json_array_size(rows); i++) {
@@ -253,16 +302,17 @@ print_story(FILE *out, const json_t *rows)
 			last = id;
 		}
 		(void)fputs("  ", out);
-		put_clean(out, at == NULL ? "" : at);
+		put_text(out, at == NULL ? "" : at);
 		(void)fputs("  ", out);
-		put_clean(out, kind == NULL ? "" : kind);
-		if (to != NULL && to[0] != '\0') {
+		put_text(out, kind == NULL ? "" : kind);
+		/* Most sentences begin with the recipient. */
+		if (to != NULL && to[0] != '\0' && (text == NULL || !slice_starts(slice_z(text), slice_z(to)))) {
 			(void)fputs("  ", out);
-			put_clean(out, to);
+			put_text(out, to);
 		}
 		if (text != NULL && text[0] != '\0') {
 			(void)fputs("\n      ", out);
-			put_clean(out, text);
+			cli_print_wrapped(out, text, 6, 6, columns);
 		}
 		(void)fputc('\n', out);
 	}
@@ -284,8 +334,7 @@ static void
 print_rows(FILE *out, const json_t *rows)
 {
 	print_table(out, rows, 0);
-	if (has_objects(rows))
-		print_objects(out, rows);
+	print_objects(out, rows);
 }
 
 void
@@ -309,6 +358,9 @@ cli_print_reply(struct cli *c, const struct cli_reply *r)
 		(void)fputs(i == 0 ? "" : "\n", c->out);
 		print_record(c->out, json_array_get(r->rows, i), 0);
 	}
-	if (!failed)
-		print_record(c->out, r->final, 0);
+	if (failed)
+		return;
+	print_record(c->out, r->final, 0);
+	if (json_array_size(r->rows) == 0 && json_object_size(r->final) == 0)
+		(void)fputs(c->command->style == CLI_RECORD ? "done\n" : "none\n", c->out);
 }

@@ -117,6 +117,14 @@ test_refusals(void **state)
 	assert_refused("fly", "no command fly");
 	assert_refused("queue", "queue list");
 	assert_refused("queue fly", "no command queue fly");
+	assert_refused("queue --dir /x", "no command queue;");
+	assert_refused("--dir /x queue list", "no command --dir;");
+	assert_refused("acount list --json", "did you mean `posthouse account list`?");
+	assert_refused("queue lsit", "did you mean `posthouse queue list`?");
+	assert_refused("trcae a@b", "did you mean `posthouse trace`?");
+	assert_refused("account app-pasword add a@b phone", "did you mean `posthouse account app-password add`?");
+	assert_refused("step", "did you mean `posthouse stop`?");
+	assert_refused("sap", "`posthouse help` lists all");
 	assert_refused("account add", "needs ADDRESS");
 	assert_refused("account add a@b c@d", "does not take \"c@d\"");
 	assert_refused("account add a@b --fly", "no option --fly");
@@ -182,6 +190,28 @@ test_print(void **state)
 	    "id           n  to    held\n"
 	    "a            7  x, y  \n"
 	    "longer?[31m           yes\n");
+	cli_reply_free(&reply);
+	run_close(&r);
+	/* A story: the sentence stands on one line in a pipe, and nothing is said twice. */
+	reply = (struct cli_reply){json_loads("[{\"id\":\"A\",\"at\":\"noon\",\"kind\":\"sent\",\"recipient\":\"x@y\","
+					      "\"text\":\"x@y: taken by the next server\\u0007\"},"
+					      "{\"id\":\"A\",\"at\":\"one\",\"kind\":\"note\",\"recipient\":\"x@y\"}]",
+				       0, NULL),
+	    json_loads("{\"ok\":true}", 0, NULL)};
+	run_open(&r, "");
+	assert_int_equal(parse(&r, "trace A"), 0);
+	cli_print_reply(&r.c, &reply);
+	fflush(r.c.out);
+	assert_string_equal(r.out, "A\n  noon  sent\n      x@y: taken by the next server?\n  one  note  x@y\n");
+	cli_reply_free(&reply);
+	run_close(&r);
+	/* Never silent. */
+	reply = (struct cli_reply){json_array(), json_loads("{\"ok\":true}", 0, NULL)};
+	run_open(&r, "");
+	assert_int_equal(parse(&r, "queue list"), 0);
+	cli_print_reply(&r.c, &reply);
+	fflush(r.c.out);
+	assert_string_equal(r.out, "none\n");
 	cli_reply_free(&reply);
 	run_close(&r);
 	/* JSON: one object a line, and what the last line tells. */
@@ -292,6 +322,8 @@ test_help(void **state)
 	fclose(out);
 	assert_non_null(strstr(text, "account app-password add ADDRESS NAME"));
 	assert_non_null(strstr(text, "posthouse queue list [ID|ADDRESS|@DOMAIN] [--held]"));
+	for (struct slice rest = slice_z(text); rest.p != NULL;)
+		assert_true(slice_cut(&rest, '\n').n <= CLI_LINE_WIDTH);
 	free(text);
 }
 
