@@ -143,9 +143,9 @@ struct queue_filter {
 	bool held;            /* only what is held */
 };
 /* One row a message: {id, from, received_at, size_bytes, origin, recipients:[{address, state, attempts, next_attempt_at,
- * status, text}], …}. Reads in pages. */
+ * status, text}], …}, at most 100 recipients, `recipients_more` tells how many are left out. Reads in pages. */
 NODISCARD int queue_list(struct queue *q, const struct queue_filter *f, queue_row_fn *fn, void *ctx);
-/* One message with all its recipients and its history. ERR_NOTFOUND. */
+/* One message with its recipients (at most 2,000) and its history. ERR_NOTFOUND. */
 NODISCARD int queue_show(struct queue *q, struct slice id, queue_row_fn *fn, void *ctx);
 enum queue_action {
 	QUEUE_RETRY, /* try now */

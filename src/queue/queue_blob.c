@@ -329,7 +329,17 @@ blob_disk_low(struct queue *q)
 	if (q->disk_checked_ms != 0 && now_ms - q->disk_checked_ms < DISK_CHECK_MS)
 		return q->disk_low;
 	q->disk_checked_ms = now_ms;
-	if (fstatvfs(q->blobs_fd, &v) == 0)
-		q->disk_low = (int64_t)v.f_bavail * (int64_t)v.f_frsize < q->house->limits.low_disk_bytes;
+	if (fstatvfs(q->blobs_fd, &v) == 0) {
+		int64_t free_bytes = (int64_t)v.f_bavail * (int64_t)v.f_frsize;
+		bool low = free_bytes < q->house->limits.low_disk_bytes;
+
+		if (low && !q->disk_low)
+			LOG(q->house, ERROR, "disk_low", LOG_I("free_bytes", free_bytes),
+			    LOG_I("low_disk_bytes", q->house->limits.low_disk_bytes),
+			    LOG_Z("do", "free space on the disk of the data folder; until then new mail is asked to come again"));
+		else if (!low && q->disk_low)
+			LOG(q->house, INFO, "disk_has_room", LOG_I("free_bytes", free_bytes));
+		q->disk_low = low;
+	}
 	return q->disk_low;
 }

@@ -29,14 +29,46 @@ struct report {
 
 /* ---- what is said ------------------------------------------------------------------------------------ */
 
-/* "mx.b.test [127.0.0.1] said: 550 5.1.1 no such user" */
+/* Why, and what the sender can do, by the status (RFC 3463) of a failure; the first whose beginning fits. */
+static const struct {
+	const char *begins, *sentence;
+} reasons[] = {
+    {"5.1.1", "There is no such mailbox. Please check the address for a typing mistake."},
+    {"5.1.10", "The domain of this address takes no mail."},
+    {"5.1.2", "There is no mail server for this domain. Please check the part of the address behind the @."},
+    {"5.1.6", "The mailbox has moved. Please ask the recipient for the new address."},
+    {"5.1.8", "The other server does not accept your address as a sender."},
+    {"5.1", "The other server does not know this address. Please check it for a typing mistake."},
+    {"5.2.1", "The mailbox exists, but it does not take mail at present."},
+    {"5.2.2", "The mailbox is full. Please let the recipient know by other means."},
+    {"5.2.3", "The message is too large for this mailbox. Please send it smaller, or in parts."},
+    {"5.3.4", "The message is too large for the other server. Please send it smaller, or in parts."},
+    {"5.4.6",
+	"The message went in a circle between servers; the postmaster of the recipient's domain has to mend that."},
+    {"5.4.14",
+	"The message went in a circle between servers; the postmaster of the recipient's domain has to mend that."},
+    {"5.6", "The other server does not take a message of this form."},
+    {"5.7", "The other server refused the message by its rules. What it said may tell why; its postmaster can help."},
+    {"5", "The other server refused the message. What it said may tell why."},
+    {"4.2.2", "The mailbox was full all the time. Please let the recipient know by other means."},
+    {"4", "The other server took no mail for this address in all the time that it was tried."},
+};
+
+/* A sentence for people. What was decided here is one already. */
 static struct slice
-explain(struct arena *a, struct slice host, struct slice code, struct slice reply)
+explain(const struct report *p, struct slice host, struct slice status, struct slice reply)
 {
 	if (host.n == 0)
 		return reply;
-	return arena_printf(
-	    a, "%.*s said: %.*s%s%.*s", SLICE_ARG(host), SLICE_ARG(code), code.n > 0 ? " " : "", SLICE_ARG(reply));
+	if (p->warning)
+		return SLICE("The other server did not take it yet.");
+	for (size_t i = 0; i < COUNT_OF(reasons); i++) {
+		struct slice begins = slice_z(reasons[i].begins);
+
+		if (slice_eq(status, begins) || (slice_starts(status, begins) && slice_at(status, begins.n) == '.'))
+			return slice_z(reasons[i].sentence);
+	}
+	return SLICE("The other server refused the message. What it said may tell why.");
 }
 
 static struct slice
@@ -64,7 +96,7 @@ list_rcpt(struct report *p, struct slice original, struct slice envelope, struct
 	    .remote_mta = host_name(host),
 	    .diagnostic = host.n > 0 ? arena_printf(p->arena, "%.*s %.*s", SLICE_ARG(code), SLICE_ARG(reply))
 				     : SLICE_EMPTY,
-	    .explanation = explain(p->arena, host, code, reply),
+	    .explanation = explain(p, host, status, reply),
 	    .last_attempt_s = attempt_us / 1000000,
 	    .will_retry_until_s = p->warning ? (p->m->received_us / 1000 + l->queue_lifetime_ms) / 1000 : 0,
 	};
@@ -92,15 +124,14 @@ report_text(struct report *p)
 	put_duration(p->arena, l->queue_lifetime_ms, &lifetime);
 	if (!p->warning)
 		return arena_printf(p->arena,
-		    "This is the mail system at %s.\n\n"
-		    "Your message could not be delivered to the %s below. Nothing more will be tried; to try again, "
-		    "send it again.\n",
+		    "This is the mail server %s.\n\n"
+		    "Your message could not be delivered to the %s below.\n"
+		    "It will not be tried again: once the reason is mended, please send it anew.\n",
 		    p->q->hostname, p->listed_n == 1 ? "recipient" : "recipients");
 	return arena_printf(p->arena,
-	    "This is the mail system at %s.\n\n"
-	    "This is only a warning: you need not send your message again.\n\n"
-	    "Your message has not yet been delivered to the %s below. Delivery will be tried until the message is %.*s "
-	    "old.\n",
+	    "This is the mail server %s.\n\n"
+	    "Your message has not yet been delivered to the %s below.\n"
+	    "You need not do anything: it will be tried until the message is %.*s old.\n",
 	    p->q->hostname, p->listed_n == 1 ? "recipient" : "recipients", SLICE_ARG(lifetime));
 }
 

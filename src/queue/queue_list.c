@@ -4,6 +4,9 @@
 
 #define PAGE_IDS 50
 #define MESSAGE_ARENA_BYTES ((size_t)32 << 20)
+/* Of one message in a row, which has to stay a readable line. */
+#define LIST_RCPTS_MAX 100
+#define SHOW_RCPTS_MAX 2000
 
 struct ids {
 	char after[ULID_LEN + 1];
@@ -167,13 +170,16 @@ struct row_out {
 };
 
 static json_t *
-whole_json(struct queue *q, struct whole *w)
+whole_json(struct queue *q, struct whole *w, size_t max)
 {
 	json_t *o = tell_message_json(w->arena, &w->m), *list = json_array();
+	size_t n = w->rcpts_n < max ? w->rcpts_n : max;
 
-	for (size_t i = 0; i < w->rcpts_n; i++)
+	for (size_t i = 0; i < n; i++)
 		json_array_append_new(list, tell_rcpt_json(w->arena, &w->rcpts[i], state_word(q, &w->rcpts[i])));
 	json_object_set_new(o, "recipients", list);
+	if (n < w->rcpts_n)
+		json_object_set_new(o, "recipients_more", json_integer((json_int_t)(w->rcpts_n - n)));
 	return o;
 }
 
@@ -181,7 +187,7 @@ static int
 list_one(struct queue *q, const struct queue_filter *f, struct whole *w, void *ctx)
 {
 	struct row_out *out = ctx;
-	json_t *o = whole_json(q, w);
+	json_t *o = whole_json(q, w, LIST_RCPTS_MAX);
 	int err = out->fn(out->ctx, o);
 
 	(void)f;
@@ -211,7 +217,7 @@ queue_show(struct queue *q, struct slice id, queue_row_fn *fn, void *ctx)
 		json_decref(w.lines);
 		return err;
 	}
-	o = whole_json(q, &w);
+	o = whole_json(q, &w, SHOW_RCPTS_MAX);
 	json_object_set_new(o, "history", w.lines);
 	err = fn(ctx, o);
 	json_decref(o);

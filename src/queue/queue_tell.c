@@ -41,7 +41,10 @@ tell_received(struct arena *a, const struct row_message *m)
 		     tls = text_clean(a, m->tls, 255);
 	struct slice by = SLICE_EMPTY;
 
-	if (client.n > 0)
+	/* A client may greet with its address. */
+	if (client.n > 0 && slice_eq(helo, arena_printf(a, "[%.*s]", SLICE_ARG(client))))
+		by = helo;
+	else if (client.n > 0)
 		by = arena_printf(a, "%.*s%s[%.*s]", SLICE_ARG(helo), helo.n > 0 ? " " : "", SLICE_ARG(client));
 	else
 		by = helo;

@@ -110,8 +110,12 @@ static void
 status(struct role_context *c, json_t *into)
 {
 	struct clerk *k = c->state;
-	json_t *queue = json_object();
+	json_t *queue;
 
+	if (k->closed)
+		return;
+	k->busy++;
+	queue = json_object();
 	queue_status(k->queue, queue);
 	json_object_set_new(into, "queue", queue);
 	json_object_set_new(into, "recipients_checked", json_integer(k->counters.rcpt));
@@ -120,16 +124,17 @@ status(struct role_context *c, json_t *into)
 	json_object_set_new(into, "senders_checked", json_integer(k->counters.may_send_as));
 	json_object_set_new(into, "submissions", json_integer(k->counters.submit));
 	json_object_set_new(into, "control_requests", json_integer(k->counters.control));
+	k->busy--;
 }
 
 static int
 reload(struct role_context *c, const struct settings *fresh, struct buf *detail)
 {
 	struct clerk *k = c->state;
-	int err = queue_set_hostname(k->queue, fresh->hostname);
+	int err = k->closed ? ERR_UNAVAILABLE : queue_set_hostname(k->queue, fresh->hostname);
 
 	if (err != 0) {
-		buf_printf(detail, "the hostname is too long");
+		buf_put_z(detail, k->closed ? "the house is ending" : "the hostname is too long");
 		return err;
 	}
 	/* Routes and short names are read from the present settings at each use. */
@@ -144,11 +149,20 @@ shut_down(struct role_context *c, int64_t grace_ms)
 	int64_t reserve = grace_ms < SHUTDOWN_RESERVE_MS * 2 ? grace_ms / 2 : SHUTDOWN_RESERVE_MS;
 
 	clerk_control_stop(k);
-	/* Submissions are from here on told to come again; those whose commit is under way get their answer. Memory and
-	 * handles go with the process, since handlers may still be using them; what was committed is durable. */
+	/* Submissions are from here on told to come again; those whose commit is under way get their answer. */
 	queue_stop(k->queue, loop_deadline(c->loop, grace_ms - reserve));
-	while (k->submitting > 0 && fiber_sleep(c->loop, 1) == 0)
-		;
+	for (int64_t i = 0; i < reserve && k->busy > 0; i++)
+		if (fiber_sleep(c->loop, 1) != 0)
+			break;
+	/* A clean end leaves databases with empty journals. Where something is still at work they are left to the next
+	 * start, which loses nothing. */
+	if (k->busy > 0)
+		return;
+	k->closed = true;
+	queue_close(&k->queue);
+	directory_free(&k->directory);
+	sqldb_close(&k->queue_db);
+	sqldb_close(&k->directory_db);
 }
 
 const struct role_ops role_clerk_ops = {

@@ -14,6 +14,7 @@ static int
 on_rcpt(struct clerk *k, struct bus_peer *from, struct bus_clerk_rcpt_request *q, struct arena *a,
     struct bus_clerk_rcpt_reply *rep)
 {
+	CLERK_ENTER(k);
 	struct directory_rcpt r = {0};
 	int err;
 
@@ -47,6 +48,7 @@ static int
 on_login(struct clerk *k, struct bus_peer *from, struct bus_clerk_login_request *q, struct arena *a,
     struct bus_clerk_login_reply *rep)
 {
+	CLERK_ENTER(k);
 	struct login l = {.name = q->name, .short_names = k->c->settings->short_names, .a = a};
 	int err;
 
@@ -81,6 +83,7 @@ static int
 on_account(struct clerk *k, struct bus_peer *from, struct bus_clerk_account_request *q, struct arena *a,
     struct bus_clerk_account_reply *rep)
 {
+	CLERK_ENTER(k);
 	struct account_get g = {.id = q->account_id, .a = a};
 	int err;
 
@@ -116,6 +119,7 @@ static int
 on_may_send_as(struct clerk *k, struct bus_peer *from, struct bus_clerk_may_send_as_request *q, struct arena *a,
     struct bus_clerk_may_send_as_reply *rep)
 {
+	CLERK_ENTER(k);
 	struct may_send m = {.account_id = q->account_id, .address = q->address};
 	int err;
 

@@ -22,11 +22,32 @@ struct clerk {
 	struct map targets; /* spelt address → struct target_cached: addresses that lead to one mailbox */
 	struct net_acceptor *control;
 	int next_courier;
-	int submitting; /* messages that are being taken */
+	int busy;    /* handlers that use what is open */
+	bool closed; /* nothing is open any more */
 	struct {
 		int64_t rcpt, login, account, may_send_as, submit, control;
 	} counters;
 };
+
+/* Every handler begins with CLERK_ENTER(k): the databases are closed only when none is at work. */
+static inline struct clerk *
+clerk_enter(struct clerk *k)
+{
+	if (k->closed)
+		return NULL;
+	k->busy++;
+	return k;
+}
+static inline void
+clerk_leave(struct clerk **k)
+{
+	if (*k != NULL)
+		(*k)->busy--;
+}
+#define CLERK_ENTER(k) \
+	struct clerk *entered_ __attribute__((cleanup(clerk_leave))) = clerk_enter(k); \
+	if (entered_ == NULL) \
+		return ERR_UNAVAILABLE
 
 /* How long the clerk waits for other roles. */
 #define CLERK_ASK_MS 60000

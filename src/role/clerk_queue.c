@@ -89,15 +89,14 @@ static int
 on_submit(struct clerk *k, struct bus_peer *from, struct bus_clerk_submit_request *q, struct arena *a,
     struct bus_clerk_submit_reply *rep)
 {
+	CLERK_ENTER(k);
 	struct arena own ARENA_CLEANUP;
 	struct buf detail BUF_CLEANUP;
 
 	arena_init(&own, SUBMIT_ARENA_BYTES);
 	buf_init(&detail, DETAIL_BYTES);
 	k->counters.submit++;
-	k->submitting++;
 	rep->result = submit(k, from, q, &own, &detail);
-	k->submitting--;
 	rep->detail = arena_copy(a, buf_slice(&detail));
 	return 0;
 }
@@ -106,6 +105,7 @@ static int
 on_blob_create(struct clerk *k, struct bus_peer *from, struct bus_clerk_blob_create_request *q, struct arena *a,
     struct bus_clerk_blob_create_reply *rep)
 {
+	CLERK_ENTER(k);
 	char name[QUEUE_BLOB_NAME_MAX];
 	int fd = -1, err = queue_blob_create(k->queue, owner_of(bus_peer_role(from), bus_peer_index(from)), name, &fd);
 
@@ -122,6 +122,7 @@ static int
 on_delivered(struct clerk *k, struct bus_peer *from, struct bus_clerk_delivered_request *q, struct arena *a,
     struct bus_clerk_delivered_reply *rep)
 {
+	CLERK_ENTER(k);
 	(void)a;
 	(void)rep;
 	if (account_desk(q->account_id, k->c->desks) != bus_peer_index(from))
@@ -133,6 +134,7 @@ static int
 on_history(struct clerk *k, struct bus_peer *from, struct bus_clerk_history_request *q, struct arena *a,
     struct bus_clerk_history_reply *rep)
 {
+	CLERK_ENTER(k);
 	(void)from;
 	(void)a;
 	(void)rep;
