@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -26,6 +27,7 @@ struct spawn {
 	size_t links_n;
 	int *ours, *theirs; /* links: the end for the peer, the child's end */
 	struct child **peers;
+	char **environment;
 };
 
 static void
@@ -145,6 +147,40 @@ write_start(struct spawn *s)
 	return write(s->start_fd, buf_slice(&out).p, out.n) == (ssize_t)out.n ? 0 : ERR_NOMEM;
 }
 
+/* Of the environment a role gets what libraries want to know of the machine, and no secrets of whoever started the house. A
+ * name with '_' at its end stands for all that begin so. */
+static const char *const environment_names[] = {"TZ", "LANG", "LC_", "LD_", "MALLOC_", "GLIBC_TUNABLES", "OPENSSL_CONF",
+    "ASAN_OPTIONS", "LSAN_OPTIONS", "TSAN_OPTIONS", "UBSAN_OPTIONS", "LLVM_PROFILE_FILE"};
+
+static bool
+is_for_roles(const char *variable)
+{
+	size_t n = strcspn(variable, "=");
+
+	for (size_t i = 0; i < COUNT_OF(environment_names); i++) {
+		const char *name = environment_names[i];
+		size_t name_n = strlen(name);
+
+		if (strncmp(variable, name, name_n) == 0 && (n == name_n || name[name_n - 1] == '_'))
+			return true;
+	}
+	return false;
+}
+
+static int
+make_environment(struct spawn *s)
+{
+	size_t n = 0, kept = 0;
+
+	while (environ[n] != NULL)
+		n++;
+	s->environment = ARENA_ARRAY(&s->a, char *, n + 1);
+	for (size_t i = 0; s->environment != NULL && i < n; i++)
+		if (is_for_roles(environ[i]))
+			s->environment[kept++] = environ[i];
+	return s->environment == NULL ? ERR_NOMEM : 0;
+}
+
 /* ---- the child, between fork and exec: system calls only ---------------------------------------------- */
 
 static void
@@ -158,6 +194,8 @@ keep_all(const struct spawn *s)
 {
 	const struct keeper *k = s->child->k;
 
+	/* What the keeper itself was started with is nobody's: a descriptor of a shell, of a service manager. */
+	(void)syscall(SYS_close_range, STDERR_FILENO + 1, ~0u, CLOSE_RANGE_CLOEXEC);
 	keep(s->start_fd);
 	keep(s->keeper[1]);
 	for (size_t i = 0; i < s->links_n; i++)
@@ -179,7 +217,7 @@ child_exec(const struct spawn *s, char *const argv[])
 	(void)dup2(k->null_fd, STDOUT_FILENO);
 	(void)dup2(s->log[1], STDERR_FILENO);
 	keep_all(s);
-	(void)syscall(SYS_execveat, k->self_fd, "", argv, environ, AT_EMPTY_PATH);
+	(void)syscall(SYS_execveat, k->self_fd, "", argv, s->environment, AT_EMPTY_PATH);
 	_exit(127);
 }
 
@@ -253,6 +291,8 @@ child_spawn(struct child *c)
 		err = make_links(&s);
 	if (err == 0)
 		err = write_start(&s);
+	if (err == 0)
+		err = make_environment(&s);
 	if (err == 0)
 		err = fork_child(&s);
 	if (err == 0) {

@@ -485,6 +485,8 @@ role_main(int argc, char **argv, role_table roles)
 	(void)signal(SIGINT, SIG_IGN);
 	(void)signal(SIGTERM, SIG_IGN);
 	(void)signal(SIGHUP, SIG_IGN);
+	/* What a role makes is for itself alone; SQLite would make databases that everybody may read. */
+	(void)umask(0077);
 	if (sandbox_prepare((pid_t)parent) != 0)
 		return EX_OSERR;
 	r = calloc(1, sizeof(*r));

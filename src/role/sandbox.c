@@ -8,6 +8,8 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <linux/landlock.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <seccomp.h>
 #include <sched.h>
 #include <signal.h>
@@ -361,6 +363,55 @@ add_thread_rules(scmp_filter_ctx ctx)
 
 #endif
 
+/* Descriptors are copied, marked and locked. A descriptor's owner is not chosen: whoever may choose it sends any signal to
+ * any process of the user. */
+static int
+add_fcntl_rules(scmp_filter_ctx ctx, enum bus_role role)
+{
+	static const int commands[] = {F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_GETLK, F_SETLK,
+	    F_SETLKW, F_OFD_GETLK, F_OFD_SETLK, F_OFD_SETLKW};
+	int r = 0;
+
+	for (size_t i = 0; i < COUNT_OF(commands) && r == 0; i++)
+		r = RULE1(ctx, SCMP_ACT_ALLOW, "fcntl", word(1, commands[i]));
+	/* The clerk asks with a lease whether anybody else still has a file open for writing. */
+	if (r == 0 && role == ROLE_CLERK)
+		r = RULE1(ctx, SCMP_ACT_ALLOW, "fcntl", word(1, F_SETLEASE));
+	return r;
+}
+
+/* Sending, but no connection along with the first data: Landlock looks at connect() alone. Options of sockets, and of
+ * TCP those that tune it. */
+static int
+add_send_rules(scmp_filter_ctx ctx, enum bus_role role)
+{
+	static const int levels[] = {SOL_SOCKET, IPPROTO_IP, IPPROTO_IPV6};
+	static const int options[] = {TCP_NODELAY, TCP_CORK, TCP_MAXSEG, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT,
+	    TCP_USER_TIMEOUT, TCP_QUICKACK};
+	static const struct {
+		const char *name;
+		unsigned flags;
+		bool of_connect;
+	} sends[] = {{"sendto", 3, false}, {"sendmsg", 2, false}, {"sendmmsg", 3, true}};
+	int r = 0;
+
+	for (size_t i = 0; i < COUNT_OF(sends) && r == 0; i++) {
+		if (sends[i].of_connect && !role_has(role, GROUP_connect))
+			continue;
+		r = RULE1(ctx, SCMP_ACT_ALLOW, sends[i].name, bits(sends[i].flags, MSG_FASTOPEN, 0));
+		/* libunbound then connects like everybody else. */
+		if (r == 0)
+			r = RULE1(ctx, SCMP_ACT_ERRNO(EPIPE), sends[i].name,
+			    bits(sends[i].flags, MSG_FASTOPEN, MSG_FASTOPEN));
+	}
+	for (size_t i = 0; i < COUNT_OF(levels) && r == 0; i++)
+		r = RULE1(ctx, SCMP_ACT_ALLOW, "setsockopt", word(1, levels[i]));
+	for (size_t i = 0; i < COUNT_OF(options) && r == 0; i++)
+		r = rule(ctx, SCMP_ACT_ALLOW, "setsockopt", 2,
+		    (const struct scmp_arg_cmp[]){word(1, IPPROTO_TCP), word(2, options[i])});
+	return r;
+}
+
 static int
 add_descriptor_rules(scmp_filter_ctx ctx)
 {
@@ -369,23 +420,28 @@ add_descriptor_rules(scmp_filter_ctx ctx)
 
 	for (size_t i = 0; i < COUNT_OF(requests) && r == 0; i++)
 		r = RULE1(ctx, SCMP_ACT_ALLOW, "ioctl", word(1, (int)requests[i]));
+	/* Not datagrams: their sockets reach every other one that has a name, connected or not. */
 	if (r == 0)
-		r = RULE1(ctx, SCMP_ACT_ALLOW, "socketpair", word(0, AF_UNIX));
+		r = rule(ctx, SCMP_ACT_ALLOW, "socketpair", 2,
+		    (const struct scmp_arg_cmp[]){word(0, AF_UNIX), bits(1, 0xf, SOCK_STREAM)});
 	return r;
 }
 
-/* IPv4 and IPv6, UDP and TCP, nothing raw and nothing else. */
+/* UDP and TCP over IPv4 and IPv6, nothing raw and nothing else: not MPTCP either, which Landlock does not take for TCP. */
 static int
 add_socket_rules(scmp_filter_ctx ctx)
 {
 	static const int families[] = {AF_INET, AF_INET6};
-	static const int types[] = {SOCK_STREAM, SOCK_DGRAM};
+	static const struct {
+		int type, protocol;
+	} kinds[] = {{SOCK_STREAM, 0}, {SOCK_STREAM, IPPROTO_TCP}, {SOCK_DGRAM, 0}, {SOCK_DGRAM, IPPROTO_UDP}};
 	int r = 0;
 
 	for (size_t f = 0; f < COUNT_OF(families); f++)
-		for (size_t t = 0; t < COUNT_OF(types) && r == 0; t++)
-			r = rule(ctx, SCMP_ACT_ALLOW, "socket", 2,
-			    (const struct scmp_arg_cmp[]){word(0, families[f]), bits(1, 0xf, (uint64_t)types[t])});
+		for (size_t k = 0; k < COUNT_OF(kinds) && r == 0; k++)
+			r = rule(ctx, SCMP_ACT_ALLOW, "socket", 3,
+			    (const struct scmp_arg_cmp[]){word(0, families[f]), bits(1, 0xf, (uint64_t)kinds[k].type),
+				word(2, kinds[k].protocol)});
 	return r;
 }
 
@@ -417,6 +473,13 @@ add_rules(scmp_filter_ctx ctx, enum bus_role role)
 #endif
 	if (r == 0)
 		r = add_descriptor_rules(ctx);
+	if (r == 0)
+		r = add_fcntl_rules(ctx, role);
+	if (r == 0)
+		r = add_send_rules(ctx, role);
+	/* A file's mode, but nobody becomes somebody else by it. */
+	if (r == 0 && role_has(role, GROUP_write))
+		r = RULE1(ctx, SCMP_ACT_ALLOW, "fchmod", bits(1, S_ISUID | S_ISGID | S_ISVTX, 0));
 	if (r == 0 && role_has(role, GROUP_connect))
 		r = add_socket_rules(ctx);
 	for (size_t i = 0; i < COUNT_OF(call_rows) && r == 0; i++)
@@ -522,7 +585,8 @@ sandbox_enter(const struct sandbox_config *c, struct buf *detail)
 
 	if (thread_count() != 1)
 		FAIL(detail, ERR_INVALID, "the process has %d threads before its sandbox", thread_count());
-	if (geteuid() != 0 && set_capabilities(0) != 0)
+	/* Root without users of its own still owns the files, whoever had made them; it is root of nothing else. */
+	if (set_capabilities(geteuid() == 0 ? 1u << CAP_DAC_OVERRIDE : 0) != 0)
 		FAIL(detail, ERR_DENIED, "cannot give up capabilities: %s", strerror(errno));
 	err = missing_allowed(c, enter_landlock(c, detail), detail);
 	if (err == 0)

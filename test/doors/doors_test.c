@@ -49,7 +49,8 @@ try_door(struct role_context *c, struct buf *detail)
 	d.port = (int)port;
 	result = probes[probe].try(&d);
 	/* Any other error comes from behind the door: the kernel has looked at what was asked. */
-	shut = result == EPERM || result == EACCES || result == ENOSYS || result == EXDEV;
+	shut = result == EPERM || result == EACCES || result == ENOSYS || result == EXDEV ||
+	    result == EPIPE;
 	(void)!write(STDERR_FILENO, shut ? "SHUT" : "OPEN", 4);
 	(void)c;
 	_exit(0);
@@ -68,7 +69,7 @@ static const struct role_ops *const table[] = {&vault, &clerk, &desk, &courier, 
 struct world {
 	char top[64];
 	struct doors d;
-	int listener, abstract, control;
+	int listener, abstract, control, datagram;
 };
 
 static void
@@ -129,6 +130,11 @@ open_sockets(struct world *w)
 	ASSERT(slice_to_z(slice_z(path), un.sun_path, sizeof(un.sun_path)) == 0);
 	w->control = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	ASSERT(bind(w->control, (struct sockaddr *)&un, sizeof(un)) == 0 && listen(w->control, 1024) == 0);
+	un = (struct sockaddr_un){.sun_family = AF_UNIX};
+	(void)snprintf(path, sizeof(path), "%s/run/datagram", w->d.data);
+	ASSERT(slice_to_z(slice_z(path), un.sun_path, sizeof(un.sun_path)) == 0);
+	w->datagram = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	ASSERT(bind(w->datagram, (struct sockaddr *)&un, sizeof(un)) == 0);
 }
 
 static void
@@ -172,6 +178,7 @@ world_close(struct world *w)
 	(void)close(w->listener);
 	(void)close(w->abstract);
 	(void)close(w->control);
+	(void)close(w->datagram);
 	(void)nftw(w->top, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 

@@ -1,11 +1,13 @@
 /* probes.c: one small function for each thing that a role must not be able to do (and for the few that it must). */
 #include "probes.h"
 
+#include <asm/sockios.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/seccomp.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -393,6 +395,70 @@ PROBE(connect_abstract)
 	OUT(sendto(sv[0], "x", 1, 0, (struct sockaddr *)&un,
 	    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(d->abstract))));
 }
+/* What Landlock's rule for connect() does not see on every kernel: data in the SYN, and TCP by another name. */
+PROBE(connect_fast_open)
+{
+	struct sockaddr_in a = {
+	    .sin_family = AF_INET, .sin_port = htons((uint16_t)d->port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return errno;
+	OUT(sendto(fd, "x", 1, MSG_FASTOPEN, (struct sockaddr *)&a, sizeof(a)));
+}
+PROBE(send_fast_open)
+{
+	struct sockaddr_in a = {
+	    .sin_family = AF_INET, .sin_port = htons((uint16_t)d->port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+	struct iovec v = {(char[]){"x"}, 1};
+	struct msghdr m = {.msg_name = &a, .msg_namelen = sizeof(a), .msg_iov = &v, .msg_iovlen = 1};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return errno;
+	OUT(sendmsg(fd, &m, MSG_FASTOPEN));
+}
+PROBE(send_many_fast_open)
+{
+	struct sockaddr_in a = {
+	    .sin_family = AF_INET, .sin_port = htons((uint16_t)d->port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+	struct iovec v = {(char[]){"x"}, 1};
+	struct mmsghdr m = {.msg_hdr = {.msg_name = &a, .msg_namelen = sizeof(a), .msg_iov = &v, .msg_iovlen = 1}};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return errno;
+	OUT(sendmmsg(fd, &m, 1, MSG_FASTOPEN));
+}
+PROBE(option_fast_open)
+{
+	int one = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	UNUSED;
+	if (fd < 0)
+		return errno;
+	OUT(setsockopt(fd, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, &one, sizeof(one)));
+}
+PROBE(socket_mptcp)
+{
+	UNUSED;
+	return make_socket(AF_INET, SOCK_STREAM, 262);
+}
+PROBE(socket_udplite)
+{
+	UNUSED;
+	return make_socket(AF_INET, SOCK_DGRAM, 136);
+}
+PROBE(datagram_to_path)
+{
+	struct sockaddr_un un = {.sun_family = AF_UNIX};
+	int sv[2];
+
+	snprintf(un.sun_path, sizeof(un.sun_path), "%.80s/run/datagram", d->data);
+	if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, sv) != 0)
+		return errno;
+	OUT(sendto(sv[0], "x", 1, 0, (struct sockaddr *)&un, sizeof(un)));
+}
 PROBE(socketpair_unix)
 {
 	int sv[2];
@@ -445,6 +511,50 @@ PROBE(kill_parent)
 PROBE(tgkill_parent)
 {
 	OUT(syscall(SYS_tgkill, d->parent, d->parent, 0));
+}
+/* A signal of one's choice when a socket becomes readable. */
+PROBE(signal_by_owner)
+{
+	int sv[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv) != 0)
+		return errno;
+	OUT(fcntl(sv[0], F_SETOWN, d->parent));
+}
+PROBE(signal_by_owner_ex)
+{
+	struct f_owner_ex owner = {F_OWNER_PID, d->parent};
+	int sv[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv) != 0)
+		return errno;
+	OUT(fcntl(sv[0], F_SETOWN_EX, &owner));
+}
+PROBE(signal_by_ioctl)
+{
+	int sv[2], pid = d->parent;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv) != 0)
+		return errno;
+	OUT(ioctl(sv[0], FIOSETOWN, &pid));
+}
+PROBE(pidfd_signal_parent)
+{
+	OUT(syscall(SYS_pidfd_send_signal, d->parent, 0, NULL, 0));
+}
+PROBE(queue_signal_parent)
+{
+	siginfo_t info = {.si_code = SI_QUEUE};
+
+	OUT(syscall(SYS_rt_sigqueueinfo, d->parent, SIGCONT, &info));
+}
+PROBE(setuid_file)
+{
+	int fd = open(in(d->data, "accounts/00/mail.db"), O_RDWR | O_CLOEXEC);
+
+	if (fd < 0)
+		return errno;
+	OUT(fchmod(fd, 06755));
 }
 PROBE(ptrace_parent)
 {
@@ -648,6 +758,7 @@ const struct probe probes[] = {
     P(outside_chmod),
     P(outside_chown),
     P(outside_times),
+    P(setuid_file),
     P(outside_xattr),
     P(outside_link),
     P(outside_rename),
@@ -673,6 +784,13 @@ const struct probe probes[] = {
     P(listen_tcp),
     P(connect_control),
     P(connect_abstract),
+    P(connect_fast_open),
+    P(send_fast_open),
+    P(send_many_fast_open),
+    P(option_fast_open),
+    P(socket_mptcp),
+    P(socket_udplite),
+    P(datagram_to_path),
     P(socketpair_unix),
     P(thread),
     P(fork_child),
@@ -680,6 +798,11 @@ const struct probe probes[] = {
     P(exec_true),
     P(kill_parent),
     P(tgkill_parent),
+    P(signal_by_owner),
+    P(signal_by_owner_ex),
+    P(signal_by_ioctl),
+    P(pidfd_signal_parent),
+    P(queue_signal_parent),
     P(ptrace_parent),
     P(vm_read_parent),
     P(pidfd_open_parent),
