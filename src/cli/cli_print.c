@@ -1,4 +1,4 @@
-/* cli_print.c: rows of JSON for people: tables, records, the story of a message. What a stranger has written cannot move the
+/* cli_print.c: rows of JSON for people: tables, records, the queue, the story of a message. What a stranger has written cannot move the
  * cursor or colour the terminal: control characters are shown as ?. */
 #include "cli/cli.h"
 
@@ -318,6 +318,47 @@ print_story(FILE *out, const json_t *rows)
 	}
 }
 
+static const char *
+text_of(const json_t *row, const char *key)
+{
+	const char *text = json_string_value(json_object_get(row, key));
+
+	return text == NULL ? "" : text;
+}
+
+/* A line a message, below it one a recipient, and what was last said about that. */
+static void
+print_queue(FILE *out, const json_t *rows)
+{
+	size_t columns = terminal_width(out), n = json_array_size(rows);
+
+	for (size_t i = 0; i < n; i++) {
+		const json_t *row = json_array_get(rows, i), *to = json_object_get(row, "recipients");
+
+		put_text(out, text_of(row, "id"));
+		(void)fprintf(out, "  %s  from ", text_of(row, "received_at"));
+		put_text(out, text_of(row, "from")[0] == '\0' ? "<>" : text_of(row, "from"));
+		(void)fprintf(out, "  %lld bytes\n", (long long)json_integer_value(json_object_get(row, "size_bytes")));
+		for (size_t j = 0; j < json_array_size(to); j++) {
+			const json_t *r = json_array_get(to, j);
+			const char *next = text_of(r, "next_attempt_at");
+
+			(void)fputs("  ", out);
+			put_text(out, text_of(r, "address"));
+			(void)fprintf(out, "  %s, attempts: %lld", text_of(r, "state"),
+			    (long long)json_integer_value(json_object_get(r, "attempts")));
+			(void)fprintf(out, next[0] == '\0' ? "%s\n" : ", next %s\n", next);
+			if (text_of(r, "text")[0] == '\0')
+				continue;
+			(void)fputs("      ", out);
+			cli_print_wrapped(out, text_of(r, "text"), 6, 6, columns);
+			(void)fputc('\n', out);
+		}
+	}
+	if (n > 0)
+		(void)fprintf(out, "%zu message%s\n", n, n == 1 ? "" : "s");
+}
+
 static void
 print_json(FILE *out, json_t *v)
 {
@@ -354,6 +395,8 @@ cli_print_reply(struct cli *c, const struct cli_reply *r)
 		print_rows(c->out, r->rows);
 	else if (c->command->style == CLI_STORY)
 		print_story(c->out, r->rows);
+	else if (c->command->style == CLI_QUEUE)
+		print_queue(c->out, r->rows);
 	for (size_t i = 0; c->command->style == CLI_RECORD && i < json_array_size(r->rows); i++) {
 		(void)fputs(i == 0 ? "" : "\n", c->out);
 		print_record(c->out, json_array_get(r->rows, i), 0);

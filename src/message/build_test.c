@@ -164,6 +164,7 @@ test_dsn(void **state)
 	assert_true(slice_eq(field(&f, SLICE("To")), SLICE("\"s ender\"@there.test")));
 	assert_true(slice_eq(field(&f, SLICE("Auto-Submitted")), SLICE("auto-replied")));
 	assert_true(slice_find(text(&f, 1), SLICE("<a@x.test>\n    There is no such mailbox.\n")) != SLICE_NONE);
+	assert_true(slice_find(text(&f, 1), SLICE("\n    mx.x.test said: 550 5.1.1 no")) != SLICE_NONE);
 	assert_true(slice_find(text(&f, 1), SLICE("01ABC")) != SLICE_NONE);
 	assert_true(mime_is(&f.m.v[2], SLICE("message"), SLICE("delivery-status")));
 	status = mime_raw_body(&f.m, &f.m.v[2]);
@@ -179,6 +180,32 @@ test_dsn(void **state)
 	assert_true(f.m.v[3].has_message);
 	assert_true(
 	    slice_eq(mime_raw_body(&f.m, &f.m.v[3]), SLICE("Subject: orig\r\nX: y\r\n\r\n.body\r\n--=_0000\r\n")));
+}
+
+/* A long reply is broken between words, however long these are. */
+static void
+test_dsn_lines(void **state)
+{
+	__attribute__((cleanup(fixture_free))) struct fixture f;
+	struct build_dsn_recipient r = {.final = SLICE("a@x.test"),
+	    .status = SLICE("5.0.0"),
+	    .diagnostic = SLICE(
+		"550 the first words of a reply that goes on and on, to the end of the line and then "
+		"further https://x.test/"
+		"a-very-long-word-that-no-line-of-this-width-can-hold-and-that-stays-whole-nevertheless end")};
+	struct build_dsn d = sample_dsn(&r, 1, SLICE_EMPTY);
+
+	(void)state;
+	fixture_init(&f);
+	assert_int_equal(build_dsn(&f.h, &d, &f.b), 0);
+	read_back(&f);
+	assert_true(slice_find(text(&f, 1),
+			SLICE("<a@x.test>\n"
+			      "    The other server said: 550 the first words of a reply that goes on and\n"
+			      "    on, to the end of the line and then further\n"
+			      "    https://x.test/"
+			      "a-very-long-word-that-no-line-of-this-width-can-hold-and-that-stays-whole-nevertheless\n"
+			      "    end\n")) != SLICE_NONE);
 }
 
 /* What cannot go back as 7bit, or is too large, goes back as its header. */
@@ -290,6 +317,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_message),
 	    cmocka_unit_test(test_dsn),
+	    cmocka_unit_test(test_dsn_lines),
 	    cmocka_unit_test(test_dsn_headers),
 	    cmocka_unit_test(test_injection),
 	    cmocka_unit_test(test_long),

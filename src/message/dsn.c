@@ -142,6 +142,43 @@ put_line_text(struct buf *out, struct slice s)
 	words_decode(s, CHARSET_FIBER, out);
 }
 
+#define TEXT_WIDTH 76
+
+/* `said` and what was said, as an indented paragraph: broken between words. */
+static void
+put_paragraph(struct buf *out, struct slice who, struct slice said)
+{
+	BUF_CLEANUP struct buf line;
+	struct slice rest;
+	size_t at = 0;
+
+	buf_init(&line, out->max);
+	if (who.n > 0) {
+		put_line_text(&line, who);
+		buf_put(&line, SLICE(" said: "));
+	}
+	put_line_text(&line, said);
+	rest = buf_slice(&line);
+	while (rest.p != NULL) {
+		struct slice word = slice_cut(&rest, ' ');
+
+		if (word.n == 0)
+			continue;
+		if (at == 0 || at + 1 + word.n > TEXT_WIDTH) {
+			buf_put_z(out, at == 0 ? "    " : "\n    ");
+			at = 4;
+		} else {
+			buf_put_u8(out, ' ');
+			at++;
+		}
+		buf_put(out, word);
+		at += word.n;
+	}
+	buf_put_u8(out, '\n');
+	if (line.err != 0 && out->err == 0)
+		out->err = line.err;
+}
+
 /* The part for people. */
 static void
 put_text(struct buf *out, const struct build_dsn *d)
@@ -158,25 +195,18 @@ put_text(struct buf *out, const struct build_dsn *d)
 		buf_put(&b, SLICE("\n<"));
 		put_line_text(&b, r->final);
 		buf_put(&b, SLICE(">\n"));
-		if (r->explanation.n > 0) {
-			buf_put(&b, SLICE("    "));
-			put_line_text(&b, r->explanation);
-			buf_put_u8(&b, '\n');
-		}
-		if (r->diagnostic.n > 0) {
-			buf_put_z(&b, r->remote_mta.n > 0 ? "    The reply of " : "    The reply was: ");
-			if (r->remote_mta.n > 0) {
-				put_line_text(&b, r->remote_mta);
-				buf_put(&b, SLICE(": "));
-			}
-			put_line_text(&b, r->diagnostic);
-			buf_put_u8(&b, '\n');
-		}
+		if (r->explanation.n > 0)
+			put_paragraph(&b, SLICE_EMPTY, r->explanation);
+		if (r->diagnostic.n > 0)
+			put_paragraph(
+			    &b, r->remote_mta.n > 0 ? r->remote_mta : SLICE("The other server"), r->diagnostic);
 	}
 	if (d->queue_id.n > 0) {
-		buf_put(&b, SLICE("\nFor the postmaster: the message was "));
+		buf_put(&b, SLICE("\nIf you ask the postmaster of "));
+		put_line_text(&b, d->reporting_mta);
+		buf_put(&b, SLICE(" about it, name this number:\n    "));
 		put_line_text(&b, d->queue_id);
-		buf_put(&b, SLICE(".\n"));
+		buf_put_u8(&b, '\n');
 	}
 	build_text_body(out, buf_slice(&b));
 	if (b.err != 0 && out->err == 0)
