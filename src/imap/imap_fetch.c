@@ -379,10 +379,11 @@ static int
 write_large(struct fetching *g, const struct store_fetched *f, struct item *it, bool now_seen)
 {
 	struct store_body *body STORE_BODY_CLEANUP = NULL;
+	struct buf of_batch = g->job.out; /* the small messages of the batch still need theirs */
 	bool recalled;
 	int err = 0;
 
-	buf_reset(&g->job.out);
+	buf_init(&g->job.out, RENDERED_BYTES_MAX);
 	recalled = recall(g, f, it);
 	if (!recalled || g->f.sections_n > 0) {
 		err = store_body_open(g->s->account, f->email, &body);
@@ -391,6 +392,8 @@ write_large(struct fetching *g, const struct store_fetched *f, struct item *it, 
 	}
 	if (err == 0)
 		write_message(g, it, SLICE_EMPTY, body, now_seen);
+	buf_free(&g->job.out);
+	g->job.out = of_batch;
 	return err;
 }
 

@@ -240,6 +240,17 @@ WORLD_TEST(test_many)
 		wants(at, subject, "FETCH 1:*");
 	}
 	wants(at, "x OK", "FETCH 1:*");
+	/* Large messages among small ones: each is told its own. */
+	at = ask(&c, "FETCH 1:* (ENVELOPE BODY.PEEK[HEADER.FIELDS (subject)])");
+	for (int i = 1; i <= 200; i++) {
+		char told[160];
+
+		(void)snprintf(told, sizeof(told),
+		    "* %d FETCH (ENVELOPE (NIL \"number %d\" NIL NIL NIL NIL NIL NIL NIL NIL) "
+		    "BODY[HEADER.FIELDS (subject)] {%d}\r\nSubject: number %d\r\n\r\n)\r\n",
+		    i, i, 21 + (i > 9) + (i > 99), i);
+		wants(at, told, "FETCH 1:* of headers");
+	}
 	expect(&c, "FETCH 200:1 (FLAGS)", "* 200 FETCH (FLAGS");
 	expect(&c, "FETCH 2:4,199 BODY[HEADER.FIELDS (subject)]",
 	    "* 199 FETCH (FLAGS (\\Seen \\Recent) BODY[HEADER.FIELDS (subject)] {23}\r\nSubject: number "
