@@ -5,6 +5,7 @@
 #include "base/cursor.h"
 
 #include <stdarg.h>
+#include <termios.h>
 
 #define STDIN_LINE_BYTES 4096
 
@@ -99,20 +100,39 @@ cli_bytes(struct slice s, int64_t *out)
 	return with_unit(s, units, COUNT_OF(units), out);
 }
 
+/* A password that is typed is asked for, and not shown: what the terminal was set to before, or false when there is none. */
+static bool
+hide_typing(struct cli *c, struct termios *before)
+{
+	struct termios hidden;
+
+	if (tcgetattr(fileno(c->in), before) != 0)
+		return false;
+	hidden = *before;
+	hidden.c_lflag &= ~(tcflag_t)ECHO;
+	hidden.c_lflag |= ECHONL;
+	(void)fputs("Password: ", c->err);
+	(void)fflush(c->err);
+	return tcsetattr(fileno(c->in), TCSAFLUSH, &hidden) == 0;
+}
+
 /* The first line of standard input, without its end. */
 static int
 read_line(struct cli *c, json_t **out)
 {
 	char line[STDIN_LINE_BYTES];
+	struct termios before;
+	bool hidden = hide_typing(c, &before);
 	size_t n = 0;
 	int byte;
 
-	while ((byte = fgetc(c->in)) != EOF && byte != '\n') {
-		if (n == sizeof(line))
-			return cli_fail(
-			    c, EX_DATAERR, "the line on standard input is longer than %d bytes", STDIN_LINE_BYTES);
+	while ((byte = fgetc(c->in)) != EOF && byte != '\n' && n < sizeof(line))
 		line[n++] = (char)byte;
-	}
+	if (hidden)
+		(void)tcsetattr(fileno(c->in), TCSAFLUSH, &before);
+	if (n == sizeof(line))
+		return cli_fail(
+		    c, EX_DATAERR, "the line on standard input is longer than %d bytes", STDIN_LINE_BYTES - 1);
 	if (n == 0 && byte == EOF)
 		return cli_fail(c, EX_NOINPUT, "nothing came on standard input");
 	if (n > 0 && line[n - 1] == '\r')

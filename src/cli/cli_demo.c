@@ -146,7 +146,8 @@ print_instructions(const struct demo *d)
 	unsigned b = d->base;
 
 	(void)fprintf(out,
-	    "A house for " DOMAIN " with the accounts alice, bob and admin; the password of each is " PASSWORD ".\n"
+	    "A house for " DOMAIN " with the accounts alice, bob and admin.\n"
+	    "The password of each is " PASSWORD ".\n"
 	    "Its data is in %s%s.\n\n",
 	    d->dir, d->temporary ? " and is removed at the end" : "");
 	for (size_t i = 0; i < COUNT_OF(ports); i++)
@@ -160,9 +161,9 @@ print_instructions(const struct demo *d)
 	    "  curl -sSk -u alice:" PASSWORD " 'imaps://127.0.0.1:%u/INBOX;MAILINDEX=1'\n"
 	    "  curl -sSk -u alice:" PASSWORD " pop3s://127.0.0.1:%u/1\n"
 	    "\nAsk the house where it went:\n\n"
-	    "  posthouse trace alice@" DOMAIN " --dir %s\n\n"
+	    "  %s trace alice@" DOMAIN " --dir %s\n\n"
 	    "Ctrl-C ends it.\n\nready\n",
-	    25 + b, 993 + b, 995 + b, d->dir);
+	    25 + b, 993 + b, 995 + b, program_invocation_name, d->dir);
 	(void)fflush(out);
 }
 

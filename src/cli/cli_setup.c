@@ -100,7 +100,7 @@ print_next(const struct setup *s, const struct cli_where *w)
 	const char *domain = cli_text(s->c, "domain");
 	FILE *out = s->c->out;
 
-	(void)fprintf(out, "The house in %s is made. Its first account is %s", w->dir, s->address);
+	(void)fprintf(out, "The house in %s is made.\nIts first account is %s", w->dir, s->address);
 	(void)fprintf(out, s->password[0] == '\0' ? ".\n" : "; its password, shown this once:\n\n  %s\n", s->password);
 	(void)fprintf(out,
 	    "\nPublish in the DNS:\n\n"
@@ -108,13 +108,14 @@ print_next(const struct setup *s, const struct cli_where *w)
 	    "  %s.  TXT  \"v=spf1 mx -all\"\n"
 	    "  %s.  A    the IPv4 address of this machine\n"
 	    "  %s.  AAAA the IPv6 address of this machine, if it has one\n"
-	    "\nThe reverse name (PTR) of each address must be %s; the provider of the address sets it.\n",
+	    "\nThe reverse name (PTR) of each address must be\n  %s\n"
+	    "The provider of the address sets it.\n",
 	    domain, s->hostname, domain, s->hostname, s->hostname, s->hostname);
 	(void)fprintf(out,
-	    "\nThen start it:  posthouse serve --dir %s\n"
-	    "The certificate is self-signed until [tls NAME] in %s/posthouse.conf names another.\n"
-	    "More people:    posthouse account add NAME@%s --password-stdin --dir %s\n",
-	    w->dir, w->dir, domain, w->dir);
+	    "\nThen start it:\n  posthouse serve --dir %s\n"
+	    "\nMore people:\n  posthouse account add NAME@%s --password-stdin --dir %s\n"
+	    "\nThe certificate is self-signed until a [tls NAME] section names another, in\n  %s/posthouse.conf\n",
+	    w->dir, domain, w->dir, w->dir);
 }
 
 int

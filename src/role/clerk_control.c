@@ -87,6 +87,7 @@ control_fail_role(struct control_session *s, const char *role, int err, struct s
 	if (err == ERR_CLOSED || err == ERR_TIMEOUT)
 		return control_fail(s, ERR_UNAVAILABLE, "Look at `posthouse status` and the log, and try again.",
 		    "the %s does not answer (%s)", role, err_text(err));
+	detail = slice_trim(detail);
 	if (detail.n > 0)
 		return control_fail(s, err == 0 ? ERR_INVALID : err, "", "%.*s", SLICE_ARG(detail));
 	return control_fail(s, err, "Look at the log.", "the %s failed: %s", role, err_text(err));
@@ -101,6 +102,7 @@ default_todo(int err)
 	case ERR_FULL: return "Free space on the disk, then try again.";
 	case ERR_SYNTAX:
 	case ERR_INVALID: return "Correct the command; its help shows the form.";
+	case ERR_CONFLICT: return "Nothing was changed.";
 	default: return "Look at the log, then try again.";
 	}
 }
