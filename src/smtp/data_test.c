@@ -153,6 +153,28 @@ header_fields_are_counted(void **state)
 	}
 }
 
+/* However a field's name is dressed, whoever reads the message may see it. */
+static void
+disguised_names_are_seen(void **state)
+{
+	static const char text[] = "\0\r\nFrom                                \t : a@a.test\r\nFr\0om: b@b.test\r\nFr om: no\r\n"
+				   "From x: no\r\n From: folded\r\n\r\nFrom: body\r\n";
+	struct slice in = slice_of(text, sizeof(text) - 1);
+
+	(void)state;
+	for (size_t cut = 0; cut <= in.n; cut++) {
+		struct smtp_header_watch w;
+
+		smtp_header_watch_init(&w, true);
+		smtp_header_watch_feed(&w, slice_head(in, cut));
+		smtp_header_watch_feed(&w, slice_from(in, cut));
+		assert_true(w.done);
+		assert_int_equal(w.from_count, 2);
+		assert_true(slice_eq(buf_slice(&w.from), SLICE(" a@a.test,  b@b.test")));
+		smtp_header_watch_free(&w);
+	}
+}
+
 static void
 outgoing_text_is_stuffed_and_made_whole(void **state)
 {
@@ -191,6 +213,7 @@ main(void)
 	    cmocka_unit_test(nothing_else_ends_a_message),
 	    cmocka_unit_test(lines_have_a_limit),
 	    cmocka_unit_test(header_fields_are_counted),
+	    cmocka_unit_test(disguised_names_are_seen),
 	    cmocka_unit_test(outgoing_text_is_stuffed_and_made_whole),
 	};
 

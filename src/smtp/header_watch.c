@@ -3,7 +3,7 @@
 void
 smtp_header_watch_init(struct smtp_header_watch *w, bool keep_from)
 {
-	*w = (struct smtp_header_watch){.keep_from = keep_from, .in_name = true};
+	*w = (struct smtp_header_watch){.keep_from = keep_from, .in_name = true, .empty = true};
 	buf_init(&w->from, SMTP_FROM_MAX);
 }
 
@@ -17,7 +17,7 @@ smtp_header_watch_free(struct smtp_header_watch *w)
 static void
 name_ends(struct smtp_header_watch *w)
 {
-	struct slice name = slice_trim(slice_of(w->name, w->name_n));
+	struct slice name = slice_of(w->name, w->name_n);
 
 	w->in_name = false;
 	if (slice_eq(name, SLICE("received")))
@@ -36,16 +36,23 @@ name_ends(struct smtp_header_watch *w)
 static void
 name_byte(struct smtp_header_watch *w, uint8_t c)
 {
-	if (w->name_n == 0 && (c == ' ' || c == '\t')) {
-		w->in_name = false; /* a folded line goes on */
+	if (w->empty && (c == ' ' || c == '\t')) {
+		w->in_name = w->empty = false; /* a folded line goes on */
 		if (w->in_from)
 			buf_put_u8(&w->from, ' ');
 		return;
 	}
-	if (w->name_n == 0)
+	if (w->empty)
 		w->in_from = false;
+	w->empty = false;
 	if (c == ':')
 		name_ends(w);
+	else if (c == ' ' || c == '\t')
+		w->name_over = true; /* however much of it */
+	else if (c == '\0')
+		; /* some readers leave it out */
+	else if (w->name_over)
+		w->in_name = false; /* no field */
 	else if (w->name_n < sizeof(w->name))
 		w->name[w->name_n++] = ascii_lower(c);
 	else
@@ -71,9 +78,10 @@ smtp_header_watch_feed(struct smtp_header_watch *w, struct slice run)
 			name_byte(w, c);
 			i++;
 		} else if (c == '\n') {
-			if (w->in_name && w->name_n == 0)
+			if (w->in_name && w->empty)
 				w->done = true;
-			w->in_name = true;
+			w->in_name = w->empty = true;
+			w->name_over = false;
 			w->name_n = 0;
 			i++;
 		} else {

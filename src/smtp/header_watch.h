@@ -17,6 +17,8 @@ struct smtp_header_watch {
 	uint8_t name[16]; /* beginning of this line, lower case */
 	size_t name_n;
 	bool in_name, in_from;
+	bool name_over; /* white space has followed the name */
+	bool empty;     /* nothing is on this line so far */
 };
 
 /* keep_from: collect the values of From. */
