@@ -5,6 +5,7 @@
  *
  * A session's fiber only waits and copies, on a stack that stays small; the talk before sign-in, with its handshake, runs
  * on a fiber of its own whose stack is used again. */
+#include "role/porch_brake.h"
 #include "role/role.h"
 #include "role/tls_bus.h"
 
@@ -35,6 +36,7 @@ struct door {
 struct porch {
 	struct role_context *c;
 	struct tls_bus *tls;
+	struct porch_brake brake;
 	struct door *doors;
 	size_t doors_count;
 	struct list waiting; /* struct session: before sign-in */
@@ -54,6 +56,7 @@ struct session {
 	enum listen_service service;
 	struct stream *client, *desk;
 	char address[NET_ADDRESS_TEXT_MAX];
+	struct brake_address *brake; /* until it is signed in; NULL where nothing is braked */
 	struct fiber *waiter, *talk;
 	bool done;
 };
@@ -146,16 +149,36 @@ service_name(enum bus_service s)
 	return s == SERVICE_IMAP ? "imap" : s == SERVICE_POP3 ? "pop3" : "submission";
 }
 
+/* One password of the session's address, at its turn. */
+static int
+braked(struct session *s, const struct signin_request *r, struct arena *a, struct stream **desk)
+{
+	struct porch *p = s->porch;
+	int e;
+
+	if (s->brake == NULL)
+		return check_and_join(p, r, a, desk);
+	e = porch_brake_enter(&p->brake, s->brake);
+	if (e != 0)
+		return e;
+	e = check_and_join(p, r, a, desk);
+	porch_brake_leave(&p->brake, s->brake, e == ERR_DENIED);
+	if (e == 0)
+		porch_brake_depart(&p->brake, &s->brake);
+	return e;
+}
+
 static int
 sign_in(void *ctx, const struct signin_request *r, struct stream **desk)
 {
-	struct porch *p = ctx;
+	struct session *s = ctx;
+	struct porch *p = s->porch;
 	struct arena ARENA_CLEANUP a;
 	int e;
 
 	arena_init(&a, REPLY_BYTES_MAX);
 	*desk = NULL;
-	e = check_and_join(p, r, &a, desk);
+	e = braked(s, r, &a, desk);
 	if (e == 0) {
 		p->sign_ins++;
 		LOG(p->c->house, INFO, "signed_in", LOG_S("login", r->login),
@@ -210,7 +233,7 @@ static void
 talk(struct session *s)
 {
 	struct porch *p = s->porch;
-	struct signin_ops ops = {sign_in, p};
+	struct signin_ops ops = {sign_in, s};
 	int e = 0;
 
 	if (is_implicit_tls(s->service))
@@ -281,7 +304,26 @@ serve_submission(struct session *s)
 		.tls = tls_bus_server(p->tls),
 		.cleartext_sign_in = p->c->settings->cleartext_sign_in,
 		.client = slice_z(s->address),
-		.signin = {sign_in, p}});
+		.signin = {sign_in, s}});
+}
+
+static void
+serve_session(struct session *s)
+{
+	struct porch *p = s->porch;
+
+	if (s->service == LISTEN_SUBMISSION || s->service == LISTEN_SUBMISSIONS) {
+		serve_submission(s);
+		return;
+	}
+	run_talk(s);
+	if (s->desk == NULL)
+		return;
+	p->joined++;
+	/* The desk decides how long its client may idle. */
+	if (stream_proxy(s->client, s->desk, p->c->house->limits.imap_idle_timeout_ms * 2) == ERR_TIMEOUT)
+		LOG(p->c->house, INFO, "session_stalled", LOG_Z("client", s->address));
+	p->joined--;
 }
 
 static void
@@ -293,18 +335,13 @@ serve(struct net_session *n)
 
 	n->stream = NULL;
 	net_address_text(&n->peer, s.address);
-	if (s.service == LISTEN_SUBMISSION || s.service == LISTEN_SUBMISSIONS) {
-		serve_submission(&s);
-	} else {
-		run_talk(&s);
-		if (s.desk != NULL) {
-			p->joined++;
-			/* The desk decides how long its client may idle. */
-			if (stream_proxy(s.client, s.desk, p->c->house->limits.imap_idle_timeout_ms * 2) == ERR_TIMEOUT)
-				LOG(p->c->house, INFO, "session_stalled", LOG_Z("client", s.address));
-			p->joined--;
-		}
-	}
+	if (!p->c->settings->plain)
+		s.brake = porch_brake_arrive(&p->brake, &n->peer);
+	if (s.brake != NULL || p->c->settings->plain)
+		serve_session(&s);
+	else
+		LOG(p->c->house, INFO, "too_many_sessions", LOG_Z("client", s.address));
+	porch_brake_depart(&p->brake, &s.brake);
 	stream_close(&s.desk);
 	stream_close(&s.client);
 }
@@ -350,6 +387,7 @@ start(struct role_context *c, struct buf *detail)
 	c->state = p;
 	list_init(&p->waiting);
 	smtp_sessions_init(&p->smtp);
+	porch_brake_init(&p->brake, c->loop);
 	e = tls_bus_new(&p->tls, c->loop, c->bus, detail);
 	return e == 0 ? listen_all(p, detail) : e;
 }
@@ -374,6 +412,7 @@ status(struct role_context *c, json_t *into)
 	count(into, "sign_ins", p->sign_ins);
 	count(into, "sign_ins_failed", p->sign_ins_failed);
 	count(into, "handshakes_failed", p->handshakes_failed);
+	count(into, "braked", p->brake.refused);
 	count(into, "commands_bad", p->imap.commands_bad + p->pop3.commands_bad);
 }
 
