@@ -77,6 +77,15 @@ host_name(struct slice host)
 	return slice_cut(&host, ' ');
 }
 
+/* The reply as it came. N.0.0 is what we say for a server that gave no enhanced code. */
+static struct slice
+what_was_said(struct arena *a, struct slice code, struct slice status, struct slice reply)
+{
+	if (status.n == 0 || slice_ends(status, SLICE(".0.0")))
+		return arena_printf(a, "%.*s %.*s", SLICE_ARG(code), SLICE_ARG(reply));
+	return arena_printf(a, "%.*s %.*s %.*s", SLICE_ARG(code), SLICE_ARG(status), SLICE_ARG(reply));
+}
+
 static void
 list_rcpt(struct report *p, struct slice original, struct slice envelope, struct slice code, struct slice status,
     struct slice reply, struct slice host, int64_t attempt_us)
@@ -94,8 +103,7 @@ list_rcpt(struct report *p, struct slice original, struct slice envelope, struct
 	    .action = p->warning ? BUILD_DSN_DELAYED : BUILD_DSN_FAILED,
 	    .status = status,
 	    .remote_mta = host_name(host),
-	    .diagnostic = host.n > 0 ? arena_printf(p->arena, "%.*s %.*s", SLICE_ARG(code), SLICE_ARG(reply))
-				     : SLICE_EMPTY,
+	    .diagnostic = host.n > 0 ? what_was_said(p->arena, code, status, reply) : SLICE_EMPTY,
 	    .explanation = explain(p, host, status, reply),
 	    .last_attempt_s = attempt_us / 1000000,
 	    .will_retry_until_s = p->warning ? (p->m->received_us / 1000 + l->queue_lifetime_ms) / 1000 : 0,
@@ -318,8 +326,8 @@ write_report(struct sqltx *tx, void *arg)
 		return ERR_NOTFOUND; /* others were quicker: nothing to report */
 	if (p->fresh.rcpts_n > 0) {
 		struct slice detail = p->warning
-		    ? SLICE("told the sender of the delay; the warning is message ")
-		    : SLICE("told the sender that delivery failed; the report is message ");
+		    ? SLICE("told the sender of the delay: message ")
+		    : SLICE("returned to the sender, with a report: message ");
 		char text[200];
 
 		(void)snprintf(text, sizeof(text), "%.*s%s", SLICE_ARG(detail), p->id);

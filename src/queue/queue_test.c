@@ -174,7 +174,7 @@ body_mixed(struct world *w)
 	assert_non_null(
 	    strstr(l.text, "n1@b.test: failed for good: mx.b.test [127.0.0.1]:25 said 550 5.1.1 no such user\n"));
 	assert_non_null(
-	    strstr(l.text, "alice@example.test: told the sender that delivery failed; the report is message "));
+	    strstr(l.text, "alice@example.test: returned to the sender, with a report: message "));
 }
 
 static void

@@ -221,8 +221,10 @@ set crypt_use_gpgme = no
         child.send("r")
         child.expect("Re: number")
         child.send("y")
-        child.expect("(?i)mail sent|sent")
+        child.expect("Mail sent")
+        time.sleep(1)
         child.send("d")
+        time.sleep(0.5)
         child.send("q")
         child.expect(pexpect.EOF)
     finally:
