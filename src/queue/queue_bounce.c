@@ -325,9 +325,8 @@ write_report(struct sqltx *tx, void *arg)
 	if (changed == 0)
 		return ERR_NOTFOUND; /* others were quicker: nothing to report */
 	if (p->fresh.rcpts_n > 0) {
-		struct slice detail = p->warning
-		    ? SLICE("told the sender of the delay: message ")
-		    : SLICE("returned to the sender, with a report: message ");
+		struct slice detail = p->warning ? SLICE("told the sender of the delay: message ")
+						 : SLICE("returned to the sender, with a report: message ");
 		char text[200];
 
 		(void)snprintf(text, sizeof(text), "%.*s%s", SLICE_ARG(detail), p->id);

@@ -173,8 +173,7 @@ body_mixed(struct world *w)
 	    strstr(l.text, "l1@b.test: mx.b.test [127.0.0.1]:25 said 451 4.7.1 try later; next attempt at 20"));
 	assert_non_null(
 	    strstr(l.text, "n1@b.test: failed for good: mx.b.test [127.0.0.1]:25 said 550 5.1.1 no such user\n"));
-	assert_non_null(
-	    strstr(l.text, "alice@example.test: returned to the sender, with a report: message "));
+	assert_non_null(strstr(l.text, "alice@example.test: returned to the sender, with a report: message "));
 }
 
 static void
