@@ -180,6 +180,7 @@ vault_start(struct role_context *c, struct buf *detail)
 		return ERR_NOMEM;
 	v->house = c->house;
 	v->loop = c->loop;
+	v->desks = c->desks;
 	err = vault_keys_load(&v->keys, c->house, c->data_dir, c->settings, detail);
 	if (err == 0)
 		err = open_database(v, c->data_dir, detail);

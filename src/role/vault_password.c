@@ -270,10 +270,14 @@ vault_on_redeem(struct vault *v, struct bus_peer *from, struct bus_vault_redeem_
 	uint8_t account[VAULT_ACCOUNT_ID_MAX];
 	size_t n = 0;
 
-	(void)from;
 	if (r->ticket.n != VAULT_TICKET_BYTES ||
 	    !vault_memory_take(&v->tickets, r->ticket, account, &n, &reply->service))
 		return ERR_DENIED;
+	if (account_desk(slice_of(account, n), v->desks) != bus_peer_index(from)) {
+		LOG(v->house, WARN, "ticket_of_another_desk", LOG_I("desk", bus_peer_index(from)));
+		reply->service = 0;
+		return ERR_DENIED;
+	}
 	reply->account_id = arena_copy(a, slice_of(account, n));
 	return arena_failed(a) ? ERR_NOMEM : 0;
 }

@@ -35,6 +35,7 @@ struct vault {
 	uint8_t app_key[32];
 	struct buf dummy; /* a hash that costs what a real one does */
 	uint64_t changes; /* of credentials: what was verified before one is not remembered after it */
+	int desks;        /* of the house: each redeems tickets of its own accounts only */
 	size_t active;    /* handlers that run: the vault is not freed under them */
 	uint64_t verified, refused, busy, signatures, refused_signatures;
 };

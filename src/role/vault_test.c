@@ -54,6 +54,7 @@ start_vault(struct world *w)
 	    .bus = w->vault,
 	    .settings = &w->settings,
 	    .role = ROLE_VAULT,
+	    .desks = 1,
 	    .data_dir = w->dir};
 	assert_int_equal(role_vault_ops.warm(&w->context, &w->detail), 0);
 	assert_int_equal(role_vault_ops.start(&w->context, &w->detail), 0);
@@ -190,6 +191,13 @@ passwords(struct world *w)
 	assert_int_equal(redeem(w, ticket), ERR_DENIED);
 	assert_int_equal(redeem(w, SLICE("short")), ERR_DENIED);
 	assert_int_equal(redeem(w, slice_of(longer, 32)), ERR_DENIED);
+	/* nor by a desk whose account it is not, which does not leave it for later either */
+	for (v->desks = 2; account_desk(ALICE, v->desks) == 0;)
+		v->desks++;
+	assert_int_equal(redeem(w, second), ERR_DENIED);
+	v->desks = 1;
+	assert_int_equal(redeem(w, second), ERR_DENIED);
+	assert_int_equal(verify(w, ALICE, SLICE("secret"), &second), VERIFY_OK);
 	/* a change ends what was remembered and what was not redeemed */
 	assert_int_equal(set_password(w, ALICE, SLICE("other"), SLICE_EMPTY).n, 0);
 	assert_int_equal(redeem(w, second), ERR_DENIED);
