@@ -113,7 +113,7 @@ body_five_days(struct world *w)
 	assert_true(contains(w, "Action: delayed"));
 	assert_true(contains(w, "Status: 4.7.1"));
 	assert_true(contains(w, "Auto-Submitted: auto-replied"));
-	assert_true(contains(w, "451 try later"));
+	assert_true(contains(w, "451 4.7.1 try later"));
 	for (; hours < 119; hours++)
 		advance(w, HOUR_US);
 	assert_int_equal(w->deliveries_n, 1);
@@ -160,7 +160,7 @@ body_mixed(struct world *w)
 	assert_int_equal(w->deliveries_n, 1);
 	assert_true(contains(w, "n1@b.test"));
 	assert_true(contains(w, "n2@B.test"));
-	assert_true(contains(w, "550 no such user"));
+	assert_true(contains(w, "550 5.1.1 no such user"));
 	assert_false(contains(w, "k1@b.test"));
 	w->straw = straw_says_ok;
 	advance(w, 600 * INT64_C(1000000));
