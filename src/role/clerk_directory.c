@@ -79,6 +79,13 @@ read_account(struct sqltx *tx, void *arg)
 	return directory_account_get(tx, g->a, g->id, &g->account);
 }
 
+/* A desk is told of its own accounts only. */
+static bool
+is_its_own(const struct clerk *k, const struct bus_peer *desk, struct slice account_id)
+{
+	return account_desk(account_id, k->c->desks) == bus_peer_index(desk);
+}
+
 static int
 on_account(struct clerk *k, struct bus_peer *from, struct bus_clerk_account_request *q, struct arena *a,
     struct bus_clerk_account_reply *rep)
@@ -87,8 +94,9 @@ on_account(struct clerk *k, struct bus_peer *from, struct bus_clerk_account_requ
 	struct account_get g = {.id = q->account_id, .a = a};
 	int err;
 
-	(void)from;
 	k->counters.account++;
+	if (!is_its_own(k, from, q->account_id))
+		return ERR_DENIED;
 	err = sql_read(k->directory_db, read_account, &g);
 	if (err == ERR_NOTFOUND)
 		return 0;
@@ -115,20 +123,31 @@ read_may_send(struct sqltx *tx, void *arg)
 	return directory_may_send_as(tx, m->account_id, m->address, &m->allowed);
 }
 
+int
+clerk_may_send_as(struct clerk *k, struct slice account_id, struct slice address, bool *allowed)
+{
+	struct may_send m = {.account_id = account_id, .address = address};
+	int err = sql_read(k->directory_db, read_may_send, &m);
+
+	*allowed = err == 0 && m.allowed;
+	return err == ERR_NOTFOUND ? 0 : err;
+}
+
 static int
 on_may_send_as(struct clerk *k, struct bus_peer *from, struct bus_clerk_may_send_as_request *q, struct arena *a,
     struct bus_clerk_may_send_as_reply *rep)
 {
 	CLERK_ENTER(k);
-	struct may_send m = {.account_id = q->account_id, .address = q->address};
+	bool allowed;
 	int err;
 
-	(void)from;
 	(void)a;
 	k->counters.may_send_as++;
-	err = sql_read(k->directory_db, read_may_send, &m);
-	rep->allowed = err == 0 && m.allowed;
-	return err == ERR_NOTFOUND ? 0 : err;
+	if (!is_its_own(k, from, q->account_id))
+		return ERR_DENIED;
+	err = clerk_may_send_as(k, q->account_id, q->address, &allowed);
+	rep->allowed = allowed;
+	return err;
 }
 
 void

@@ -59,6 +59,9 @@ void clerk_directory_handle(struct clerk *k);
 /* Writes to the directory; forgets every cache. */
 NODISCARD int clerk_directory_write(struct clerk *k, sql_fn *fn, void *arg);
 
+/* May the account send as the address? 0 with the answer, or the database's error. */
+NODISCARD int clerk_may_send_as(struct clerk *k, struct slice account_id, struct slice address, bool *allowed);
+
 /* clerk_targets.c: where mail to an address ends up. */
 void clerk_targets_init(struct clerk *k);
 void clerk_targets_forget(struct clerk *k);

@@ -6,6 +6,7 @@
 
 #define SUBMIT_ARENA_BYTES ((size_t)16 << 20)
 #define DETAIL_BYTES 4096
+#define PATH_BYTES_MAX 1000u
 
 static uint64_t
 owner_of(enum bus_role role, int index)
@@ -26,6 +27,56 @@ not_allowed(struct clerk *k, const struct bus_peer *from, const struct bus_clerk
 	return q->account_id.n > 0 && account_desk(q->account_id, k->c->desks) == bus_peer_index(from)
 	    ? NULL
 	    : "the account belongs to another desk";
+}
+
+/* One line of printable bytes: an address, or the empty path. */
+static bool
+is_path(struct slice s)
+{
+	if (s.n > PATH_BYTES_MAX)
+		return false;
+	for (size_t i = 0; i < s.n; i++)
+		if (slice_at(s, i) < 32 || slice_at(s, i) == 127)
+			return false;
+	return true;
+}
+
+/* What no gate or desk of ours sends: from here on it is in queue.db, in reports and on other servers' lines. */
+static const char *
+not_sound(struct clerk *k, const struct bus_clerk_submit_request *q)
+{
+	const struct limits *l = &k->c->house->limits;
+
+	if (q->recipients.n > (size_t)l->smtp_recipients)
+		return "the message has too many recipients";
+	if (q->recipient_envelopes.n != 0 && q->recipient_envelopes.n != q->recipients.n)
+		return "the recipients' parameters are not as many as they are";
+	if (q->size_bytes < 0 || q->size_bytes > l->smtp_message_bytes)
+		return "the message is too large";
+	if (q->blob.n == 0 && (uint64_t)q->size_bytes != q->body.n)
+		return "the message is not as large as it says";
+	if (!is_path(q->reverse_path))
+		return "the sender is not an address";
+	for (size_t i = 0; i < q->recipients.n; i++)
+		if (!is_path(q->recipients.v[i]))
+			return "a recipient is not an address";
+	return NULL;
+}
+
+/* What the desk has asked already is asked again: the answer is the clerk's. */
+static enum bus_submit
+check_sender(struct clerk *k, const struct bus_clerk_submit_request *q, struct buf *detail)
+{
+	bool allowed = false;
+	int err;
+
+	if (q->origin != ORIGIN_ACCOUNT || q->reverse_path.n == 0)
+		return SUBMIT_OK;
+	err = clerk_may_send_as(k, q->account_id, q->reverse_path, &allowed);
+	if (err == 0 && allowed)
+		return SUBMIT_OK;
+	buf_put_z(detail, err == 0 ? "the sender is not an address of the account" : "the directory could not be read");
+	return err == 0 ? SUBMIT_REFUSED : SUBMIT_TEMPFAIL;
 }
 
 /* Strangers get no further than our own addresses, and a message for nobody is refused rather than bounced. */
@@ -63,12 +114,18 @@ submit(struct clerk *k, const struct bus_peer *from, const struct bus_clerk_subm
 	const char *why = not_allowed(k, from, q);
 	int err;
 
-	if (why == NULL && q->recipients.n > (size_t)k->c->house->limits.smtp_recipients)
-		why = "the message has too many recipients";
+	enum bus_submit sender;
+
+	if (why == NULL)
+		why = not_sound(k, q);
 	if (why != NULL) {
+		LOG(k->c->house, WARN, "submission_refused", LOG_Z("role", bus_role_name(bus_peer_role(from))), LOG_Z("why", why));
 		buf_put_z(detail, why);
 		return SUBMIT_REFUSED;
 	}
+	sender = check_sender(k, q, detail);
+	if (sender != SUBMIT_OK)
+		return sender;
 	err = clerk_targets_expand(k, q->recipients, q->recipient_envelopes, a, &v, &s.rcpts_n);
 	if (err != 0) {
 		LOG(k->c->house, ERROR, "recipients_not_expanded", LOG_S("id", q->id), LOG_E(err));
@@ -138,6 +195,9 @@ on_history(struct clerk *k, struct bus_peer *from, struct bus_clerk_history_requ
 	(void)from;
 	(void)a;
 	(void)rep;
+	/* What has become of a message the queue itself writes down. */
+	if (q->kind != HISTORY_NOTE)
+		return ERR_DENIED;
 	return queue_history_add(k->queue, q->id, q->recipient, (enum bus_history)q->kind, q->detail);
 }
 
