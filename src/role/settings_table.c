@@ -48,7 +48,7 @@ section_find(struct slice kind)
 
 /* ---- printing ---------------------------------------------------------------------------------------- */
 
-#define COMMENT_WIDTH 100u
+#define COMMENT_WIDTH 80u
 
 /* As comment lines of COMMENT_WIDTH. */
 static void
