@@ -136,8 +136,8 @@ control_run_reload(struct control_session *s)
 	memset(&q, 0, sizeof(q));
 	err = BUS_CALL(s->k->c->bus, ROLE_KEEPER, 0, keeper_reload, &q, &s->arena, &rep, RELOAD_MS);
 	if (err == 0 && rep.detail.n > 0)
-		return control_fail(s, ERR_INVALID, "Nothing was taken over; the house goes on as it was.",
-		    "%.*s", SLICE_ARG(slice_trim(rep.detail)));
+		return control_fail(s, ERR_INVALID, "Nothing was taken over; the house goes on as it was.", "%.*s",
+		    SLICE_ARG(slice_trim(rep.detail)));
 	if (err != 0)
 		return control_fail_role(s, "keeper", err, rep.detail);
 	json_object_set_new(s->done, "generation", json_integer(s->k->c->settings->generation));
