@@ -464,7 +464,7 @@ submit(struct world *w, const char *from, const char *to, char id[ULID_LEN + 1])
 
 /* Rows as lines of one key each; without a key they are counted only. */
 struct lines {
-	char text[12288]; /* on a fiber's stack */
+	char text[18432]; /* on a fiber's stack */
 	size_t n, rows;
 	const char *key;
 };
