@@ -97,7 +97,11 @@ refuse(struct queue *q, enum bus_submit result, struct buf *detail, const char *
 static enum bus_submit
 refuse_error(struct queue *q, int err, struct buf *detail)
 {
-	LOG(q->house, ERROR, "message_not_taken", LOG_E(err));
+	LOG(q->house, ERROR, "message_not_taken", LOG_E(err),
+	    LOG_Z("do",
+		err == ERR_FULL       ? "free space on the disk of the data folder"
+		    : err == ERR_BUSY ? "end the other process that holds queue.db"
+				      : "see the lines sql_failed before this one"));
 	if (err == ERR_FULL)
 		return refuse(q, SUBMIT_NO_SPACE, detail, "there is no space left for mail");
 	return refuse(q, SUBMIT_TEMPFAIL, detail, "the message could not be stored");

@@ -181,10 +181,14 @@ ask(struct queue *q, struct destination *d, struct window_message *m, struct are
 static void
 put_off(struct outcome *o, size_t n, struct arena *a, enum queue_target_kind kind, int err)
 {
-	for (size_t i = 0; i < n; i++)
-		set(&o[i], OUTCOME_DEFER, "4.3.2",
-		    arena_printf(a, "the %s could not be asked: %s", kind == QUEUE_TARGET_LOCAL ? "desk" : "courier",
-			err_text(err)));
+	for (size_t i = 0; i < n; i++) {
+		if (err == ERR_DAMAGED)
+			set(&o[i], OUTCOME_DEFER, "4.3.0", SLICE("the message cannot be read here"));
+		else
+			set(&o[i], OUTCOME_DEFER, "4.3.2",
+			    arena_printf(a, "the %s could not be asked: %s",
+				kind == QUEUE_TARGET_LOCAL ? "desk" : "courier", err_text(err)));
+	}
 }
 
 /* Leaves out what the desk has reported durable meanwhile. */
@@ -232,7 +236,7 @@ attempt_run(struct queue *q, struct destination *d, struct job *j)
 		n = 0;
 	} else if (err != 0) {
 		LOG(q->house, WARN, "attempt_not_made", LOG_S("id", m->id), LOG_S("destination", d->key), LOG_E(err));
-		if (err == ERR_CANCELLED || q->stopping || ++j->refused < REFUSED_MAX) {
+		if (err == ERR_CANCELLED || q->stopping || (err != ERR_DAMAGED && ++j->refused < REFUSED_MAX)) {
 			window_job_return(q, d, j);
 			return false;
 		}
@@ -243,5 +247,5 @@ attempt_run(struct queue *q, struct destination *d, struct job *j)
 	ASSERT(list_empty(&j->rcpts));
 	free(j);
 	window_message_unref(q, m);
-	return err == 0 || err == ERR_NOTFOUND;
+	return err == 0 || err == ERR_NOTFOUND || err == ERR_DAMAGED;
 }

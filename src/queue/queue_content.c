@@ -2,6 +2,8 @@
  * file that holds a large body. */
 #include "queue/queue_private.h"
 
+#include <sys/stat.h>
+
 struct content_read {
 	struct slice id;
 	struct arena *arena;
@@ -24,6 +26,30 @@ read_content(struct sqltx *tx, void *arg)
 	c->body = arena_copy(c->arena, sql_col_bytes(&r, 1));
 	c->in_file = sql_col_int(&r, 2) != 0;
 	return arena_failed(c->arena) ? ERR_LIMIT : 0;
+}
+
+/* The file of a large body. ERR_NOTFOUND: the message has left meanwhile, and its file with it. ERR_DAMAGED: the message is
+ * there, its file is not or is too short; perhaps somebody brings it back. */
+static int
+open_body(struct queue *q, struct window_message *m, struct arena *a, int *fd)
+{
+	struct content_read c = {.id = m->id, .arena = a};
+	struct stat st;
+	int err;
+
+	*fd = blob_open(q, m->id);
+	if (*fd >= 0 && fstat(*fd, &st) == 0 && st.st_size >= m->size_bytes)
+		return 0;
+	err = *fd < 0 ? *fd : ERR_DAMAGED;
+	if (err == ERR_NOTFOUND)
+		err = sql_read(q->db, read_content, &c) == 0 ? ERR_DAMAGED : ERR_NOTFOUND;
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+	if (err != ERR_NOTFOUND)
+		LOG(q->house, ERROR, "body_unreadable", LOG_S("id", m->id), LOG_Z("folder", q->dir), LOG_E(err),
+		    LOG_Z("do", "bring the file of this id back into blobs/, or remove the message from the queue"));
+	return err;
 }
 
 int
@@ -50,10 +76,5 @@ content_load(struct queue *q, struct window_message *m, struct arena *a, struct 
 	}
 	out->head = c.head;
 	out->body = c.body;
-	if (c.in_file) {
-		out->fd = blob_open(q, m->id);
-		if (out->fd < 0)
-			return out->fd;
-	}
-	return 0;
+	return c.in_file ? open_body(q, m, a, &out->fd) : 0;
 }

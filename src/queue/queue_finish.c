@@ -3,6 +3,7 @@
 #include "queue/queue_private.h"
 
 #define RETRY_MS 1000
+#define OUTCOME_RETRY_MS 10000
 
 void
 finish_storage_failed(struct queue *q, int err, const char *what)
@@ -232,8 +233,13 @@ finish_outcomes(struct queue *q, struct window_message *m, struct outcome *v, si
 			    &q->house->limits, q->house, f.now_us, m->received_us, v[i].rcpt->attempts + 1, m->warned);
 		due_us[i] = together;
 	}
-	if (err == 0 && write)
-		err = finish_write(q, write_outcomes, &f);
+	/* Until it is written: a row that still says "waiting" would be read again, and its message sent again and again. */
+	while (
+	    err == 0 && write && (err = finish_write(q, write_outcomes, &f)) != 0 && q->failed == 0 && !q->stopping) {
+		LOG(q->house, ERROR, "outcome_not_written", LOG_S("id", m->id), LOG_E(err),
+		    LOG_Z("do", "look after queue.db: see the lines sql_failed"));
+		err = fiber_sleep(q->loop, OUTCOME_RETRY_MS);
+	}
 	for (size_t i = 0; i < n; i++) {
 		if (v[i].kind == OUTCOME_FAIL)
 			mark_failed(q, m, &v[i]);
