@@ -60,8 +60,9 @@ struct fetching {
 	struct buf line;    /* of the response at hand */
 	struct store_fetched fetched[BATCH_MESSAGES];
 	struct item items[BATCH_MESSAGES];
-	bool gone;   /* some messages no longer exist */
-	bool failed; /* some could not be told */
+	bool gone;       /* some messages no longer exist */
+	bool failed;     /* some could not be told */
+	bool unreadable; /* some could not be read: the file of a large one is not there */
 };
 
 /* ---- on the worker thread ---- */
@@ -455,6 +456,11 @@ write_batch(struct fetching *g, size_t n)
 			g->failed = true;
 		else
 			write_message(g, it, it->raw, NULL, now_seen[i]);
+		/* The others can be read. */
+		if (err == ERR_UNAVAILABLE) {
+			g->unreadable = true;
+			err = 0;
+		}
 		g->s->c->counters->messages_fetched++;
 	}
 	return err;
@@ -524,6 +530,8 @@ fetch_answer(struct fetching *g, int err)
 		imap_no_err(s, err);
 	else if (g->gone)
 		imap_no(s, "[EXPUNGEISSUED]", "some of the messages no longer exist");
+	else if (g->unreadable)
+		imap_no(s, "[UNAVAILABLE]", "some of the messages cannot be read; the operator must look at it");
 	else if (g->failed)
 		imap_no(s, "[LIMIT]", "some of the messages are too large to be told");
 	else

@@ -106,10 +106,15 @@ open_large(struct body_op *o, struct slice blob, size_t size)
 		return ERR_DAMAGED;
 	if ((err = store_blob_path(o->a, (const char *)blob.p, false, path)) != 0)
 		return err;
-	if ((o->b->fd = open(path, O_RDONLY | O_CLOEXEC)) < 0)
-		return errno == ENOENT ? ERR_NOTFOUND : err_from_errno(errno);
 	o->b->size = size;
-	return fstat(o->b->fd, &st) != 0 || (size_t)st.st_size != size ? ERR_NOTFOUND : 0;
+	if ((o->b->fd = open(path, O_RDONLY | O_CLOEXEC)) >= 0 && fstat(o->b->fd, &st) == 0 &&
+	    (size_t)st.st_size == size)
+		return 0;
+	/* Not ERR_DAMAGED, which is the whole account: only this message suffers, until the file is back. */
+	LOG(o->a->store->house, ERROR, "body_unreadable", LOG_S("account", acc_id(o->a)), LOG_Z("file", path),
+	    LOG_Z("detail", o->b->fd < 0 ? strerror(errno) : "the file has another size than its message"),
+	    LOG_Z("do", "bring the file back from a backup"));
+	return ERR_UNAVAILABLE;
 }
 
 static int
