@@ -8,6 +8,7 @@ import poplib
 import random
 import re
 import resource
+import select
 import signal
 import smtplib
 import socket
@@ -256,7 +257,8 @@ def test_damaged_account(folder, how):
     if how != "while it runs":
         assert house.stop() == 0
     else:
-        time.sleep(12)
+        os.kill(house.pids()["desk", 0], signal.SIGKILL)
+        wait_until(lambda: len(house.logged("event=role_ready", "of=desk")) == 2)
     original = {p: p.read_bytes() for p in path.parent.glob("mail.db*")}
     if how == "truncated":
         os.truncate(path, path.stat().st_size // 2)
@@ -324,3 +326,320 @@ def test_damaged_books(folder, name, how):
     print(said)
     assert name in said and "damaged" in said and "backup" in said
     assert path.read_bytes() == damaged
+
+
+@pytest.mark.sanitized
+def test_bodies_gone(folder):
+    """A large body that is missing or cut off, in the queue and in a mailbox: told so; the rest goes on."""
+    with Faulty(folder / "house") as house:
+        sender = Sender(house)
+        for _ in range(3):
+            assert sender.one(300000)[0][0] == 250
+        assert sender.one(user="alice")[0][0] == 250
+        sender.check()
+        # In a mailbox.
+        blobs = sorted(p for p in house.mail_db("alice").parent.rglob("blobs/**/*") if p.is_file())
+        raw = blobs[0].read_bytes()
+        for spoil in (lambda: blobs[0].unlink(), lambda: blobs[0].write_bytes(raw[:1000])):
+            spoil()
+            box = house.imap(house.login("alice"))
+            box.select()
+            try:
+                kind, text = box.fetch("1", "(BODY.PEEK[])")
+                assert kind == "NO", (kind, text)
+                assert box.noop()[0] == "OK"
+            except imaplib.IMAP4.abort as error:
+                assert "BYE" in str(error) or "EOF" in str(error)
+            pop = house.pop3(house.login("alice"))
+            with pytest.raises(poplib.error_proto) as refusal:
+                pop.retr(1)
+            assert "-ERR" in str(refusal.value), refusal.value
+            pop.quit()
+            assert house.logged("event=body_unreadable", house.account("alice")["id"], blobs[0].name, " do=")
+            # The others are still read, and those who ask for no content do not notice.
+            kind = box.fetch("1:*", "(FLAGS BODY.PEEK[])")[0]
+            found = box.response("FETCH")[1]
+            assert kind == "NO" and any(b"fault3@" in f[1] for f in found if isinstance(f, tuple))
+            box.logout()
+        blobs[0].write_bytes(raw)
+        assert sender.numbers("alice")
+        # In the queue: the desk stands still, so that the message waits.
+        desk = house.pids()["desk", 0]
+        os.kill(desk, signal.SIGSTOP)
+        replies = [sender.one(300000, user)[0][0] for user in ("alice", "bob")]
+        assert replies == [250, 250]
+        waiting = sorted(p for p in house.data.rglob("queue/blobs/*") if p.is_file())
+        assert len(waiting) == 2
+        raws = [p.read_bytes() for p in waiting]
+        assert house.run("queue", "list")
+        os.kill(house.pids()["clerk", 0], signal.SIGKILL)
+        waiting[0].unlink()
+        os.truncate(waiting[1], 5000)
+        os.kill(desk, signal.SIGKILL)
+        wait_until(lambda: len(house.logged("event=body_unreadable", " do=")) >= 2, 30, "lines about the bodies")
+        wait_until(lambda: sender.one()[0][0] == 250, 20, "mail again")
+        wait_until(lambda: len(rows(house)) == 2, 20)
+        for p, r in zip(waiting, raws):
+            p.write_bytes(r)
+        retry_all(house)
+        sender.check()
+
+
+def rows(house):
+    try:
+        return house.rows("queue", "list")
+    except CommandFailed:
+        return []
+
+
+def retry_all(house):
+    for row in house.rows("queue", "list"):
+        house.run("queue", "retry", row["id"])
+
+
+@pytest.mark.sanitized
+@pytest.mark.parametrize("name", ["queue.db", "directory.db", "mail.db"])
+def test_locked_database(folder, name):
+    """Another process holds a lock: asked to come again, and all goes on when it lets go."""
+    with Faulty(folder / "house", "[limits]\naccount_handle_idle_ms = 200\n") as house:
+        sender = Sender(house)
+        for _ in range(3):
+            assert sender.one()[0][0] == 250
+        sender.check()
+        path = house.mail_db("alice") if name == "mail.db" else next(house.data.rglob(name))
+        if name == "mail.db":
+            desk = house.pids()["desk", 0]
+            os.kill(desk, signal.SIGKILL)
+        holder = sqlite3.connect(path, isolation_level=None, timeout=5)
+        holder.execute("BEGIN IMMEDIATE" if name != "mail.db" else "BEGIN EXCLUSIVE")
+        started = time.monotonic()
+        reply = sender.one(user="alice")[0]
+        print(name, reply, time.monotonic() - started)
+        if name == "queue.db":
+            assert reply[0] == 451, reply
+            assert house.logged("event=message_not_taken", "error=busy", " do=")
+        else:
+            assert reply[0] == 250
+        if name == "mail.db":
+            wait_until(lambda: house.logged("event=account_unavailable", house.account("alice")["id"], "in use"), 20)
+        holder.execute("ROLLBACK")
+        holder.close()
+        wait_until(lambda: sender.one(user="alice")[0][0] == 250, 20)
+        retry_all(house)
+        sender.check()
+
+
+# ---- processes that hang, and their keeper ----------------------------------------------------------------------------
+
+
+@pytest.mark.sanitized
+def test_roles_that_stand_still(folder):
+    """Each role is stopped for three seconds under load, then goes on."""
+    with Faulty(folder / "house") as house:
+        sender = Sender(house).start()
+        for role in ROLES:
+            pid = house.pids()[role, 0]
+            before = len(sender.acknowledged)
+            os.kill(pid, signal.SIGSTOP)
+            time.sleep(3)
+            os.kill(pid, signal.SIGCONT)
+            wait_until(lambda: len(sender.acknowledged) > before + 3, 30, f"mail after the {role} stood still")
+            box = house.imap(house.login("bob"))
+            assert box.select()[0] == "OK"
+            box.logout()
+            assert house.pids()[role, 0] == pid, f"the {role} was replaced"
+        sender.stop()
+        assert len(sender.acknowledged) > 20
+        sender.check()
+
+
+def children(pid):
+    return [int(p) for p in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def alive(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.sanitized
+def test_keeper_killed(folder):
+    """Its children end by themselves, the lock is free, and the next start finds everything."""
+    house = Faulty(folder / "house")
+    house.start()
+    sender = Sender(house).start()
+    wait_until(lambda: len(sender.acknowledged) > 20)
+    pids = children(house.process.pid)
+    assert len(pids) == 6
+    # One that stands still at this moment must not hold the lock for ever either.
+    os.kill(pids[2], signal.SIGSTOP)
+    house.process.kill()
+    house.process.wait()
+    wait_until(lambda: not any(alive(pid) for pid in pids), 5, "the end of all children")
+    house.log_file.close()
+    house.start()
+    before = len(sender.acknowledged)
+    wait_until(lambda: len(sender.acknowledged) > before, 20)
+    sender.stop()
+    sender.check()
+    assert house.stop() == 0
+    house.check_log()
+
+
+@pytest.mark.sanitized
+def test_reloads_under_load(folder):
+    """SIGHUP five times a second; a broken configuration changes nothing and says why."""
+    with Faulty(folder / "house") as house:
+        sender = Sender(house).start()
+        box = house.imap(house.login("alice"))
+        box.select()
+        idle = house.imap(house.login("bob"))
+        idle.select()
+        good = house.config_path.read_text()
+        end = time.monotonic() + 5
+        n = 0
+        while time.monotonic() < end:
+            n += 1
+            house.config_path.write_text(good if n % 3 else good + "[house]\nnonsense = yes\n")
+            house.process.send_signal(signal.SIGHUP)
+            time.sleep(0.2)
+            assert box.noop()[0] == "OK"
+            assert box.append("INBOX", None, None, f"Subject: reload {n}\r\n\r\nx\r\n".encode())[0] == "OK"
+        assert idle.noop()[0] == "OK"
+        idle.logout()
+        box.logout()
+        sender.stop()
+        assert not house.logged("event=role_died") and not house.logged("event=role_restarts")
+        assert house.logged("event=reload_refused", "line ", "there already")
+        house.config_path.write_text(good)
+        refused = len(house.logged("event=reload_refused"))
+        assert len(house.logged("event=reloaded")) >= 5 and refused >= 3
+        assert len(sender.acknowledged) > 20
+        assert not [r for r in sender.replies if r[0] not in (250, 421, 451)]
+        sender.check()
+
+
+@pytest.mark.sanitized
+def test_end_under_load(folder):
+    """SIGTERM: sessions are told, work is finished, exit code 0, everything acknowledged is there at the next start."""
+    house = Faulty(folder / "house")
+    house.start()
+    sender = Sender(house).start(5)
+    box = house.imap(house.login("alice"))
+    box.select()
+    waiting = socket.create_connection(("127.0.0.1", house.port(SMTP)))
+    lines = waiting.makefile("rb")
+    assert lines.readline().startswith(b"220")
+    silent = socket.create_connection(("127.0.0.1", house.port(IMAP)))
+    assert silent.recv(100).startswith(b"* OK")
+    wait_until(lambda: len(sender.acknowledged) > 20)
+    started = time.monotonic()
+    assert house.stop() == 0
+    assert time.monotonic() - started < 20
+    assert lines.readline().startswith(b"421")
+    assert b"BYE" in silent.recv(1000)
+    with pytest.raises((imaplib.IMAP4.abort, OSError)) as error:
+        box.noop()
+    print(error.value)
+    assert not house.logged(" error ") and not house.logged("event=role_killed"), house.logged(" error ")
+    house.start()
+    before = len(sender.acknowledged)
+    wait_until(lambda: len(sender.acknowledged) > before, 20)
+    sender.stop()
+    sender.check()
+    assert house.stop() == 0
+    house.check_log()
+
+
+# ---- clients and descriptors ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.sanitized
+def test_few_descriptors(folder):
+    """The gate and the porch run out of descriptors: accepting waits, and goes on when some are free again."""
+    with Faulty(folder / "house", "[limits]\nsmtp_sessions_per_address = 1000\n") as house:
+        sender = Sender(house)
+        assert sender.one()[0][0] == 250
+        for role, service in (("gate", SMTP), ("porch", IMAP)):
+            pid = house.pids()[role, 0]
+            open_now = len(os.listdir(f"/proc/{pid}/fd"))
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, (open_now + 5, open_now + 5))
+            held = []
+            for _ in range(20):
+                s = socket.create_connection(("127.0.0.1", house.port(service)))
+                held.append(s)
+            time.sleep(1)
+            greeted = len(select.select(held, [], [], 0)[0])
+            print(role, "greeted", greeted)
+            assert 0 < greeted < 20
+            cpu = cpu_seconds(pid)
+            time.sleep(1)
+            assert cpu_seconds(pid) - cpu < 0.5, "it spins"
+            for s in held:
+                s.close()
+            wait_until(lambda: sender_or_imap(house, role, sender), 20, f"the {role} again")
+            assert house.pids()[role, 0] == pid
+        sender.check()
+
+
+def cpu_seconds(pid):
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def sender_or_imap(house, role, sender):
+    try:
+        if role == "gate":
+            return sender.one()[0][0] == 250
+        box = house.imap(service=IMAP)
+        return box.noop()[0] == "OK" and box.logout()
+    except (OSError, imaplib.IMAP4.error, smtplib.SMTPException):
+        return False
+
+
+@pytest.mark.sanitized
+def test_clients_that_vanish(folder):
+    """Half commands, half messages and sockets that say nothing: they cost little and end at their time."""
+    with Faulty(folder / "house", "[limits]\nsmtp_sessions_per_address = 1000\n") as house:
+        sender = Sender(house)
+        held = []
+        for n in range(300):
+            s = socket.create_connection(("127.0.0.1", house.port(SMTP if n % 2 else IMAP)))
+            s.sendall((b"EHLO half.test\r\nMAIL FROM:<a@b.te" if n % 4 == 1 else
+                       b"EHLO h\r\nMAIL FROM:<>\r\nRCPT TO:<alice@example.test>\r\nDATA\r\nhalf" if n % 4 == 3 else b"a LOGIN alice {5"))
+            held.append(s)
+        for _ in range(5):
+            assert sender.one()[0][0] == 250
+        sender.check()
+        # Gone with a reset: nothing stays.
+        for s in held:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            s.close()
+        assert sender.one()[0][0] == 250
+        sender.check()
+        for role in ("gate", "porch"):
+            wait_until(lambda: len(os.listdir(f"/proc/{house.pids()[role, 0]}/fd")) < 60, 20, f"few descriptors in the {role}")
+
+
+@pytest.mark.sanitized
+def test_clock_advances_while_mail_waits(folder):
+    """Mail for a next hop that is not there waits over jumps of the clock, and leaves once."""
+    from harness.net import free_port
+    with Faulty(folder / "house") as house:
+        assert house.run("clock", "advance", "3h") is not None
+        sender = Sender(house)
+        assert sender.one()[0][0] == 250
+        desk = house.pids()["desk", 0]
+        os.kill(desk, signal.SIGSTOP)
+        for _ in range(3):
+            assert sender.one()[0][0] == 250
+        clock = threading.Thread(target=lambda: house.run("clock", "advance", "2h", check=False))
+        clock.start()
+        time.sleep(2)
+        os.kill(desk, signal.SIGCONT)
+        clock.join()
+        house.run("clock", "advance", "1h")
+        sender.check()
+        assert free_port()
