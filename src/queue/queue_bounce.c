@@ -77,11 +77,11 @@ host_name(struct slice host)
 	return slice_cut(&host, ' ');
 }
 
-/* The reply as it came. N.0.0 is what we say for a server that gave no enhanced code. */
+/* The reply as it came. N.0.0 is what we say for a server that gave no enhanced code, 4.4.7 when the time is over. */
 static struct slice
 what_was_said(struct arena *a, struct slice code, struct slice status, struct slice reply)
 {
-	if (status.n == 0 || slice_ends(status, SLICE(".0.0")))
+	if (status.n == 0 || slice_ends(status, SLICE(".0.0")) || slice_eq(status, SLICE("4.4.7")))
 		return arena_printf(a, "%.*s %.*s", SLICE_ARG(code), SLICE_ARG(reply));
 	return arena_printf(a, "%.*s %.*s %.*s", SLICE_ARG(code), SLICE_ARG(status), SLICE_ARG(reply));
 }
