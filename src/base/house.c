@@ -2,6 +2,7 @@
 #include "base/house.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <sys/random.h>
 
 void
@@ -60,6 +61,62 @@ seeded_next(struct house *h)
 	return z ^ (z >> 31);
 }
 
+/* Bytes of the kernel that nobody has used yet, so that each id does not cost a call. What is used is wiped here; what
+ * may be a key is more than POOL_SERVES bytes and comes from the kernel itself. A child of fork() starts with none. */
+#define POOL_BYTES 256
+#define POOL_SERVES 24
+struct pool {
+	unsigned process; /* `forks` when it was filled */
+	size_t left;
+	uint8_t p[POOL_BYTES];
+};
+static _Thread_local struct pool pool;
+static _Atomic unsigned forks;
+static pthread_once_t forks_counted = PTHREAD_ONCE_INIT;
+
+static void
+count_fork(void)
+{
+	atomic_fetch_add(&forks, 1);
+}
+
+static void
+count_forks(void)
+{
+	ASSERT(pthread_atfork(NULL, NULL, count_fork) == 0);
+}
+
+static void
+kernel_random(uint8_t *p, size_t n)
+{
+	while (n > 0) {
+		ssize_t got = getrandom(p, n > 256 ? 256 : n, 0);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		ASSERT(got > 0);
+		p += got;
+		n -= (size_t)got;
+	}
+}
+
+static void
+pool_random(uint8_t *out, size_t n)
+{
+	uint8_t *from;
+
+	if (pool.left < n || pool.process != atomic_load(&forks)) {
+		ASSERT(pthread_once(&forks_counted, count_forks) == 0);
+		kernel_random(pool.p, sizeof(pool.p));
+		pool.left = sizeof(pool.p);
+		pool.process = atomic_load(&forks);
+	}
+	pool.left -= n;
+	from = pool.p + pool.left;
+	memcpy(out, from, n);
+	explicit_bzero(from, n);
+}
+
 void
 house_random(struct house *h, void *out, size_t n)
 {
@@ -76,15 +133,10 @@ house_random(struct house *h, void *out, size_t n)
 		}
 		return;
 	}
-	while (n > 0) {
-		ssize_t got = getrandom(p, n > 256 ? 256 : n, 0);
-
-		if (got < 0 && errno == EINTR)
-			continue;
-		ASSERT(got > 0);
-		p += got;
-		n -= (size_t)got;
-	}
+	if (n <= POOL_SERVES)
+		pool_random(p, n);
+	else
+		kernel_random(p, n);
 }
 
 uint64_t

@@ -5,6 +5,8 @@
 #define LOG_LINE_MAX 4096u
 #define LOG_VALUE_MAX 512u
 
+_Static_assert(LOG_LINE_MAX <= LOG_BATCH_BYTES, "a line fits into a batch");
+
 static const char *const level_names[] = {"debug", "info", "warn", "error"};
 
 struct line {
@@ -100,12 +102,67 @@ line_field(struct line *l, const struct log_field *f, enum log_format format)
 	l->full = false;
 }
 
+/* ---- batches ------------------------------------------------------------------------------------------- */
+
+static _Thread_local struct log_batch *batch;
+
+static void
+write_lines(struct house *h, const char *p, size_t n)
+{
+	ssize_t ignored = write(h->log_fd, p, n);
+
+	(void)ignored;
+}
+
+void
+log_batch_begin(struct log_batch *b, struct house *h)
+{
+	b->house = h;
+	b->outer = batch;
+	b->n = 0;
+	batch = b;
+}
+
+void
+log_batch_flush(void)
+{
+	struct log_batch *b = batch;
+	size_t n = b == NULL ? 0 : b->n;
+
+	if (n == 0)
+		return;
+	b->n = 0;
+	write_lines(b->house, b->p, n);
+}
+
+void
+log_batch_end(struct log_batch *b)
+{
+	ASSERT(batch == b);
+	log_batch_flush();
+	batch = b->outer;
+}
+
+/* Whether the line waits now. */
+static bool
+batch_put(struct house *h, const struct line *l)
+{
+	struct log_batch *b = batch;
+
+	if (b == NULL || b->house != h)
+		return false;
+	if (l->n > sizeof(b->p) - b->n)
+		log_batch_flush();
+	memcpy(b->p + b->n, l->p, l->n);
+	b->n += l->n;
+	return true;
+}
+
 void
 log_event(struct house *h, enum log_level level, const char *event, const struct log_field *fields, size_t n)
 {
 	char stamp[RFC3339_MAX];
 	struct line l;
-	ssize_t ignored;
 	struct log_field head[2] = {LOG_Z("role", h->role), LOG_Z("event", event)};
 
 	if (level < h->log_level)
@@ -131,6 +188,8 @@ log_event(struct house *h, enum log_level level, const char *event, const struct
 	if (h->log_format == LOG_FORMAT_JSON)
 		l.p[l.n++] = '}';
 	l.p[l.n++] = '\n';
-	ignored = write(h->log_fd, l.p, l.n);
-	(void)ignored;
+	if (!batch_put(h, &l))
+		write_lines(h, l.p, l.n);
+	else if (level >= LOG_WARN)
+		log_batch_flush();
 }

@@ -1,4 +1,4 @@
-/* log.h: one line an event, as key=value for people or as JSON. Lines go to house->log_fd in one write(),
+/* log.h: one line an event, as key=value for people or as JSON. Lines go to house->log_fd whole,
  * so that the lines of several roles never mix. Values are escaped: a stranger's bytes cannot forge a
  * line. Keys and events are short snake_case words. */
 #ifndef BASE_LOG_H
@@ -23,6 +23,20 @@ struct log_field {
 #define LOG(h, level, event, ...) \
 	log_event((h), LOG_##level, (event), (const struct log_field[]){__VA_ARGS__}, \
 	    sizeof((const struct log_field[]){__VA_ARGS__}) / sizeof(struct log_field))
+
+/* Lines below WARN that a thread logs between log_batch_begin() and log_batch_end() wait for log_batch_flush(), for a line of
+ * WARN or ERROR, or for more lines than the batch holds. The loop flushes before it waits. */
+#define LOG_BATCH_BYTES 4096u /* a pipe takes so many whole (PIPE_BUF) */
+struct log_batch {
+	struct house *house;
+	struct log_batch *outer; /* the thread's batch before this one */
+	size_t n;
+	char p[LOG_BATCH_BYTES];
+};
+void log_batch_begin(struct log_batch *b, struct house *h);
+void log_batch_end(struct log_batch *b);
+/* Of the calling thread, if it has a batch. Safe in a signal handler. */
+void log_batch_flush(void);
 
 void log_event(struct house *h, enum log_level level, const char *event, const struct log_field *fields, size_t n);
 

@@ -8,6 +8,9 @@
 
 #include <sysexits.h>
 
+/* Most messages have left again when the log is written back. */
+#define QUEUE_CACHE_KIB 8000
+#define QUEUE_WAL_KIB 64000
 #define WORK_THREADS 4
 #define WORK_QUEUE 10000
 #define SHUTDOWN_RESERVE_MS 500
@@ -28,7 +31,7 @@ warm(struct role_context *c, struct buf *detail)
 }
 
 static int
-open_db(struct clerk *k, const char *name, const struct sql_migration *migrations, size_t n, int cache_kib,
+open_db(struct clerk *k, const char *name, const struct sql_migration *migrations, size_t n, int cache_kib, int wal_kib,
     struct sqldb **out, struct buf *detail)
 {
 	char path[4096 + 64];
@@ -37,7 +40,8 @@ open_db(struct clerk *k, const char *name, const struct sql_migration *migration
 	    .durability = SQL_FULL,
 	    .migrations = migrations,
 	    .migrations_count = n,
-	    .cache_kib = cache_kib};
+	    .cache_kib = cache_kib,
+	    .wal_kib = wal_kib};
 	int err;
 
 	(void)snprintf(path, sizeof(path), "%s/%s", k->c->data_dir, name);
@@ -88,10 +92,11 @@ start(struct role_context *c, struct buf *detail)
 	if (err == 0)
 		err = workers_start(k->workers);
 	if (err == 0)
-		err = open_db(
-		    k, "directory.db", directory_migrations, directory_migrations_count, 0, &k->directory_db, detail);
+		err = open_db(k, "directory.db", directory_migrations, directory_migrations_count, 0, 0,
+		    &k->directory_db, detail);
 	if (err == 0)
-		err = open_db(k, "queue.db", queue_migrations, queue_migrations_count, 8000, &k->queue_db, detail);
+		err = open_db(k, "queue.db", queue_migrations, queue_migrations_count, QUEUE_CACHE_KIB, QUEUE_WAL_KIB,
+		    &k->queue_db, detail);
 	if (err == 0)
 		err = directory_new(&k->directory, c->house, k->directory_db);
 	if (err == 0)

@@ -2,6 +2,8 @@
  * the sanitizers, which tell more. */
 #include "role/crash.h"
 
+#include "base/log.h"
+
 #include <execinfo.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -30,6 +32,7 @@ on_crash(int number, siginfo_t *info, void *context)
 
 	(void)info;
 	(void)context;
+	log_batch_flush();
 	line[14] = (char)('0' + number / 10 % 10);
 	line[15] = (char)('0' + number % 10);
 	say(line);

@@ -3,11 +3,14 @@
  * its struct lives until it is joined, or ends with it when nobody holds a handle. */
 #include "rt/loop_private.h"
 
-/* Stacks that are kept as they are, and stacks kept without their memory. */
-#define POOL_WARM 32
+#include <malloc.h>
+
+/* Stacks that are kept as they are while fibers come and go, and stacks that are kept at all. */
+#define POOL_WARM 64
 #define POOL_MAX 1024
 /* Parked for one to two of these, a fiber gives back what its stack held at its deepest. */
 #define TRIM_EVERY_MS 2000
+#define HEAP_TRIM_EVERY 15
 
 static void on_trim(uv_timer_t *t);
 
@@ -52,8 +55,7 @@ pool_put(struct loop *l, struct fiber_stack *s)
 		fiber_stack_free(s);
 		return;
 	}
-	if (l->pool_n >= POOL_WARM)
-		fiber_stack_trim(s);
+	s->trimmed = false;
 	s->next = l->pool;
 	l->pool = s;
 	l->pool_n++;
@@ -144,6 +146,20 @@ fibers_run_ready(struct loop *l)
 	}
 }
 
+/* The stacks of the pool, apart from the `warm` used last. */
+static void
+trim_pool(struct loop *l, size_t warm)
+{
+	size_t n = 0;
+
+	for (struct fiber_stack *s = l->pool; s != NULL; s = s->next) {
+		if (n++ < warm || s->trimmed)
+			continue;
+		fiber_stack_trim(s);
+		s->trimmed = true;
+	}
+}
+
 static void
 on_trim(uv_timer_t *t)
 {
@@ -161,8 +177,12 @@ on_trim(uv_timer_t *t)
 			f->trimmed = true;
 		}
 	}
+	trim_pool(l, again ? POOL_WARM : 0);
 	if (again)
 		(void)uv_timer_start(&l->trimmer, on_trim, TRIM_EVERY_MS, 0);
+	/* In a pause, and now and then without one, what bursts have left goes back to the system. */
+	if (!again || ++l->trims % HEAP_TRIM_EVERY == 0)
+		(void)malloc_trim(0);
 }
 
 struct fiber *

@@ -30,6 +30,7 @@ struct fiber_stack {
 	size_t map_size;
 	uint8_t *low; /* lowest usable byte */
 	size_t size;
+	bool trimmed;      /* in the pool without its memory */
 	uint8_t *sp;       /* about where the fiber left; below it nothing is alive */
 	ucontext_t *first; /* until it is first entered */
 	jmp_buf env;

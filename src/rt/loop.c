@@ -36,6 +36,7 @@ static void
 on_prepare(uv_prepare_t *p)
 {
 	fibers_run_ready(p->data);
+	log_batch_flush();
 }
 
 static void
@@ -90,11 +91,13 @@ void
 loop_run(struct loop *l)
 {
 	ASSERT(l->current == NULL);
+	log_batch_begin(&l->log, l->house);
 	do {
 		run_posted(l);
 		uv_update_time(&l->uv);
 		(void)uv_run(&l->uv, UV_RUN_DEFAULT);
 	} while (!l->stopped && (l->fiber_count > 0 || atomic_load_explicit(&l->posted, memory_order_relaxed) != NULL));
+	log_batch_end(&l->log);
 	l->stopped = false;
 }
 

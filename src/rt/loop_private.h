@@ -2,6 +2,7 @@
 #ifndef RT_LOOP_PRIVATE_H
 #define RT_LOOP_PRIVATE_H
 
+#include "base/log.h"
 #include "rt/fiber.h"
 #include "rt/fiber_switch.h"
 
@@ -21,6 +22,7 @@ struct loop {
 	uv_timer_t trimmer;
 	_Atomic(struct loop_job *) posted; /* newest first */
 	uint8_t *scratch;
+	struct log_batch log; /* of loop_run()'s thread */
 	bool stopped;
 	bool ending; /* loop_free: new fibers start cancelled */
 
@@ -36,6 +38,7 @@ struct loop {
 	int64_t timer_due_ms;
 	struct fiber_stack *pool;
 	size_t pool_n;
+	unsigned trims;
 };
 
 enum fiber_state { FIBER_READY, FIBER_RUNNING, FIBER_PARKED, FIBER_ENDED };

@@ -363,8 +363,9 @@ stream_read_exact(struct stream *st, void *p, size_t n)
 	return 0;
 }
 
-bool
-stream_readable_now(struct stream *st)
+/* Not `dry`: whether something can be read without waiting. */
+static bool
+readable(struct stream *st)
 {
 	int want = 0;
 	int64_t v;
@@ -384,12 +385,23 @@ stream_readable_now(struct stream *st)
 	return true;
 }
 
+bool
+stream_readable_now(struct stream *st)
+{
+	bool now;
+
+	st->dry = false;
+	now = readable(st);
+	st->dry = !now;
+	return now;
+}
+
 int
 stream_wait_readable_or_wake(struct stream *st, int64_t deadline_ms)
 {
 	if (deadline_ms > st->deadline_ms)
 		deadline_ms = st->deadline_ms;
-	while (!stream_readable_now(st)) {
+	while (!readable(st)) {
 		bool fired;
 		int r;
 

@@ -31,10 +31,16 @@ stream_try_read(struct stream *st, void *p, size_t n, int *want)
 
 	if (st->tls != NULL)
 		return tls_session_read(st, p, n, want);
+	if (st->dry) {
+		st->dry = false;
+		*want = UV_READABLE;
+		return ERR_BUSY;
+	}
 	do
 		got = read(st->fd, p, n);
 	while (got < 0 && errno == EINTR);
 	if (got > 0) {
+		st->dry = (size_t)got < n;
 		st->bytes_in += (size_t)got;
 		return got;
 	}
@@ -93,6 +99,8 @@ on_poll(uv_poll_t *h, int status, int events)
 	struct stream *st = CONTAINER_OF(h, struct stream_poll, uv)->stream;
 	int stray = events;
 
+	if (status < 0 || (events & UV_READABLE) != 0)
+		st->dry = false;
 	if (status < 0) {
 		/* An error on the socket, and libuv has stopped watching: the next attempt learns which. */
 		st->armed = 0;

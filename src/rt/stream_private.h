@@ -37,6 +37,7 @@ struct stream {
 	int armed;   /* events that the poll handle watches */
 	int err_in;  /* sticks; ERR_CLOSED at the end of input, when output may go on */
 	int err_out; /* sticks */
+	bool dry;    /* the last read took all there was, and no event has come since: the next one is in vain */
 	bool socket;
 	bool shut; /* our direction has ended */
 };

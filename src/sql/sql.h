@@ -56,6 +56,8 @@ struct sqldb_config {
 	size_t migrations_count;
 	const char *snapshot_dir; /* older data is copied here before it is migrated; NULL: beside the file */
 	int cache_kib;            /* page cache of a connection; 0: 2000 */
+	int wal_kib; /* a log of this length is written back to the database: what is deleted sooner never is; at most
+	                             1000000; 0: 4000 */
 	bool secure_delete; /* deleted content is overwritten with zeros (secrets); else only where that is free */
 };
 

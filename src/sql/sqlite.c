@@ -6,15 +6,16 @@
  * final: what is on disk is unknown, and asking the kernel again would only bring a false yes. */
 #include "sql/sql_dialect.h"
 #include "sql/sql_engine.h"
+#include "sql/sqlite_wal.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <sqlite3.h>
 #include <sys/stat.h>
 
-/* WAL frames (pages) after which a checkpoint is due, and the size the WAL file is cut back to. */
-#define CHECKPOINT_FRAMES 1000
-#define WAL_KEEP_BYTES (8 << 20)
+/* The size of a WAL at which a checkpoint is due, unless the database says otherwise; the file is cut back to twice that. */
+#define WAL_KIB 4000
+#define FRAME_KIB 4
 #define BUSY_TIMEOUT_MS 10000
 
 /* A prepared statement in the cache. The same text may be in use twice at once: then there are two. */
@@ -35,6 +36,7 @@ struct sqlconn {
 	bool final;
 	int frames;               /* in the WAL after the last commit */
 	int frames_checked;       /* when a checkpoint was last tried */
+	int frames_max;           /* after so many one is due */
 	struct cache_slot *cache; /* open addressing by the address of the text */
 	size_t cache_cap, cache_n;
 };
@@ -362,7 +364,7 @@ engine_tidy(struct sqlconn *c)
 
 	if (c->frames < c->frames_checked) /* the WAL was begun anew */
 		c->frames_checked = 0;
-	if (c->frames - c->frames_checked < CHECKPOINT_FRAMES || c->final)
+	if (c->frames - c->frames_checked < c->frames_max || c->final)
 		return 0;
 	c->frames_checked = c->frames;
 	rc = sqlite3_wal_checkpoint_v2(c->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
@@ -490,8 +492,9 @@ set_up(struct sqlconn *c, const struct sql_open *o)
 {
 	const struct sqldb_config *k = o->config;
 	char sql[512];
-	int rc, keep = 1;
+	int rc, keep = 1, wal_kib = k->wal_kib > 0 ? k->wal_kib : WAL_KIB;
 
+	c->frames_max = wal_kib / FRAME_KIB;
 	sqlite3_busy_timeout(c->db, k->loop != NULL ? BUSY_TIMEOUT_MS : 0);
 	sqlite3_extended_result_codes(c->db, 1);
 	sqlite3_db_config(c->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
@@ -504,7 +507,7 @@ set_up(struct sqlconn *c, const struct sql_open *o)
 	    "PRAGMA cache_size = -%d; PRAGMA secure_delete = %s; PRAGMA journal_mode = WAL; PRAGMA synchronous = %s;"
 	    "PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = %d;",
 	    k->loop != NULL ? "NORMAL" : "EXCLUSIVE", k->cache_kib > 0 ? k->cache_kib : 2000,
-	    k->secure_delete ? "ON" : "FAST", k->durability == SQL_FULL ? "FULL" : "NORMAL", WAL_KEEP_BYTES);
+	    k->secure_delete ? "ON" : "FAST", k->durability == SQL_FULL ? "FULL" : "NORMAL", wal_kib * 2048);
 	rc = sqlite3_exec(c->db, sql, NULL, NULL, NULL);
 	if (rc == SQLITE_OK)
 		rc = sqlite3_file_control(c->db, "main", SQLITE_FCNTL_PERSIST_WAL, &keep);
@@ -520,6 +523,7 @@ static int
 engine_open(struct sqlconn **out, const struct sql_open *o, char *error)
 {
 	struct sqlconn *c = calloc(1, sizeof(*c));
+	const char *vfs = sqlite_wal_vfs(o->config->vfs);
 	bool fresh = access(o->config->path, F_OK) != 0;
 	int err;
 
@@ -529,7 +533,8 @@ engine_open(struct sqlconn **out, const struct sql_open *o, char *error)
 	c->error = error;
 	err = note(c,
 	    sqlite3_open_v2(o->config->path, &c->db,
-		SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | (o->reader ? 0 : SQLITE_OPEN_CREATE), o->config->vfs));
+		SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | (o->reader ? 0 : SQLITE_OPEN_CREATE),
+		vfs != NULL ? vfs : o->config->vfs));
 	if (err == 0)
 		err = set_up(c, o);
 	if (err == 0 && fresh)
