@@ -118,7 +118,7 @@ struct imap_search {
 	bool needs_header; /* some key reads the header … */
 	bool needs_body;   /* … or the whole message */
 };
-/* Everything behind "SEARCH ". Depth is bounded by limits.imap_nesting, keys by limits.imap_search_keys. */
+/* Everything behind "SEARCH ". Depth is bounded by limits.imap_nesting, keys by limits.imap_search_keys and imap_search_texts. */
 void imap_parse_search(struct imap_lex *x, const struct limits *l, struct imap_search *out);
 
 #endif

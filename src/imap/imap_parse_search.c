@@ -53,6 +53,7 @@ struct parse {
 	struct imap_lex *x;
 	struct imap_search *out;
 	int64_t keys_left;
+	int64_t texts_left;
 };
 
 static struct imap_key *parse_key(struct parse *p, int64_t depth);
@@ -64,6 +65,10 @@ new_key(struct parse *p, enum imap_key_kind kind)
 
 	if (p->keys_left-- <= 0) {
 		imap_lex_fail(p->x, "too many search keys");
+		return NULL;
+	}
+	if ((kind == IMAP_KEY_BODY || kind == IMAP_KEY_TEXT) && p->texts_left-- <= 0) {
+		imap_lex_fail(p->x, "too many BODY and TEXT keys");
 		return NULL;
 	}
 	k = ARENA_NEW(p->x->arena, struct imap_key);
@@ -203,7 +208,7 @@ parse_key(struct parse *p, int64_t depth)
 void
 imap_parse_search(struct imap_lex *x, const struct limits *l, struct imap_search *out)
 {
-	struct parse p = {x, out, l->imap_search_keys};
+	struct parse p = {x, out, l->imap_search_keys, l->imap_search_texts};
 
 	*out = (struct imap_search){0};
 	if (cursor_iaccept(&x->c, SLICE("CHARSET "))) {

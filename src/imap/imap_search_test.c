@@ -164,6 +164,18 @@ WORLD_TEST(test_refused)
 		buf_put(&deep, SLICE("SEEN "));
 	buf_put(&deep, SLICE("FLAGGED\0"));
 	expect(&c, (const char *)deep.p, "x BAD");
+	/* Each of these reads every message. */
+	for (int over = 0; over < 2; over++) {
+		buf_reset(&deep);
+		buf_put(&deep, SLICE("SEARCH "));
+		for (int i = 0; i < w->p->house.limits.imap_search_texts + over; i++)
+			buf_put(&deep, i % 2 == 0 ? SLICE("NOT TEXT nowhere ") : SLICE("NOT BODY nowhere "));
+		buf_put(&deep, SLICE("FLAGGED\0"));
+		if (over == 0)
+			exactly(&c, (const char *)deep.p, "* SEARCH 2\r\n");
+		else
+			expect(&c, (const char *)deep.p, "x BAD");
+	}
 	client_end(&c);
 }
 
