@@ -219,6 +219,11 @@ received_cannot_be_broken_out_of(void **state)
 	assert_true(slice_eq(buf_slice(&b),
 	    SLICE("Received: from a?b?c?d?e?f? ([192.0.2.1])\r\n\tby mx.test with ESMTPS (TLSv1.3 X)\r\n\tid 01J\r\n\t"
 		  "for <bob@b.test>;\r\n\tSun, 22 Nov 2026 03:08:26 +0000\r\n")));
+	/* What was quoted on the wire is quoted again. */
+	r.recipient = SLICE("x>; evil (\"@b.test");
+	buf_reset(&b);
+	smtp_received_put(&b, &r);
+	assert_int_not_equal(slice_find(buf_slice(&b), SLICE("\tfor <\"x>; evil (\\\"\"@b.test>;\r\n")), SLICE_NONE);
 	assert_true(slice_eq(smtp_protocol_name(false, false, false), SLICE("SMTP")));
 	assert_true(slice_eq(smtp_protocol_name(true, true, true), SLICE("ESMTPSA")));
 }

@@ -1,5 +1,6 @@
 #include "smtp/trace.h"
 
+#include "message/address.h"
 #include "message/date.h"
 
 struct slice
@@ -46,8 +47,14 @@ smtp_received_put(struct buf *out, const struct smtp_received *r)
 	buf_put_z(out, "\r\n\tid ");
 	buf_put(out, r->id);
 	if (r->recipient.n > 0) {
+		size_t at = slice_rfind_byte(r->recipient, '@');
+
 		buf_put_z(out, "\r\n\tfor <");
-		buf_put(out, r->recipient);
+		/* Its local part came without its quotes, which here keep it from being anything else. */
+		if (at != SLICE_NONE)
+			address_put_spec(out, slice_head(r->recipient, at), slice_from(r->recipient, at + 1));
+		else
+			put_clean(out, r->recipient);
 		buf_put_z(out, ">");
 	}
 	buf_put_z(out, ";\r\n\t");
