@@ -5,15 +5,18 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 
 #define REPLY_BYTES (256u << 20)
 #define LINE_BYTES (16u << 20)
+#define SILENCE_S 60 /* a house that says nothing for so long hangs */
 
 int
 cli_connect(const char *dir)
 {
 	struct sockaddr_un un = {.sun_family = AF_UNIX};
+	struct timeval silence = {.tv_sec = SILENCE_S};
 	char path[HOUSE_PATH_BYTES + 64];
 	int fd, run, saved;
 
@@ -24,6 +27,10 @@ cli_connect(const char *dir)
 		return -1;
 	(void)snprintf(un.sun_path, sizeof(un.sun_path), "/proc/self/fd/%d/control", run);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd >= 0) {
+		(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &silence, sizeof(silence));
+		(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &silence, sizeof(silence));
+	}
 	if (fd >= 0 && connect(fd, (const struct sockaddr *)&un, sizeof(un)) != 0) {
 		saved = errno;
 		(void)close(fd);
@@ -110,6 +117,8 @@ cli_ask(int fd, const char *command, json_t *args, struct cli_reply *reply)
 		got = read(fd, at, 65536);
 		if (got < 0 && errno == EINTR)
 			continue;
+		if (got < 0 && errno == EAGAIN)
+			return ERR_TIMEOUT;
 		if (got <= 0)
 			return ERR_CLOSED;
 		buf_added(&in, (size_t)got);
