@@ -165,7 +165,7 @@ def make_room(path):
 @root_only
 @pytest.mark.sanitized
 def test_full_disk(folder):
-    with tmpfs(folder / "disk", "40m") as disk, \
+    with tmpfs(folder / "disk", "64m") as disk, \
             Faulty(folder / "house", "[limits]\nlow_disk_bytes = 4000000\n", data=disk / "data") as house:
         sender = Sender(house)
         for _ in range(9):
@@ -204,7 +204,8 @@ def test_full_disk(folder):
         make_room(disk)
         time.sleep(1)
         sender.stop()
-        assert sender.one()[0][0] == 250
+        reply = sender.one()[0]
+        assert reply[0] == 250, (reply, free_bytes(disk), house.log()[-1500:])
         assert box.append("INBOX", None, None, b"Subject: small\r\n\r\nz")[0] == "OK"
         box.logout()
         print("\n".join(line for line in house.log().splitlines() if " info " not in line))
@@ -280,8 +281,7 @@ def test_damaged_account(folder, how):
     bob.select()
     assert bob.fetch("1:*", "(BODY.PEEK[])")[0] == "OK"
     bob.logout()
-    assert house.logged("level", house.account("alice")["id"], "mail.db") or house.logged(house.account("alice")["id"], "mail.db"), \
-        "the log names account and file"
+    assert house.logged("event=account_unavailable", house.account("alice")["id"], "mail.db"), "the log names account and file"
     print("\n".join(house.log().splitlines()[-12:]), house.run("queue", "list"))
     assert house.stop() == 0
     # The operator brings the file back: all that was acknowledged is there.
@@ -299,7 +299,7 @@ def test_damaged_account(folder, how):
 
 
 @pytest.mark.sanitized
-@pytest.mark.parametrize("name", ["queue.db", "directory.db"])
+@pytest.mark.parametrize("name", ["queue.db", "directory.db", "vault.db"])
 @pytest.mark.parametrize("how", ["no database", "truncated", "overwritten"])
 def test_damaged_books(folder, name, how):
     """The house says which file is damaged and what to do, and leaves it alone."""
@@ -441,7 +441,11 @@ def test_roles_that_stand_still(folder):
             pid = house.pids()[role, 0]
             before = len(sender.acknowledged)
             os.kill(pid, signal.SIGSTOP)
-            time.sleep(3)
+            started = time.monotonic()
+            if role in ("gate", "vault"):
+                row = next(r for r in house.rows("status") if r.get("role") == role)
+                assert row.get("answers") is False, row
+            time.sleep(max(0, 3 - (time.monotonic() - started)))
             os.kill(pid, signal.SIGCONT)
             wait_until(lambda: len(sender.acknowledged) > before + 3, 30, f"mail after the {role} stood still")
             box = house.imap(house.login("bob"))
@@ -625,8 +629,7 @@ def test_clients_that_vanish(folder):
 
 @pytest.mark.sanitized
 def test_clock_advances_while_mail_waits(folder):
-    """Mail for a next hop that is not there waits over jumps of the clock, and leaves once."""
-    from harness.net import free_port
+    """Mail that waits for a desk that stands still keeps through jumps of the clock, and arrives once."""
     with Faulty(folder / "house") as house:
         assert house.run("clock", "advance", "3h") is not None
         sender = Sender(house)
@@ -642,4 +645,3 @@ def test_clock_advances_while_mail_waits(folder):
         clock.join()
         house.run("clock", "advance", "1h")
         sender.check()
-        assert free_port()
