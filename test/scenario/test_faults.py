@@ -129,6 +129,10 @@ class Faulty(Served):
         self.process.send_signal(signal.SIGHUP)
         wait_until(lambda: len(self.logged("event=reload")) > before, 30, "the reload")
 
+    def told(self, *words):
+        """The log says so, within seconds: lines travel through the keeper."""
+        return wait_until(lambda: self.logged(*words), 10, f"a line with {words}")
+
     def logged(self, *words):
         return [line for line in self.log().splitlines() if all(word in line for word in words)]
 
@@ -176,7 +180,7 @@ def test_full_disk(folder):
         time.sleep(1.2)
         reply = sender.one(user="alice")[0]
         assert reply[0] == 452 and reply[1].startswith(b"4.3.1"), reply
-        assert house.logged("event=disk_low", " do=")
+        assert house.told("event=disk_low", " do=")
         make_room(disk)
         time.sleep(1.2)
         assert sender.one()[0][0] == 250
@@ -281,7 +285,7 @@ def test_damaged_account(folder, how):
     bob.select()
     assert bob.fetch("1:*", "(BODY.PEEK[])")[0] == "OK"
     bob.logout()
-    assert house.logged("event=account_unavailable", house.account("alice")["id"], "mail.db"), "the log names account and file"
+    assert house.told("event=account_unavailable", house.account("alice")["id"], "mail.db"), "the log names account and file"
     print("\n".join(house.log().splitlines()[-12:]), house.run("queue", "list"))
     assert house.stop() == 0
     # The operator brings the file back: all that was acknowledged is there.
@@ -355,7 +359,7 @@ def test_bodies_gone(folder):
                 pop.retr(1)
             assert "-ERR" in str(refusal.value), refusal.value
             pop.quit()
-            assert house.logged("event=body_unreadable", house.account("alice")["id"], blobs[0].name, " do=")
+            assert house.told("event=body_unreadable", house.account("alice")["id"], blobs[0].name, " do=")
             # The others are still read, and those who ask for no content do not notice.
             kind = box.fetch("1:*", "(FLAGS BODY.PEEK[])")[0]
             found = box.response("FETCH")[1]
@@ -417,7 +421,7 @@ def test_locked_database(folder, name):
         print(name, reply, time.monotonic() - started)
         if name == "queue.db":
             assert reply[0] == 451, reply
-            assert house.logged("event=message_not_taken", "error=busy", " do=")
+            assert house.told("event=message_not_taken", "error=busy", " do=")
         else:
             assert reply[0] == 250
         if name == "mail.db":
@@ -516,7 +520,7 @@ def test_reloads_under_load(folder):
         box.logout()
         sender.stop()
         assert not house.logged("event=role_died") and not house.logged("event=role_restarts")
-        assert house.logged("event=reload_refused", "line ", "there already")
+        assert house.told("event=reload_refused", "line ", "there already")
         house.config_path.write_text(good)
         refused = len(house.logged("event=reload_refused"))
         assert len(house.logged("event=reloaded")) >= 5 and refused >= 3
