@@ -68,7 +68,8 @@ def stage_checks(tally, options):
 def stage_build(tally, options):
     # gcc for what runs, clang (with its own warnings) for the fuzz targets.
     for kind in ("release", "asan", "fuzz", "tsan"):
-                code, output = run(["script/build", builddir(kind), kind, *(tsan_targets() if kind == "tsan" else [])], timeout=1500)
+        targets = tsan_targets() if kind == "tsan" else []
+        code, output = run(["script/build", builddir(kind), kind, *targets], timeout=1500)
         tally.add(f"build {kind} without a warning", code == 0, output)
         if code != 0 and kind in ("release", "asan"):
             raise SystemExit(finish(tally))
