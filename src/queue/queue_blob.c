@@ -336,7 +336,9 @@ blob_disk_low(struct queue *q)
 		if (low && !q->disk_low)
 			LOG(q->house, ERROR, "disk_low", LOG_I("free_bytes", free_bytes),
 			    LOG_I("low_disk_bytes", q->house->limits.low_disk_bytes),
-			    LOG_Z("do", "free space on the disk of the data folder; until then new mail is asked to come again"));
+			    LOG_Z("do",
+				"free space on the disk of the data folder; until then new mail is asked to come "
+				"again"));
 		else if (!low && q->disk_low)
 			LOG(q->house, INFO, "disk_has_room", LOG_I("free_bytes", free_bytes));
 		q->disk_low = low;

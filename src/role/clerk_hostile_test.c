@@ -83,7 +83,8 @@ start_clerk(struct world *w)
 }
 
 #define ASK(w, peer, name, reply, ...) \
-	BUS_CALL((w)->peers[peer], ROLE_CLERK, 0, name, (&(struct bus_##name##_request){__VA_ARGS__}), &(w)->arena, (reply), 20000)
+	BUS_CALL((w)->peers[peer], ROLE_CLERK, 0, name, (&(struct bus_##name##_request){__VA_ARGS__}), &(w)->arena, \
+	    (reply), 20000)
 
 static int64_t
 submit(struct world *w, int peer, const struct bus_clerk_submit_request *q)
@@ -100,12 +101,13 @@ hostile(struct world *w)
 	struct clerk *k = w->context.state;
 	struct slice user0 = SLICE("user0@example.test"), remote = SLICE("x@other.test"), two[2] = {user0, remote};
 	struct bus_clerk_submit_request good = {.id = ID,
-	    .origin = ORIGIN_STRANGER,
-	    .reverse_path = SLICE("a@b.test"),
-	    .recipients = {&user0, 1},
-	    .recipient_envelopes = {&remote, 1},
-	    .body = BODY,
-	    .size_bytes = (int64_t)BODY.n}, q;
+					    .origin = ORIGIN_STRANGER,
+					    .reverse_path = SLICE("a@b.test"),
+					    .recipients = {&user0, 1},
+					    .recipient_envelopes = {&remote, 1},
+					    .body = BODY,
+					    .size_bytes = (int64_t)BODY.n},
+					q;
 	struct bus_clerk_account_reply account;
 	struct bus_clerk_may_send_as_reply may;
 	struct bus_clerk_history_reply history;
@@ -153,7 +155,8 @@ hostile(struct world *w)
 	REFUSED(DESK, q.origin = ORIGIN_ACCOUNT);
 	REFUSED(DESK, q.origin = ORIGIN_ACCOUNT, q.account_id = w->other);
 	REFUSED(DESK, q.origin = ORIGIN_ACCOUNT, q.account_id = w->alice);
-	REFUSED(DESK, q.origin = ORIGIN_ACCOUNT, q.account_id = w->alice, q.reverse_path = SLICE("user199@example.test"));
+	REFUSED(
+	    DESK, q.origin = ORIGIN_ACCOUNT, q.account_id = w->alice, q.reverse_path = SLICE("user199@example.test"));
 	q = good;
 	q.origin = ORIGIN_ACCOUNT;
 	q.account_id = w->alice;
@@ -166,8 +169,10 @@ hostile(struct world *w)
 	assert_int_equal(ASK(w, DESK, clerk_may_send_as, &may, .account_id = w->other, .address = user0), ERR_DENIED);
 	/* Nobody but the queue says what has become of a message. */
 	for (int kind = HISTORY_RECEIVED; kind < HISTORY_NOTE; kind++)
-		assert_int_equal(ASK(w, GATE, clerk_history, &history, .id = ID, .kind = kind, .detail = SLICE("x")), ERR_DENIED);
-	assert_int_equal(ASK(w, GATE, clerk_history, &history, .id = ID, .kind = HISTORY_NOTE, .detail = SLICE("x")), 0);
+		assert_int_equal(
+		    ASK(w, GATE, clerk_history, &history, .id = ID, .kind = kind, .detail = SLICE("x")), ERR_DENIED);
+	assert_int_equal(
+	    ASK(w, GATE, clerk_history, &history, .id = ID, .kind = HISTORY_NOTE, .detail = SLICE("x")), 0);
 }
 
 static void

@@ -47,7 +47,7 @@ clerk_leave(struct clerk **k)
 #define CLERK_ENTER(k) \
 	struct clerk *entered_ __attribute__((cleanup(clerk_leave))) = clerk_enter(k); \
 	if (entered_ == NULL) \
-		return ERR_UNAVAILABLE
+	return ERR_UNAVAILABLE
 
 /* How long the clerk waits for other roles. */
 #define CLERK_ASK_MS 60000

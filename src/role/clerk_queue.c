@@ -119,7 +119,8 @@ submit(struct clerk *k, const struct bus_peer *from, const struct bus_clerk_subm
 	if (why == NULL)
 		why = not_sound(k, q);
 	if (why != NULL) {
-		LOG(k->c->house, WARN, "submission_refused", LOG_Z("role", bus_role_name(bus_peer_role(from))), LOG_Z("why", why));
+		LOG(k->c->house, WARN, "submission_refused", LOG_Z("role", bus_role_name(bus_peer_role(from))),
+		    LOG_Z("why", why));
 		buf_put_z(detail, why);
 		return SUBMIT_REFUSED;
 	}

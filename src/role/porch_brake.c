@@ -4,8 +4,8 @@
 #include "base/house.h"
 #include "rt/loop.h"
 
-#define TURN_MS 30000       /* the longest wait for a turn */
-#define FORGIVE_MS 30000    /* one failure in this time */
+#define TURN_MS 30000        /* the longest wait for a turn */
+#define FORGIVE_MS 30000     /* one failure in this time */
 #define FAILURE_DELAY_MS 100 /* for each failure that is not forgiven */
 #define DELAY_MAX_MS 10000
 #define FAILURES_MAX 1000

@@ -43,7 +43,8 @@ static void
 many_sessions(void *arg)
 {
 	struct world *w = arg;
-	struct net_address one = client("2001:db8::1"), same = client("2001:db8::ffff:2"), other = client("2001:db8:0:1::1");
+	struct net_address one = client("2001:db8::1"), same = client("2001:db8::ffff:2"),
+			   other = client("2001:db8:0:1::1");
 	struct brake_address *v[3], *o;
 
 	w->house.limits.porch_waiting_per_address = 2;

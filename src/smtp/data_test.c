@@ -157,8 +157,9 @@ header_fields_are_counted(void **state)
 static void
 disguised_names_are_seen(void **state)
 {
-	static const char text[] = "\0\r\nFrom                                \t : a@a.test\r\nFr\0om: b@b.test\r\nFr om: no\r\n"
-				   "From x: no\r\n From: folded\r\n\r\nFrom: body\r\n";
+	static const char text[] =
+	    "\0\r\nFrom                                \t : a@a.test\r\nFr\0om: b@b.test\r\nFr om: no\r\n"
+	    "From x: no\r\n From: folded\r\n\r\nFrom: body\r\n";
 	struct slice in = slice_of(text, sizeof(text) - 1);
 
 	(void)state;

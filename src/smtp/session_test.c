@@ -636,8 +636,8 @@ submission_checks_from(void **state)
 	    {">From: us: alice@example.test, bob@example.test;", "<550 5.7.1"}, {">From:", "<550 5.6.0"},
 	    {">From: alice@example.test\r\nFrom: bob@example.test", "<550 5.7.1"},
 	    {">From: alice@example.test,\r\n bob@example.test", "<550 5.7.1"},
-	    {">From : bob@example.test", "<550 5.7.1"},
-	    {">From                \t  : bob@example.test", "<550 5.7.1"}, {">Date: x\r\nMessage-ID: <y>", "<250"}};
+	    {">From : bob@example.test", "<550 5.7.1"}, {">From                \t  : bob@example.test", "<550 5.7.1"},
+	    {">Date: x\r\nMessage-ID: <y>", "<250"}};
 	struct world *w = *state;
 
 	w->config.submission = true;

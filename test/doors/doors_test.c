@@ -49,8 +49,7 @@ try_door(struct role_context *c, struct buf *detail)
 	d.port = (int)port;
 	result = probes[probe].try(&d);
 	/* Any other error comes from behind the door: the kernel has looked at what was asked. */
-	shut = result == EPERM || result == EACCES || result == ENOSYS || result == EXDEV ||
-	    result == EPIPE;
+	shut = result == EPERM || result == EACCES || result == ENOSYS || result == EXDEV || result == EPIPE;
 	(void)!write(STDERR_FILENO, shut ? "SHUT" : "OPEN", 4);
 	(void)c;
 	_exit(0);
