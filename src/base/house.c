@@ -70,6 +70,7 @@ struct pool {
 	size_t left;
 	uint8_t p[POOL_BYTES];
 };
+/* file scope: forks belong to the process, and the pool to the thread, not to a house */
 static _Thread_local struct pool pool;
 static _Atomic unsigned forks;
 static pthread_once_t forks_counted = PTHREAD_ONCE_INIT;

@@ -104,6 +104,7 @@ line_field(struct line *l, const struct log_field *f, enum log_format format)
 
 /* ---- batches ------------------------------------------------------------------------------------------- */
 
+/* file scope: a batch belongs to the thread that began it */
 static _Thread_local struct log_batch *batch;
 
 static void
