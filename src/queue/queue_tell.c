@@ -39,7 +39,7 @@ tell_received(struct arena *a, const struct row_message *m)
 						   : text_clean(a, m->reverse_path, 320);
 	struct slice helo = text_clean(a, m->helo, 255), client = text_clean(a, m->client, 255),
 		     tls = text_clean(a, m->tls, 255);
-	struct slice by = SLICE_EMPTY;
+	struct slice by;
 
 	/* A client may greet with its address. */
 	if (client.n > 0 && slice_eq(helo, arena_printf(a, "[%.*s]", SLICE_ARG(client))))
