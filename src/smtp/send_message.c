@@ -91,6 +91,14 @@ command_rcpt(struct smtp_sender *s, const struct smtp_send_recipient *r)
 	smtp_sender_command(s, "RCPT TO:<%.*s>", SLICE_ARG(buf_slice(&path)));
 }
 
+/* 552 to RCPT, with this enhanced status or "": an old way to say that there are too many (RFC 5321 §4.5.3.1.10), unless the
+ * status tells of something else (RFC 3463 §3.6: X.5.3), as 5.2.2 of a full mailbox. */
+static bool
+means_too_many(const char *status)
+{
+	return status[0] == '\0' || strcmp(status, "5.5.3") == 0;
+}
+
 /* The reply to RCPT of group[i]. */
 static void
 take_rcpt_reply(struct transaction *t, size_t i)
@@ -100,8 +108,7 @@ take_rcpt_reply(struct transaction *t, size_t i)
 	t->ok[i] = smtp_reply_class(&s->reply, 2);
 	if (t->ok[i]) {
 		t->accepted++;
-	} else if (s->reply.code == 552) {
-		/* RFC 5321 §4.5.3.1.10: an old way to say that there are too many. */
+	} else if (s->reply.code == 552 && means_too_many(s->reply.status)) {
 		smtp_sender_result(s, t->group[i], SEND_TEMPFAIL, 552, "4.5.3", buf_slice(&s->reply.text), false);
 	} else {
 		smtp_sender_result_of_reply(s, t->group[i], false);

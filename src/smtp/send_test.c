@@ -36,7 +36,8 @@ struct world {
 	const char *extra; /* EHLO lines */
 	enum step at;
 	enum fault fault;
-	const char *refuse; /* RCPT commands with this inside get 550 */
+	const char *refuse;  /* RCPT commands with this inside are refused */
+	const char *refusal; /* with this reply */
 	int connections, transactions, rsets;
 	bool took; /* 250 to the text was sent */
 	struct stream *server;
@@ -117,7 +118,7 @@ answer(struct world *w, struct slice line, size_t *accepted, bool *over)
 		if (w->at == STEP_MAIL && w->fault != FAULT_NONE)
 			return say(w, STEP_COUNT, "503 5.5.1 no sender");
 		if (w->refuse != NULL && slice_find(line, slice_z(w->refuse)) != SLICE_NONE)
-			return say(w, STEP_COUNT, "550 5.1.1 nobody");
+			return say(w, STEP_COUNT, w->refusal);
 		*accepted += w->at != STEP_RCPT || w->fault == FAULT_NONE;
 		return say(w, STEP_RCPT, "250 2.1.5 fine");
 	}
@@ -224,6 +225,7 @@ setup(void **state)
 	arena_init(&w->arena, 1 << 20);
 	w->ehlo = w->pipelining = true;
 	w->extra = "";
+	w->refusal = "550 5.1.1 nobody";
 	for (size_t i = 0; i < COUNT_OF(to); i++)
 		w->recipients[i].address = slice_z(to[i]);
 	buf_init(&w->commands, 100000);
@@ -336,6 +338,38 @@ recipients_are_judged_one_by_one(void **state)
 		assert_int_equal(w->rsets, w->pipelining ? 0 : 1);
 		/* Final results stay, and are not asked again. */
 		w->refuse = NULL;
+	}
+}
+
+/* 552 to RCPT: too many recipients as RFC 5321 §4.5.3.1.10 has it, unless its status says more. */
+static void
+a_full_mailbox_is_not_too_many_recipients(void **state)
+{
+	static const struct {
+		const char *refusal;
+		int result;
+		const char *status, *text;
+	} cases[] = {
+	    {"552 too many", SEND_TEMPFAIL, "4.5.3", "too many"},
+	    {"552 5.5.3 too many", SEND_TEMPFAIL, "4.5.3", "too many"},
+	    {"552-5.5.3 too\r\n552 5.5.3 many", SEND_TEMPFAIL, "4.5.3", "too many"},
+	    {"552 4.2.2 of another class", SEND_TEMPFAIL, "4.5.3", "4.2.2 of another class"},
+	    {"552 5.2.2 full", SEND_FAIL, "5.2.2", "full"},
+	    {"552-5.2.2 very\r\n552 5.2.2 full", SEND_FAIL, "5.2.2", "very full"},
+	    {"552 5.3.4 too big", SEND_FAIL, "5.3.4", "too big"},
+	    {"552 5.5.30 no such status", SEND_FAIL, "5.5.30", "no such status"},
+	};
+	struct world *w = *state;
+
+	w->refuse = "carol";
+	for (size_t i = 0; i < 2 * COUNT_OF(cases); i++) {
+		w->pipelining = i % 2 == 0;
+		w->refusal = cases[i / 2].refusal;
+		run(w);
+		want_result(&w->recipients[0].r, SEND_OK, 250, "2.0.0", "taken as 42");
+		want_result(&w->recipients[1].r, cases[i / 2].result, 552, cases[i / 2].status, cases[i / 2].text);
+		assert_int_equal(w->recipients[1].r.final, cases[i / 2].result == SEND_FAIL);
+		want_result(&w->recipients[2].r, SEND_OK, 250, "2.0.0", "taken as 42");
 	}
 }
 
@@ -536,6 +570,7 @@ main(void)
 	    T(a_message_goes_out),
 	    T(capabilities_are_used),
 	    T(recipients_are_judged_one_by_one),
+	    T(a_full_mailbox_is_not_too_many_recipients),
 	    T(what_is_settled_stays),
 	    T(groups_of_recipients),
 	    T(addresses_that_smtp_cannot_say),
