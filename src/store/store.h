@@ -74,11 +74,12 @@ void store_counters(const struct store *s, struct store_counters *out); /* does 
 /* ---- accounts ------------------------------------------------------------------------------------------------- */
 
 /* Makes the account's folder, database and default mailboxes (INBOX, Drafts, Sent, Junk, Trash, Archive), durable
- * when it returns. An account that exists already is fine. ERR_INVALID: not an account id. */
+ * when it returns. An account that exists already is fine, and one that was half made is finished. ERR_INVALID: not an account
+ * id. ERR_DAMAGED: it exists, but its database is gone. */
 NODISCARD int store_account_create(struct store *s, struct slice account_id);
 /* Removes the account and all its mail. Views of it get STORE_EVENT_GONE. A missing account is fine. */
 NODISCARD int store_account_remove(struct store *s, struct slice account_id);
-/* Takes a reference. ERR_NOTFOUND: never created. */
+/* Takes a reference. ERR_NOTFOUND: never created. ERR_DAMAGED: its database is damaged or gone. */
 NODISCARD int store_account_get(struct store *s, struct slice account_id, struct store_account **out);
 /* Gives it back, sets *a to NULL; NULL is fine. Does not park. */
 void store_account_put(struct store_account **a);

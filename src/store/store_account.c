@@ -4,8 +4,6 @@
  * an account that nothing refers to any more is freed. */
 #include "store/store_private.h"
 
-#include <sys/stat.h>
-
 bool
 store_account_id_valid(struct slice id)
 {
@@ -241,23 +239,35 @@ read_row(struct sqltx *tx, void *arg)
 	return row_account_load(tx, r->a, &r->row);
 }
 
-/* Brings an opened database to where it may be used. */
+/* Brings an opened database to where it may be used; one that is `made` now may have no rows yet. */
 static int
-prepare_database(struct store_account *a, bool create)
+prepare_database(struct store_account *a, bool made)
 {
 	struct row_read r = {.a = a};
-	char folder[STORE_PATH_MAX];
 	int err = sql_read_blocking(a->db, read_row, &r);
+	bool empty = err == ERR_NOTFOUND;
 
-	if (err == ERR_NOTFOUND && create) {
-		if ((err = sql_write_blocking(a->db, store_defaults_insert, a)) != 0 ||
-		    (err = sqldb_sync_blocking(a->db)) != 0 || (err = store_path(a->store, acc_id(a), "", folder)) != 0)
-			return err;
-		return store_fsync_dir(folder);
-	}
-	if (err != 0 || memcmp(r.row.boot, a->store->boot, STORE_ID_BYTES) == 0)
+	if (empty && !made)
+		return ERR_DAMAGED;
+	if (empty && (err = sql_write_blocking(a->db, store_defaults_insert, a)) == 0)
+		err = sqldb_sync_blocking(a->db);
+	if (err == 0 && made)
+		err = store_folder_finish(a->store, acc_id(a));
+	if (err != 0 || empty || memcmp(r.row.boot, a->store->boot, STORE_ID_BYTES) == 0)
 		return err;
 	return recover(a);
+}
+
+static void
+log_database_lost(const struct store_account *a, const char *what)
+{
+	char path[STORE_PATH_MAX], detail[STORE_PATH_MAX + 128];
+
+	if (store_path(a->store, acc_id(a), "/mail.db", path) != 0)
+		return;
+	(void)snprintf(detail, sizeof(detail), "%s %s; no new one is made: restore it from a backup.", path, what);
+	LOG(a->store->house, ERROR, "account_unavailable", LOG_S("account", acc_id(a)), LOG_E(ERR_DAMAGED),
+	    LOG_Z("detail", detail));
 }
 
 static int
@@ -271,22 +281,24 @@ open_database(struct store_account *a, bool create)
 	    .durability = SQL_NORMAL,
 	    .migrations = store_migrations,
 	    .migrations_count = store_migrations_count};
-	struct stat st;
-	int err;
+	int err = store_account_look(s, acc_id(a));
+	bool made = err == ERR_NOTFOUND && create;
 
 	buf_init(&detail, 4096);
-	if ((err = store_path(s, acc_id(a), "/mail.db", path)) != 0)
+	if (err == ERR_DAMAGED)
+		log_database_lost(a, "is missing");
+	if (made)
+		err = store_folder_create(s, acc_id(a));
+	if (err != 0 || (err = store_path(s, acc_id(a), "/mail.db", path)) != 0)
 		return err;
-	if (create && (err = store_folders_create(s, acc_id(a))) != 0)
-		return err;
-	if (!create && stat(path, &st) != 0)
-		return ERR_NOTFOUND;
 	if ((err = sqldb_open(&a->db, s->house, &c, &detail)) != 0) {
 		LOG(s->house, ERROR, "account_unavailable", LOG_S("account", acc_id(a)), LOG_E(err),
 		    LOG_S("detail", buf_slice(&detail)));
 		return err;
 	}
-	if ((err = prepare_database(a, create)) != 0)
+	if ((err = prepare_database(a, made)) == ERR_DAMAGED)
+		log_database_lost(a, "is damaged or empty");
+	if (err != 0)
 		sqldb_close(&a->db);
 	return err;
 }
@@ -573,11 +585,24 @@ static int
 look_worker(void *arg)
 {
 	const struct store_account *a = arg;
-	char path[STORE_PATH_MAX];
-	struct stat st;
-	int err = store_path(a->store, acc_id(a), "/mail.db", path);
 
-	return err != 0 ? err : stat(path, &st) != 0 ? ERR_NOTFOUND : 0;
+	return store_account_look(a->store, acc_id(a));
+}
+
+/* Under the lock: what is being made or removed is not seen by half. */
+static int
+look(struct store_account *a)
+{
+	int err = store_lock(a);
+
+	if (err != 0)
+		return err;
+	if ((err = work_run(a->store->workers, look_worker, a)) == 0)
+		a->exists = !a->removed;
+	if (err == ERR_DAMAGED)
+		log_database_lost(a, "is missing");
+	store_unlock(a);
+	return err == 0 && a->removed ? ERR_NOTFOUND : err;
 }
 
 int
@@ -589,8 +614,8 @@ store_account_get(struct store *s, struct slice account_id, struct store_account
 	*out = NULL;
 	if ((err = store_account_intern(s, account_id, &a)) != 0)
 		return err;
-	if (!a->exists && (err = work_run(s->workers, look_worker, a)) == 0)
-		a->exists = true;
+	if (!a->exists)
+		err = look(a);
 	if (err == 0 && a->broken != 0)
 		err = a->broken;
 	if (err != 0)

@@ -3,7 +3,11 @@
  *
  * A file in blobs/ is written as NAME.tmp, renamed to NAME before the row that names it is committed, synced before that
  * commit counts as durable, and removed only after the row's removal is durable. So whatever happens, a durable row
- * has its file; files without a row are removed at the first use after an unclean end. */
+ * has its file; files without a row are removed at the first use after an unclean end.
+ *
+ * The folder blobs/ also tells whether an account exists: it is made last, when the database is durable, and taken away first,
+ * by renaming it to removed/. So a database that is missing beside it was lost, and an account without it was never
+ * shown to anybody, or is being removed: making the account finishes either. */
 #include "store/store_private.h"
 
 #include <dirent.h>
@@ -102,31 +106,6 @@ make_dir(const char *path)
 	return mkdir(path, 0700) != 0 && errno != EEXIST ? err_from_errno(errno) : 0;
 }
 
-int
-store_folders_create(const struct store *s, struct slice account_id)
-{
-	char path[STORE_PATH_MAX], blobs[STORE_PATH_MAX];
-	char *slash;
-	int err;
-
-	if ((err = store_path(s, account_id, "/blobs", blobs)) != 0 || (err = store_path(s, account_id, "", path)) != 0)
-		return err;
-	slash = strrchr(path, '/');
-	*slash = '\0';
-	if ((err = make_dir(path)) != 0 || (err = store_fsync_dir(s->dir)) != 0)
-		return err;
-	*slash = '/';
-	if ((err = make_dir(path)) != 0)
-		return err;
-	*slash = '\0';
-	if ((err = store_fsync_dir(path)) != 0)
-		return err;
-	*slash = '/';
-	if ((err = make_dir(blobs)) != 0 || (err = store_fsync_dir(path)) != 0)
-		return err;
-	return store_fsync_dir(blobs);
-}
-
 /* Removes the files in a folder (not its folders). */
 static int
 empty_dir(const char *path)
@@ -144,21 +123,99 @@ empty_dir(const char *path)
 	return err;
 }
 
+static int
+present(const char *path, bool *yes)
+{
+	struct stat st;
+
+	*yes = stat(path, &st) == 0;
+	return *yes || errno == ENOENT || errno == ENOTDIR ? 0 : err_from_errno(errno);
+}
+
 int
-store_folder_remove(const struct store *s, struct slice account_id)
+store_account_look(const struct store *s, struct slice account_id)
+{
+	char path[STORE_PATH_MAX], blobs[STORE_PATH_MAX];
+	bool made, database;
+	int err;
+
+	if ((err = store_path(s, account_id, "/blobs", blobs)) != 0 ||
+	    (err = store_path(s, account_id, "/mail.db", path)) != 0 || (err = present(blobs, &made)) != 0 ||
+	    (err = present(path, &database)) != 0)
+		return err;
+	return !made ? ERR_NOTFOUND : database ? 0 : ERR_DAMAGED;
+}
+
+/* Removes what is in the folder of an account whose blobs/ is renamed already. */
+static int
+finish_removal(const char *path, const char *removed)
+{
+	int err;
+
+	if ((err = empty_dir(path)) != 0 || (err = empty_dir(removed)) != 0 || (err = store_fsync_dir(path)) != 0)
+		return err;
+	return rmdir(removed) != 0 && errno != ENOENT ? err_from_errno(errno) : 0;
+}
+
+int
+store_folder_create(const struct store *s, struct slice account_id)
+{
+	char path[STORE_PATH_MAX], removed[STORE_PATH_MAX];
+	char *slash;
+	bool begun;
+	int err;
+
+	if ((err = store_path(s, account_id, "/removed", removed)) != 0 ||
+	    (err = store_path(s, account_id, "", path)) != 0)
+		return err;
+	slash = strrchr(path, '/');
+	*slash = '\0';
+	if ((err = make_dir(path)) != 0 || (err = store_fsync_dir(s->dir)) != 0)
+		return err;
+	*slash = '/';
+	if ((err = make_dir(path)) != 0)
+		return err;
+	*slash = '\0';
+	if ((err = store_fsync_dir(path)) != 0)
+		return err;
+	*slash = '/';
+	if ((err = present(removed, &begun)) != 0)
+		return err;
+	return begun ? finish_removal(path, removed) : 0;
+}
+
+int
+store_folder_finish(const struct store *s, struct slice account_id)
 {
 	char path[STORE_PATH_MAX], blobs[STORE_PATH_MAX];
 	int err;
 
-	if ((err = store_path(s, account_id, "/blobs", blobs)) != 0 || (err = store_path(s, account_id, "", path)) != 0)
+	if ((err = store_path(s, account_id, "/blobs", blobs)) != 0 ||
+	    (err = store_path(s, account_id, "", path)) != 0 || (err = store_fsync_dir(path)) != 0 ||
+	    (err = make_dir(blobs)) != 0 || (err = store_fsync_dir(path)) != 0)
 		return err;
-	/* The database first: without it the account does not exist any more. */
-	if ((err = empty_dir(path)) != 0 || (err = empty_dir(blobs)) != 0)
+	return store_fsync_dir(blobs);
+}
+
+int
+store_folder_remove(const struct store *s, struct slice account_id)
+{
+	char path[STORE_PATH_MAX], blobs[STORE_PATH_MAX], removed[STORE_PATH_MAX];
+	bool there;
+	int err;
+
+	if ((err = store_path(s, account_id, "/blobs", blobs)) != 0 ||
+	    (err = store_path(s, account_id, "/removed", removed)) != 0 ||
+	    (err = store_path(s, account_id, "", path)) != 0 || (err = present(path, &there)) != 0 || !there)
 		return err;
-	if ((rmdir(blobs) != 0 && errno != ENOENT) || (rmdir(path) != 0 && errno != ENOENT))
+	if (rename(blobs, removed) != 0 && errno != ENOENT)
+		return err_from_errno(errno);
+	if ((err = store_fsync_dir(path)) != 0 || (err = finish_removal(path, removed)) != 0)
+		return err;
+	if (rmdir(path) != 0 && errno != ENOENT)
 		return err_from_errno(errno);
 	*strrchr(path, '/') = '\0';
-	return access(path, F_OK) == 0 ? store_fsync_dir(path) : 0;
+	return store_fsync_dir(path);
 }
 
 /* ---- large messages ----------------------------------------------------------------------------------- */

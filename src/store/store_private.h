@@ -153,8 +153,12 @@ void store_blob_name(struct house *h, char out[STORE_BLOB_NAME + 1]);
 NODISCARD int store_file_write(int fd, struct slice s);
 NODISCARD int store_file_read(int fd, uint64_t offset, void *out, size_t n); /* exactly n, or ERR_DAMAGED */
 NODISCARD int store_fsync_dir(const char *path);
-/* Makes the folders of an account, durably. */
-NODISCARD int store_folders_create(const struct store *s, struct slice account_id);
+/* 0: the account is there; ERR_NOTFOUND: it is not, or was never quite made or removed; ERR_DAMAGED: its database is missing. */
+NODISCARD int store_account_look(const struct store *s, struct slice account_id);
+/* Makes the folder of an account that is not there, durably, and finishes a removal that was cut off. */
+NODISCARD int store_folder_create(const struct store *s, struct slice account_id);
+/* After the database is durable: from now on the account exists. */
+NODISCARD int store_folder_finish(const struct store *s, struct slice account_id);
 NODISCARD int store_folder_remove(const struct store *s, struct slice account_id);
 /* Removes files that no row names and syncs the others: after an unclean end. `keep` are names of 32 bytes, sorted. */
 NODISCARD int store_blobs_reconcile(const struct store_account *a, struct slice keep);

@@ -202,6 +202,106 @@ body_damage(struct place *p)
 }
 
 static void
+unlink_in(struct place *p, const char *tail)
+{
+	char path[STORE_PATH_MAX];
+
+	assert_int_equal(store_path(p->store, SLICE("01A"), tail, path), 0);
+	assert_int_equal(remove(path), 0);
+}
+
+/* A database that is lost is not quietly made anew; neither from nothing nor from an empty file. */
+static void
+body_lost(struct place *p)
+{
+	struct store_account *a = make_account(p, "01A"), *again = NULL;
+	char path[STORE_PATH_MAX], aside[STORE_PATH_MAX];
+	enum store_delivered how;
+	int fd;
+
+	deliver_ok(a, 1, MAIL);
+	store_account_put(&a);
+	place_restart(p);
+	assert_int_equal(store_path(p->store, SLICE("01A"), "/mail.db", path), 0);
+	assert_int_equal(store_path(p->store, SLICE("01A"), "/aside", aside), 0);
+	unlink_in(p, "/mail.db-wal");
+	assert_int_equal(rename(path, aside), 0);
+	assert_int_equal(store_account_get(p->store, SLICE("01A"), &again), ERR_DAMAGED);
+	assert_null(again);
+	assert_int_equal(store_account_create(p->store, SLICE("01A")), ERR_DAMAGED);
+	assert_int_not_equal(access(path, F_OK), 0);
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	close(fd);
+	a = get_account(p, "01A");
+	assert_int_equal(deliver_to(a, 2, "", SLICE(MAIL), &how), ERR_DAMAGED);
+	store_account_put(&a);
+	assert_int_equal(store_account_create(p->store, SLICE("01A")), ERR_DAMAGED);
+	/* the backup comes back */
+	assert_int_equal(store_close(&p->store), 0);
+	(void)snprintf(path + strlen(path), 8, "-wal");
+	(void)unlink(path);
+	path[strlen(path) - 4] = '\0';
+	assert_int_equal(rename(aside, path), 0);
+	place_open(p);
+	a = get_account(p, "01A");
+	assert_int_equal(deliver_to(a, 1, "", SLICE(MAIL), &how), 0);
+	assert_int_equal(how, STORE_DUPLICATE);
+	store_account_put(&a);
+	/* a lost one can be removed, and made anew then */
+	place_restart(p);
+	unlink_in(p, "/mail.db");
+	assert_int_equal(store_account_remove(p->store, SLICE("01A")), 0);
+	assert_int_equal(store_account_get(p->store, SLICE("01A"), &again), ERR_NOTFOUND);
+	a = make_account(p, "01A");
+	deliver_ok(a, 1, MAIL);
+	store_account_put(&a);
+}
+
+/* Making and removing an account, cut off at each step. */
+static void
+body_half_made(struct place *p)
+{
+	struct store_account *a = make_account(p, "01A"), *none = NULL;
+	char blobs[STORE_PATH_MAX], removed[STORE_PATH_MAX];
+	enum store_delivered how;
+
+	deliver_ok(a, 1, MAIL);
+	store_account_put(&a);
+	assert_int_equal(store_path(p->store, SLICE("01A"), "/blobs", blobs), 0);
+	assert_int_equal(store_path(p->store, SLICE("01A"), "/removed", removed), 0);
+	/* all but the last step of making it: what is there stays */
+	place_crash(p);
+	unlink_in(p, "/blobs");
+	assert_int_equal(store_account_get(p->store, SLICE("01A"), &none), ERR_NOTFOUND);
+	a = make_account(p, "01A");
+	assert_int_equal(deliver_to(a, 1, "", SLICE(MAIL), &how), 0);
+	assert_int_equal(how, STORE_DUPLICATE);
+	store_account_put(&a);
+	/* only its folder was made */
+	place_restart(p);
+	unlink_in(p, "/blobs");
+	unlink_in(p, "/mail.db-wal");
+	unlink_in(p, "/mail.db");
+	assert_int_equal(store_account_get(p->store, SLICE("01A"), &none), ERR_NOTFOUND);
+	a = make_account(p, "01A");
+	deliver_ok(a, 1, MAIL);
+	store_account_put(&a);
+	/* its removal had begun: nothing of it comes back */
+	place_restart(p);
+	assert_int_equal(rename(blobs, removed), 0);
+	assert_int_equal(store_account_get(p->store, SLICE("01A"), &none), ERR_NOTFOUND);
+	a = make_account(p, "01A");
+	deliver_ok(a, 1, MAIL);
+	store_account_put(&a);
+	place_restart(p);
+	assert_int_equal(rename(blobs, removed), 0);
+	assert_int_equal(store_account_remove(p->store, SLICE("01A")), 0);
+	*strrchr(removed, '/') = '\0';
+	assert_int_not_equal(access(removed, F_OK), 0);
+}
+
+static void
 body_quota(struct place *p)
 {
 	struct store_account *a = make_account(p, "01A");
@@ -292,6 +392,8 @@ test_damage(void **state)
 {
 	(void)state;
 	with_place(body_damage);
+	with_place(body_lost);
+	with_place(body_half_made);
 }
 
 static void
