@@ -29,6 +29,15 @@ struct wal_file {
 	bool commit;       /* the frame whose header came last ends a commit */
 };
 
+static void
+wal_drop(struct wal_file *w)
+{
+	free(w->joined);
+	w->joined = NULL;
+}
+
+/* On failure the bytes stay: whoever asked may not be who wrote them, and their transaction may go on without
+ * hearing of it. Its next write, or its commit, tries again. */
 static int
 wal_flush(struct wal_file *w)
 {
@@ -37,18 +46,34 @@ wal_flush(struct wal_file *w)
 	if (w->joined == NULL)
 		return SQLITE_OK;
 	rc = w->real->pMethods->xWrite(w->real, w->joined, w->n, w->at);
-	/* On failure the bytes are those of a commit that fails now. */
-	free(w->joined);
-	w->joined = NULL;
+	if (rc == SQLITE_OK)
+		wal_drop(w);
 	return rc;
+}
+
+/* For who writes: on failure SQLite rolls the transaction back, and nothing of it may come later. */
+static int
+wal_flush_own(struct wal_file *w)
+{
+	int rc = wal_flush(w);
+
+	wal_drop(w);
+	return rc;
+}
+
+/* Does the header of this frame, whose bytes 4 to 7 are the size of the database then, end a commit? */
+static bool
+ends_commit(const uint8_t *b, int n)
+{
+	return n == FRAME_HEADER && (b[4] | b[5] | b[6] | b[7]) != 0;
 }
 
 static int
 write_through(struct wal_file *w, const void *p, int n, sqlite3_int64 at)
 {
-	int rc = wal_flush(w);
+	int rc = wal_flush_own(w);
 
-	w->commit = false;
+	w->commit = ends_commit(p, n);
 	return rc == SQLITE_OK ? w->real->pMethods->xWrite(w->real, p, n, at) : rc;
 }
 
@@ -74,11 +99,13 @@ static int
 wal_write(sqlite3_file *f, const void *p, int n, sqlite3_int64 at)
 {
 	struct wal_file *w = (struct wal_file *)f;
-	const uint8_t *b = p;
 	bool ends;
 	int rc;
 
 	if (at < w->end || (at == 0 && n == WAL_HEADER)) {
+		/* A new frame, or a new log, where what waits begins or before it: its transaction was rolled back. */
+		if (w->joined != NULL && at <= w->at && (n == FRAME_HEADER || at == 0))
+			wal_drop(w);
 		rc = write_through(w, p, n, at);
 		if (at == 0)
 			w->end = n; /* it begins anew */
@@ -87,13 +114,17 @@ wal_write(sqlite3_file *f, const void *p, int n, sqlite3_int64 at)
 		return rc;
 	}
 	ends = n != FRAME_HEADER && w->commit;
-	if (at > w->end && (rc = wal_flush(w)) != SQLITE_OK)
+	if (at > w->end && (rc = wal_flush_own(w)) != SQLITE_OK)
 		return rc;
 	w->end = at + n;
-	if (!join(w, p, n, at) && ((rc = wal_flush(w)) != SQLITE_OK || !join(w, p, n, at)))
-		return rc != SQLITE_OK ? rc : write_through(w, p, n, at);
-	w->commit = n == FRAME_HEADER && (b[4] | b[5] | b[6] | b[7]) != 0;
-	return ends ? wal_flush(w) : SQLITE_OK;
+	if (!join(w, p, n, at)) {
+		if ((rc = wal_flush_own(w)) != SQLITE_OK)
+			return rc;
+		if (!join(w, p, n, at))
+			return write_through(w, p, n, at);
+	}
+	w->commit = ends_commit(p, n);
+	return ends ? wal_flush_own(w) : SQLITE_OK;
 }
 
 /* ---- everything else: what waits goes first ------------------------------------------------------------------ */
@@ -102,7 +133,7 @@ static int
 wal_close(sqlite3_file *f)
 {
 	struct wal_file *w = (struct wal_file *)f;
-	int rc = wal_flush(w), closed = w->real->pMethods->xClose(w->real);
+	int rc = wal_flush_own(w), closed = w->real->pMethods->xClose(w->real);
 
 	return rc != SQLITE_OK ? rc : closed;
 }
@@ -122,15 +153,17 @@ wal_truncate(sqlite3_file *f, sqlite3_int64 size)
 	struct wal_file *w = (struct wal_file *)f;
 	int rc = wal_flush(w);
 
+	if (rc != SQLITE_OK)
+		return rc;
 	w->end = size;
-	return rc == SQLITE_OK ? w->real->pMethods->xTruncate(w->real, size) : rc;
+	return w->real->pMethods->xTruncate(w->real, size);
 }
 
 static int
 wal_sync(sqlite3_file *f, int flags)
 {
 	struct wal_file *w = (struct wal_file *)f;
-	int rc = wal_flush(w);
+	int rc = wal_flush_own(w);
 
 	return rc == SQLITE_OK ? w->real->pMethods->xSync(w->real, flags) : rc;
 }
