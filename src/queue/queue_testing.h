@@ -502,6 +502,13 @@ is_idle(struct world *w)
 	return w->queue->rcpts.n == 0 && queue_length(w) == 0 && w->queue->rcpts.n == 0 && queue_length(w) == 0;
 }
 
+/* Nothing is under way or due: what an action finds now, it may change. */
+static inline bool
+is_resting(const struct world *w)
+{
+	return w->queue->rcpts.n == 0 && w->queue->next_due_us > house_now_us(&w->house);
+}
+
 static inline const struct straw_delivery *
 delivered_to(struct world *w, const char *account, size_t nth)
 {
