@@ -78,7 +78,7 @@ struct store_account {
 	int64_t used_ms, dirty_ms;
 	uint64_t commits, synced; /* commits made; how many of them are durable */
 	uint32_t unsynced_uids;
-	int64_t quota_bytes;             /* -1: what the database says */
+	_Atomic int64_t quota_bytes;     /* set on the loop, read by jobs; -1: what the database says */
 	struct list boxes;               /* selected mailboxes */
 	struct list deliveries;          /* waiting for the lock */
 	struct store_keywords *keywords; /* NULL: not loaded */

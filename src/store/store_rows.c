@@ -48,6 +48,7 @@ int
 row_account_load(struct sqltx *tx, struct store_account *a, struct account_row *r)
 {
 	struct sql_rows SQL_ROWS_CLEANUP q = {0};
+	int64_t quota_bytes;
 	int err = SQL_QUERY(tx, &q, &store_sql_account_get, ACC(a));
 
 	if (err != 0 || (err = sql_next(&q)) < 0)
@@ -59,7 +60,8 @@ row_account_load(struct sqltx *tx, struct store_account *a, struct account_row *
 	r->modseq = sql_col_int(&q, 2);
 	r->uidvalidity = sql_col_int(&q, 3);
 	r->used_bytes = sql_col_int(&q, 4);
-	r->quota_bytes = a->quota_bytes >= 0 ? a->quota_bytes : sql_col_int(&q, 5);
+	quota_bytes = a->quota_bytes;
+	r->quota_bytes = quota_bytes >= 0 ? quota_bytes : sql_col_int(&q, 5);
 	r->changes = sql_col_int(&q, 6);
 	return 0;
 }
