@@ -294,9 +294,7 @@ def test_damaged_account(folder, how):
     for p, raw in original.items():
         p.write_bytes(raw)
     house.start()
-    house.run("queue", "retry", "--all", check=False)
-    for row in house.rows("queue", "list"):
-        house.run("queue", "retry", row["id"])
+    retry_all(house)
     sender.check()
     assert house.stop() == 0
     house.check_log()
@@ -397,8 +395,13 @@ def rows(house):
 
 
 def retry_all(house):
+    """Tries all that waits now; what has left since it was listed is fine."""
     for row in house.rows("queue", "list"):
-        house.run("queue", "retry", row["id"])
+        try:
+            house.run("queue", "retry", row["id"])
+        except CommandFailed as e:
+            if e.code != os.EX_NOUSER:
+                raise
 
 
 @pytest.mark.sanitized
