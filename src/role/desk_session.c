@@ -2,8 +2,8 @@
  * socket pair; the ticket, which the vault gave out for it, says whose account it is. Each session is a fiber that
  * runs its protocol's session to the end. */
 #include "role/desk_private.h"
+#include "role/submit_bus.h"
 
-#define SUBMIT_MS 120000
 #define CANCEL_MS 5000
 
 struct session {
@@ -17,87 +17,13 @@ struct session {
 	struct slice account_id, login, client, helo, tls, tag;
 };
 
-/* ---- submission: what it asks the clerk ------------------------------------------------------------------------ */
-
-static int
-ask_rcpt(void *ctx, struct slice address, int64_t *result)
-{
-	struct session *s = ctx;
-	struct arena ARENA_CLEANUP mem;
-	struct bus_clerk_rcpt_request q = {.address = address};
-	struct bus_clerk_rcpt_reply rep = {0};
-	int err;
-
-	arena_init(&mem, 65536);
-	err = bus_call_again(s->d->c->bus, ROLE_CLERK, 0, BUS_clerk_rcpt, &q, &mem, &rep, DESK_ASK_MS);
-	*result = rep.result;
-	return err;
-}
-
-static int
-ask_may_send_as(void *ctx, struct slice address, bool *allowed)
-{
-	struct session *s = ctx;
-	struct arena ARENA_CLEANUP mem;
-	struct bus_clerk_may_send_as_request q = {.account_id = s->account_id, .address = address};
-	struct bus_clerk_may_send_as_reply rep = {0};
-	int err;
-
-	arena_init(&mem, 65536);
-	err = bus_call_again(s->d->c->bus, ROLE_CLERK, 0, BUS_clerk_may_send_as, &q, &mem, &rep, DESK_ASK_MS);
-	*allowed = err == 0 && rep.allowed == 1;
-	return err;
-}
-
-static int
-ask_blob(void *ctx, struct arena *a, struct slice *name, int *fd)
-{
-	struct session *s = ctx;
-	struct bus_clerk_blob_create_request q;
-	struct bus_clerk_blob_create_reply rep = {.file = -1};
-	int err;
-
-	memset(&q, 0, sizeof(q));
-	err = BUS_CALL(s->d->c->bus, ROLE_CLERK, 0, clerk_blob_create, &q, a, &rep, DESK_ASK_MS);
-	if (err != 0)
-		return err;
-	if (rep.file < 0)
-		return ERR_UNAVAILABLE;
-	*name = rep.blob;
-	*fd = (int)rep.file;
-	return 0;
-}
-
-static int
-ask_submit(void *ctx, const struct smtp_message *m, struct arena *a, int64_t *result, struct slice *detail)
-{
-	struct session *s = ctx;
-	struct bus_clerk_submit_request q = {.id = m->id,
-	    .origin = ORIGIN_ACCOUNT,
-	    .account_id = s->account_id,
-	    .reverse_path = m->reverse_path,
-	    .envelope = m->envelope,
-	    .recipients = m->recipients,
-	    .recipient_envelopes = m->recipient_envelopes,
-	    .client = m->client,
-	    .helo = m->helo,
-	    .tls = m->tls,
-	    .head = m->head,
-	    .body = m->body,
-	    .blob = m->blob,
-	    .size_bytes = m->size_bytes};
-	struct bus_clerk_submit_reply rep = {0};
-	int err = BUS_CALL(s->d->c->bus, ROLE_CLERK, 0, clerk_submit, &q, a, &rep, SUBMIT_MS);
-
-	*result = rep.result;
-	*detail = rep.detail;
-	return err;
-}
+/* ---- running ------------------------------------------------------------------------------------------------------ */
 
 static void
 serve_submission(struct session *s)
 {
 	struct desk *d = s->d;
+	struct submit_bus backend = {.bus = d->c->bus, .origin = ORIGIN_ACCOUNT, .account_id = s->account_id};
 	bool v6 = slice_find_byte(s->client, ':') != SLICE_NONE;
 	struct slice literal = arena_printf(&s->mem, "[%s%.*s]", v6 ? "IPv6:" : "", SLICE_ARG(s->client));
 
@@ -106,19 +32,13 @@ serve_submission(struct session *s)
 		.sessions = &d->smtp,
 		.workers = d->workers,
 		.hostname = d->c->settings->hostname,
-		.backend = {.rcpt = ask_rcpt,
-		    .may_send_as = ask_may_send_as,
-		    .blob_create = ask_blob,
-		    .submit = ask_submit,
-		    .ctx = s},
+		.backend = submit_bus_backend(&backend),
 		.client = s->client,
 		.client_literal = literal,
 		.submission = true,
 		.helo = s->helo,
 		.tls_text = s->tls});
 }
-
-/* ---- running ------------------------------------------------------------------------------------------------------ */
 
 static int
 serve_imap(struct session *s)

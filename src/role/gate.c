@@ -1,15 +1,12 @@
 /* gate.c: the role that talks to strangers on port 25. It has no files, no mailboxes and no keys: whom mail may be for, where
  * a large body goes and whether a message is safely kept it asks the clerk; the vault signs its handshakes. */
 #include "role/role.h"
+#include "role/submit_bus.h"
 #include "role/tls_bus.h"
 
 #include "base/log.h"
 #include "base/map.h"
-#include "smtp/smtp.h"
 
-#define ASK_MS 30000     /* a question to the clerk's books */
-#define SUBMIT_MS 120000 /* taking a message: RFC 5321 §4.5.3.2.6 gives us 10 minutes */
-#define REPLY_BYTES_MAX 65536
 #define FILE_THREADS 2
 #define FILE_QUEUE 4000
 
@@ -23,67 +20,6 @@ struct gate {
 	size_t acceptors_count;
 	uint64_t refused_sessions;
 };
-
-/* ---- what a session asks ---------------------------------------------------------------------------------- */
-
-static int
-ask_rcpt(void *ctx, struct slice address, int64_t *result)
-{
-	struct gate *g = ctx;
-	ARENA_CLEANUP struct arena a;
-	struct bus_clerk_rcpt_request q = {.address = address};
-	struct bus_clerk_rcpt_reply rep = {0};
-	int e;
-
-	arena_init(&a, REPLY_BYTES_MAX);
-	e = bus_call_again(g->c->bus, ROLE_CLERK, 0, BUS_clerk_rcpt, &q, &a, &rep, ASK_MS);
-	*result = rep.result;
-	return e;
-}
-
-static int
-ask_blob(void *ctx, struct arena *a, struct slice *name, int *fd)
-{
-	struct gate *g = ctx;
-	struct bus_clerk_blob_create_request q;
-	struct bus_clerk_blob_create_reply rep = {.file = -1};
-	int e;
-
-	memset(&q, 0, sizeof(q));
-	e = BUS_CALL(g->c->bus, ROLE_CLERK, 0, clerk_blob_create, &q, a, &rep, ASK_MS);
-	if (e != 0)
-		return e;
-	if (rep.file < 0 || rep.blob.n == 0)
-		return ERR_UNAVAILABLE;
-	*name = rep.blob;
-	*fd = (int)rep.file;
-	return 0;
-}
-
-static int
-ask_submit(void *ctx, const struct smtp_message *m, struct arena *a, int64_t *result, struct slice *detail)
-{
-	struct gate *g = ctx;
-	struct bus_clerk_submit_request q = {.id = m->id,
-	    .origin = ORIGIN_STRANGER,
-	    .reverse_path = m->reverse_path,
-	    .envelope = m->envelope,
-	    .recipients = m->recipients,
-	    .recipient_envelopes = m->recipient_envelopes,
-	    .client = m->client,
-	    .helo = m->helo,
-	    .tls = m->tls,
-	    .head = m->head,
-	    .body = m->body,
-	    .blob = m->blob,
-	    .size_bytes = m->size_bytes};
-	struct bus_clerk_submit_reply rep = {0};
-	int e = BUS_CALL(g->c->bus, ROLE_CLERK, 0, clerk_submit, &q, a, &rep, SUBMIT_MS);
-
-	*result = rep.result;
-	*detail = rep.detail;
-	return e;
-}
 
 /* ---- sessions ----------------------------------------------------------------------------------------------- */
 
@@ -114,6 +50,7 @@ static void
 serve(struct net_session *n)
 {
 	struct gate *g = n->arg;
+	struct submit_bus backend = {.bus = g->c->bus, .origin = ORIGIN_STRANGER};
 	char text[NET_ADDRESS_TEXT_MAX], literal[NET_ADDRESS_TEXT_MAX];
 	uint8_t key[16];
 	bool counted;
@@ -128,7 +65,7 @@ serve(struct net_session *n)
 		.sessions = &g->sessions,
 		.workers = g->workers,
 		.hostname = g->c->settings->hostname,
-		.backend = {.rcpt = ask_rcpt, .blob_create = ask_blob, .submit = ask_submit, .ctx = g},
+		.backend = submit_bus_backend(&backend),
 		.client = slice_z(text),
 		.client_literal = slice_z(literal),
 		.tls = tls_bus_server(g->tls),
