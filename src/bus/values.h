@@ -18,13 +18,17 @@ enum vault_verify_result { VERIFY_OK = 1, VERIFY_BAD = 2, VERIFY_BUSY = 3 };
 
 /* What becomes of an envelope recipient. */
 enum bus_rcpt {
-	RCPT_OK = 1,       /* local: deliverable */
-	RCPT_REMOTE = 2,   /* not our domain: only submission may send there */
-	RCPT_UNKNOWN = 3,  /* our domain, no such mailbox: 550 5.1.1 */
-	RCPT_DISABLED = 4, /* 550 5.2.1 */
-	RCPT_SYNTAX = 5,   /* 553 5.1.3 */
-	RCPT_TEMPFAIL = 6, /* 451 4.3.0 */
-	RCPT_NO_SPACE = 7  /* 452 4.3.1 */
+	RCPT_OK = 1,          /* local: deliverable */
+	RCPT_REMOTE = 2,      /* not our domain: only submission may send there */
+	RCPT_UNKNOWN = 3,     /* our domain, no such mailbox: 550 5.1.1 */
+	RCPT_DISABLED = 4,    /* 550 5.2.1 */
+	RCPT_SYNTAX = 5,      /* 553 5.1.3 */
+	RCPT_TEMPFAIL = 6,    /* 451 4.3.0 */
+	RCPT_NO_SPACE = 7,    /* 452 4.3.1 */
+	RCPT_NOT_ALLOWED = 8, /* this sender may not write there: 550 5.7.1 */
+	RCPT_BAD_RETURN =
+	    9,         /* a return address of ours (SRS) that is forged, too old, or not for such mail: 550 5.7.1 */
+	RCPT_LOOP = 10 /* it leads only to itself: 550 5.4.6 */
 };
 
 /* How a message came to the queue. */

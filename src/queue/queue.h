@@ -37,8 +37,13 @@ struct queue_target {
 	struct slice account_id; /* local; else empty */
 	struct slice address;    /* of the mailbox, or the remote address */
 	struct slice via;        /* the alias that led here, or empty */
-	struct slice status;     /* none: enhanced status code, "5.1.1" */
-	struct slice reason;     /* none: one plain sentence */
+	/* The envelope's sender towards this target, when it is not the message's own: a group's bounce address, an SRS
+	 * address, or the null one. Mail to the target is sent from it, and its bounces go there. */
+	bool reverse_path_set;
+	struct slice reverse_path;
+	bool expanded;       /* of a group, or of an alias with several targets: RFC 3464 §2.3.3 "expanded" */
+	struct slice status; /* none: enhanced status code, "5.1.1" */
+	struct slice reason; /* none: one plain sentence */
 };
 
 struct queue_rcpt {

@@ -93,34 +93,31 @@ from_cache(struct clerk *k, struct arena *a, struct expansion *x)
 	return true;
 }
 
+/* Why mail to an address of ours reaches nobody. */
+static const struct {
+	enum bus_rcpt why;
+	struct slice status, reason;
+} problems[] = {
+    {RCPT_DISABLED, SLICE_INIT("5.2.1"), SLICE_INIT("this mailbox is closed")},
+    {RCPT_SYNTAX, SLICE_INIT("5.1.3"), SLICE_INIT("this is not a valid address")},
+    {RCPT_TEMPFAIL, SLICE_INIT("5.4.6"), SLICE_INIT("this address leads to too many others")},
+    {RCPT_LOOP, SLICE_INIT("5.4.6"), SLICE_INIT("this address leads only to itself")},
+    {RCPT_NOT_ALLOWED, SLICE_INIT("5.7.1"), SLICE_INIT("this address takes mail of certain senders only")},
+    {RCPT_BAD_RETURN, SLICE_INIT("5.7.1"), SLICE_INIT("this return address is forged or too old")},
+    {RCPT_UNKNOWN, SLICE_INIT("5.1.1"), SLICE_INIT("there is no such mailbox here")},
+};
+
 static void
 explain_problem(struct queue_target *t, const struct directory_targets *found)
 {
-	enum bus_rcpt why = found->problems_n > 0 ? found->problems[0].result : RCPT_TEMPFAIL;
+	enum bus_rcpt why = found->problems_n > 0 ? found->problems[0].result : RCPT_LOOP;
+	size_t i = 0;
 
+	while (i + 1 < COUNT_OF(problems) && problems[i].why != why)
+		i++;
 	t->kind = QUEUE_TARGET_NONE;
-	switch (why) {
-	case RCPT_DISABLED:
-		t->status = SLICE("5.2.1");
-		t->reason = SLICE("this mailbox is closed");
-		break;
-	case RCPT_SYNTAX:
-		t->status = SLICE("5.1.3");
-		t->reason = SLICE("this is not a valid address");
-		break;
-	case RCPT_TEMPFAIL:
-		t->status = SLICE("5.4.6");
-		t->reason = SLICE("this address leads only to itself, or to too many others");
-		break;
-	case RCPT_OK:
-	case RCPT_REMOTE:
-	case RCPT_UNKNOWN:
-	case RCPT_NO_SPACE:
-	default:
-		t->status = SLICE("5.1.1");
-		t->reason = SLICE("there is no such mailbox here");
-		break;
-	}
+	t->status = problems[i].status;
+	t->reason = problems[i].reason;
 }
 
 /* Same mailbox or same remote address: once. */

@@ -7,11 +7,11 @@
 #define REPLY_BYTES_MAX 65536
 
 static int
-ask_rcpt(void *ctx, struct slice address, int64_t *result)
+ask_rcpt(void *ctx, struct slice reverse_path, struct slice address, int64_t *result)
 {
 	struct submit_bus *b = ctx;
 	struct arena ARENA_CLEANUP mem;
-	struct bus_clerk_rcpt_request q = {.address = address};
+	struct bus_clerk_rcpt_request q = {.address = address, .reverse_path = reverse_path};
 	struct bus_clerk_rcpt_reply rep = {0};
 	int err;
 

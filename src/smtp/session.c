@@ -130,11 +130,14 @@ recipient_judge(struct smtp_server *s, struct slice address)
 	    [RCPT_DISABLED] = SMTP_R_DISABLED,
 	    [RCPT_SYNTAX] = SMTP_R_BAD_ADDRESS,
 	    [RCPT_TEMPFAIL] = SMTP_R_TEMPFAIL,
-	    [RCPT_NO_SPACE] = SMTP_R_NO_SPACE};
+	    [RCPT_NO_SPACE] = SMTP_R_NO_SPACE,
+	    [RCPT_NOT_ALLOWED] = SMTP_R_NOT_FOR_YOU,
+	    [RCPT_BAD_RETURN] = SMTP_R_BAD_RETURN,
+	    [RCPT_LOOP] = SMTP_R_ADDRESS_LOOP};
 	int64_t result = 0;
-	int e = s->c->backend.rcpt(s->c->backend.ctx, address, &result);
+	int e = s->c->backend.rcpt(s->c->backend.ctx, s->reverse_path, address, &result);
 
-	if (e != 0 || result < RCPT_OK || result > RCPT_NO_SPACE) {
+	if (e != 0 || result < RCPT_OK || (size_t)result >= COUNT_OF(replies)) {
 		smtp_reply(&s->ch, SMTP_R_TEMPFAIL);
 		return;
 	}

@@ -53,17 +53,20 @@ problem(struct world *w, const char *fmt, ...)
 /* ---- the house behind the session ----------------------------------------------------------------------- */
 
 static int
-fake_rcpt(void *ctx, struct slice address, int64_t *result)
+fake_rcpt(void *ctx, struct slice reverse_path, struct slice address, int64_t *result)
 {
 	static const struct {
 		const char *address;
 		int64_t result;
 	} known[] = {{"alice@example.test", RCPT_OK}, {"bob@example.test", RCPT_OK}, {"postmaster", RCPT_OK},
 	    {"postmaster@example.test", RCPT_OK}, {"off@example.test", RCPT_DISABLED},
-	    {"later@example.test", RCPT_TEMPFAIL}, {"full@example.test", RCPT_NO_SPACE}};
+	    {"later@example.test", RCPT_TEMPFAIL}, {"full@example.test", RCPT_NO_SPACE},
+	    {"staff@example.test", RCPT_NOT_ALLOWED}, {"srs0=old@example.test", RCPT_BAD_RETURN},
+	    {"circle@example.test", RCPT_LOOP}};
 	size_t at = slice_rfind_byte(address, '@');
 
 	(void)ctx;
+	(void)reverse_path;
 	*result = at != SLICE_NONE && slice_ieq(slice_from(address, at + 1), SLICE("example.test")) ? RCPT_UNKNOWN
 												    : RCPT_REMOTE;
 	for (size_t i = 0; i < COUNT_OF(known); i++)
@@ -389,9 +392,11 @@ parameters_and_paths(void **state)
 	    ">mail from: <x@a.test>", "<250 2.1.0", ">RCPT TO:<>", "<501 5.1.3",
 	    ">RCPT TO:<bob@example.test> NOTIFY=NEVER", "<555 5.5.4", ">RCPT TO:<later@example.test>", "<451 4.3.0",
 	    ">RCPT TO:<full@example.test>", "<452 4.3.1", ">RCPT TO:<off@example.test>", "<550 5.2.1",
-	    ">RCPT TO:<broken@example.test>", "<451 4.3.0", ">RCPT bob", "<501 5.5.4", ">rcpt to: bob@example.test",
-	    "<250 2.1.5", ">RCPT TO:<Postmaster>", "<250 2.1.5", ">RCPT TO:<bob@example.test>", "<250 2.1.5", ">DATA",
-	    "<354 ", ">.", "<250 2.0.0", BYE);
+	    ">RCPT TO:<staff@example.test>", "<550 5.7.1 This address takes", ">RCPT TO:<srs0=old@example.test>",
+	    "<550 5.7.1 This return", ">RCPT TO:<circle@example.test>", "<550 5.4.6", ">RCPT TO:<broken@example.test>",
+	    "<451 4.3.0", ">RCPT bob", "<501 5.5.4", ">rcpt to: bob@example.test", "<250 2.1.5",
+	    ">RCPT TO:<Postmaster>", "<250 2.1.5", ">RCPT TO:<bob@example.test>", "<250 2.1.5", ">DATA", "<354 ", ">.",
+	    "<250 2.0.0", BYE);
 	want(&w->recipients, "bob@example.test;Postmaster;");
 	want(&w->body, "");
 }

@@ -49,9 +49,9 @@ struct smtp_message {
 /* What a server session asks its role. All functions may park; they return 0 or an error, which the client sees as
  * 451 4.3.0. */
 struct smtp_backend {
-	/* May this recipient be accepted? `result` is enum bus_rcpt. The address is local-part@domain, cut at the last @: the
+	/* May this recipient be accepted from this reverse-path (as in smtp_message)? `result` is enum bus_rcpt. The address is local-part@domain, cut at the last @: the
 	 * domain in lower case and without final dot, the local part unquoted; or a bare "postmaster". */
-	int (*rcpt)(void *ctx, struct slice address, int64_t *result);
+	int (*rcpt)(void *ctx, struct slice reverse_path, struct slice address, int64_t *result);
 	/* Submission only (else NULL): is the address one of the account's own? */
 	int (*may_send_as)(void *ctx, struct slice address, bool *allowed);
 	/* A file for a body over limits.body_inline_bytes: its name (in `a`) and a descriptor, which the session closes. */

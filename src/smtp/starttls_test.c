@@ -79,9 +79,10 @@ make_certificate(struct world *w)
 }
 
 static int
-take_rcpt(void *ctx, struct slice address, int64_t *result)
+take_rcpt(void *ctx, struct slice reverse_path, struct slice address, int64_t *result)
 {
 	(void)ctx;
+	(void)reverse_path;
 	(void)address;
 	*result = RCPT_OK;
 	return 0;
