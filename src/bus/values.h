@@ -55,6 +55,13 @@ enum bus_send {
 	SEND_FAIL = 3      /* 5xx, null MX, no such domain: bounce */
 };
 
+/* What kind of answer it was that a recipient met: REPLY_BAD_MAILBOX, … */
+enum bus_reply_class {
+#define REPLY_CLASS(id, number, name, words) REPLY_##id = (number),
+#include "bus/reply_classes.def"
+#undef REPLY_CLASS
+};
+
 /* What the history of a message tells. */
 enum bus_history {
 	HISTORY_RECEIVED = 1,  /* taken with its 250 */

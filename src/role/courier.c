@@ -5,6 +5,7 @@
 #include "role/role.h"
 
 #include "base/log.h"
+#include "smtp/send_class.h"
 #include "smtp/smtp.h"
 
 #define ATTEMPT_MS (20 * 60 * 1000) /* after this no further host is tried */
@@ -38,6 +39,7 @@ struct attempt {
 	const struct net_address *to;
 	const struct net_address *from; /* or NULL */
 	struct slice host;              /* "name [address]" of the last host that was reached */
+	struct slice site;
 	int64_t end_ms;
 };
 
@@ -183,6 +185,7 @@ try_all(struct attempt *t, struct dns *d, const struct bus_courier_send_request 
 	int e = route_find(d, c->house, c->settings, q->domain, q->route, t->job.arena,
 	    loop_deadline(c->loop, c->house->limits.dns_timeout_ms), &route);
 
+	t->site = route.site;
 	if (e == 0 && route.n == 0)
 		set_open_results(t, route.result, route.status, route.text, true);
 	for (size_t i = 0; e == 0 && i < route.n && !all_final(t); i++) {
@@ -201,16 +204,23 @@ fill_reply(struct attempt *t, struct arena *a, struct bus_courier_send_reply *re
 	size_t n = t->job.recipients_count;
 	struct slice *results = ARENA_ARRAY(a, struct slice, n), *codes = ARENA_ARRAY(a, struct slice, n);
 	struct slice *statuses = ARENA_ARRAY(a, struct slice, n), *texts = ARENA_ARRAY(a, struct slice, n);
+	struct slice *classes = ARENA_ARRAY(a, struct slice, n), *dsn = ARENA_ARRAY(a, struct slice, n);
 
-	if (results == NULL || codes == NULL || statuses == NULL || texts == NULL)
+	if (results == NULL || codes == NULL || statuses == NULL || texts == NULL || classes == NULL || dsn == NULL)
 		return ERR_NOMEM;
 	for (size_t i = 0; i < n; i++) {
 		const struct smtp_send_result *r = &t->job.recipients[i].r;
 
+		/* Looking for words takes time, and a hostile server may give long replies to many recipients. */
+		if (i % 100 == 99 && fiber_yield(t->k->c->loop) != 0)
+			return ERR_CANCELLED;
 		results[i] = arena_printf(a, "%d", r->result);
 		codes[i] = r->code == 0 ? SLICE_EMPTY : arena_printf(a, "%d", r->code);
 		statuses[i] = slice_z(r->status);
 		texts[i] = r->text;
+		classes[i] = arena_printf(a, "%d",
+		    r->result == SEND_OK ? REPLY_NONE : (int)smtp_reply_classify(r->code, slice_z(r->status), r->text));
+		dsn[i] = r->result == SEND_OK && r->dsn ? SLICE("1") : SLICE("0");
 		t->k->recipients_sent += r->result == SEND_OK;
 		t->k->recipients_deferred += r->result == SEND_TEMPFAIL;
 		t->k->recipients_failed += r->result == SEND_FAIL;
@@ -219,7 +229,10 @@ fill_reply(struct attempt *t, struct arena *a, struct bus_courier_send_reply *re
 	    .codes = {codes, n},
 	    .statuses = {statuses, n},
 	    .texts = {texts, n},
+	    .classes = {classes, n},
+	    .dsn = {dsn, n},
 	    .host = t->host,
+	    .site = t->site,
 	    .tls = t->job.tls_text};
 	t->k->over_tls += t->job.tls_text.n > 0;
 	return arena_failed(a) ? ERR_NOMEM : 0;

@@ -23,6 +23,10 @@ single(struct route *out, struct arena *a, struct slice name, uint16_t port)
 	out->hosts[0] = (struct route_host){.name = name, .port = port};
 	out->hosts[0].is_address = net_address_parse(name, port, &out->hosts[0].address) == 0;
 	out->n = 1;
+	if (port != 25)
+		out->site = arena_printf(a, "%.*s:%u", SLICE_ARG(name), (unsigned)port);
+	else
+		out->site = name;
 	return 0;
 }
 
@@ -100,6 +104,19 @@ drop_ourselves(struct route *out, struct slice hostname, struct slice domain, st
 			SLICE_ARG(domain)));
 }
 
+/* Hosts are in their order. Before those that are not preferred to us are cut off, so that the name does not depend on
+ * who asks. */
+static struct slice
+site_name(const struct route *r)
+{
+	struct slice best = r->hosts[0].name;
+
+	for (size_t i = 1; i < r->n && r->hosts[i].preference == r->hosts[0].preference; i++)
+		if (slice_cmp(r->hosts[i].name, best) < 0)
+			best = r->hosts[i].name;
+	return best;
+}
+
 static int
 hosts_of_mx(struct house *h, const struct dns_answer *mx, uint16_t port, struct slice domain, struct arena *a,
     struct route *out)
@@ -128,6 +145,8 @@ hosts_of_mx(struct house *h, const struct dns_answer *mx, uint16_t port, struct 
 		no_route(out, SEND_TEMPFAIL, "4.4.3",
 		    arena_printf(a, "The MX records of %.*s cannot be read", SLICE_ARG(domain)));
 	order(h, out->hosts, out->n);
+	if (out->n > 0)
+		out->site = site_name(out);
 	if (out->n > max)
 		out->n = max;
 	return 0;
@@ -179,6 +198,7 @@ route_find(struct dns *d, struct house *h, const struct settings *s, struct slic
 	*out = (struct route){0};
 	if (slice_ends(domain, SLICE(".")))
 		domain = slice_head(domain, domain.n - 1);
+	out->site = domain;
 	for (size_t i = 0; fixed.n == 0 && i < s->routes_count; i++)
 		if (slice_ieq(s->routes[i].domain, domain))
 			return single(out, a, s->routes[i].host, s->routes[i].port);

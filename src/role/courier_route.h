@@ -16,6 +16,9 @@ struct route_host {
 struct route {
 	struct route_host *hosts;
 	size_t n;
+	/* One name for all domains that have the same mail servers: that of the most preferred host (of several, the first in
+	 * the alphabet); "host:port" for a fixed one; the domain, where no host is known. */
+	struct slice site;
 	/* Without hosts: why. */
 	int result;         /* enum bus_send */
 	const char *status; /* RFC 3463 */

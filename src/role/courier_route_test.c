@@ -80,6 +80,15 @@ want_none(struct world *w, const char *domain, const char *fixed, int result, co
 	assert_string_equal(r.status, status);
 }
 
+static void
+want_site(struct world *w, const char *domain, const char *fixed, const char *site)
+{
+	struct route r = find(w, domain, fixed);
+
+	if (!slice_eq(r.site, slice_z(site)))
+		fail_msg("%s: %.*s", domain, SLICE_ARG(r.site));
+}
+
 /* Hosts of one preference come in any order. */
 static void
 equals_are_shuffled(struct world *w)
@@ -154,6 +163,14 @@ body(void *arg)
 	w->settings.routes = routes;
 	w->settings.routes_count = 1;
 	want_hosts(w, "FIXED.a.test", "", "relay.a.test:587;");
+	want_site(w, "two.a.test", "", "mx1.a.test");
+	want_site(w, "even.a.test", "", "mx1.a.test");
+	want_site(w, "loop.a.test", "", "us.a.test");
+	want_site(w, "null.a.test", "", "null.a.test");
+	want_site(w, "nothing.a.test", "", "nothing.a.test");
+	want_site(w, "fallback.a.test", "", "fallback.a.test:2525");
+	want_site(w, "fixed.a.test", "", "relay.a.test:587");
+	want_site(w, "[127.0.0.1]", "127.0.0.1:25", "127.0.0.1");
 	equals_are_shuffled(w);
 	want_addresses(w, "mx1.a.test", "2001:db8:;192.0.2.1;192.0.2.1;", false);
 	want_addresses(w, "mx2.a.test", "192.0.2.2;", false);

@@ -105,6 +105,7 @@ struct smtp_send_result {
 	int code;                     /* 250, 550, …; 0 when no reply caused it */
 	char status[SMTP_STATUS_MAX]; /* RFC 3463, always set with result */
 	struct slice text; /* what the remote said, or our own sentence; valid UTF-8, one line; in the job's arena */
+	bool dsn;          /* with SEND_OK: the remote obeys NOTIFY and ORCPT (RFC 3461) */
 	bool final; /* not to be tried at another host in this attempt (also for a message that may have been taken) */
 };
 
