@@ -1,31 +1,56 @@
 """Loopback helpers: free ports and waiting for servers. Nothing here leaves 127.0.0.0/8."""
+import fcntl
+import os
+import random
 import socket
+import tempfile
 import time
+
+# Ports are taken below the range from which the kernel gives clients theirs. A byte of this file stands for each port and is locked by
+# the process that uses it, so that test runs beside each other never meet.
+PORTS_FILE = f"{tempfile.gettempdir()}/posthouse-test-ports.{os.getuid()}"
+BASES = range(3000, 18000, 7)
+SINGLE = range(24000, 32000)
+_held = {"file": None, "ports": set()}
+
+
+def reserve(port):
+    """Takes the port for this process until it ends; False where another has it."""
+    if _held["file"] is None:
+        _held["file"] = open(PORTS_FILE, "ab")
+    try:
+        fcntl.lockf(_held["file"], fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+    except OSError:
+        return False
+    _held["ports"].add(port)
+    return True
+
+
+def is_free(port, address="127.0.0.1"):
+    with socket.socket() as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            s.bind((address, port))
+            return True
+        except OSError:
+            return False
 
 
 def free_port(address="127.0.0.1"):
-    """A TCP port that nobody listens on at the moment."""
-    with socket.socket() as s:
-        s.bind((address, 0))
-        return s.getsockname()[1]
+    """A TCP port that nobody listens on, never given twice."""
+    for port in random.sample(SINGLE, len(SINGLE)):
+        if port not in _held["ports"] and is_free(port, address) and reserve(port):
+            return port
+    raise RuntimeError("no free port")
 
 
 def free_base(offsets, address="127.0.0.1"):
-    """A number N such that N + offset is free for every offset."""
-    for base in range(11000, 60000, 977):
-        try:
-            sockets = []
-            for offset in offsets:
-                s = socket.socket()
-                sockets.append(s)
-                s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                s.bind((address, base + offset))
+    """A number N such that N + offset is free for every offset; never given twice."""
+    for base in random.sample(BASES, len(BASES)):
+        ports = [base + offset for offset in offsets]
+        if (not _held["ports"].intersection(ports) and all(is_free(port, address) for port in ports)
+                and all(reserve(port) for port in ports)):
             return base
-        except OSError:
-            continue
-        finally:
-            for s in sockets:
-                s.close()
     raise RuntimeError("no free range of ports")
 
 
