@@ -258,6 +258,7 @@ status(struct role_context *c, json_t *into)
 	set_int(into, "views", n.views);
 	set_int(into, "messages_in_views", n.messages_in_views);
 	set_int(into, "body_bytes", n.body_bytes);
+	desk_readers_status(d->readers, into);
 }
 
 /* ---- what the porch asks ------------------------------------------------------------------------------------------ */
@@ -308,8 +309,14 @@ static int
 open_store(struct desk *d, struct buf *detail)
 {
 	struct role_context *c = d->c;
-	struct store_config config = {
-	    .loop = c->loop, .index = c->index, .threads = STORE_THREADS, .hooks = {desk_report_durable, on_failed, d}};
+	struct store_config config = {.loop = c->loop,
+	    .index = c->index,
+	    .threads = STORE_THREADS,
+	    .hooks = {.durable = desk_report_durable,
+		.failed = on_failed,
+		.arg = d,
+		.texts = desk_readers_texts,
+		.texts_arg = d->readers}};
 	char dir[4096];
 	int n = snprintf(dir, sizeof(dir), "%s/accounts", c->data_dir), err;
 
@@ -333,6 +340,8 @@ start(struct role_context *c, struct buf *detail)
 	err = workers_new(&d->workers, c->loop, "desk", SESSION_THREADS, SESSION_QUEUE);
 	if (err == 0)
 		err = workers_start(d->workers);
+	if (err == 0)
+		err = desk_readers_new(&d->readers, c);
 	if (err == 0)
 		err = open_store(d, detail);
 	if (err == 0)
@@ -371,6 +380,7 @@ shut_down(struct role_context *c, int64_t grace_ms)
 			LOG(c->house, ERROR, "close_failed", LOG_E(err));
 	}
 	desk_report_end(d, end_ms);
+	desk_readers_free(&d->readers);
 	desk_account_free(d);
 	charset_cool(d->charsets);
 	d->charsets = NULL;

@@ -7,6 +7,7 @@
 #include "imap/imap.h"
 #include "message/charset.h"
 #include "pop3/pop3.h"
+#include "role/desk_reader.h"
 #include "role/role.h"
 #include "smtp/smtp.h"
 #include "store/store.h"
@@ -21,6 +22,7 @@ struct desk {
 	struct store *store;
 	struct workers *workers; /* for sessions: charsets, large bodies */
 	struct charset_warmth *charsets;
+	struct desk_readers *readers; /* desk_reader.c */
 	bool stopping;
 	size_t requests; /* handlers under way that hold an account */
 	/* desk_session.c */

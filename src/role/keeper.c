@@ -168,7 +168,7 @@ stop_all(struct keeper *k)
 	stop_roles(k, ROLE_DESK, GRACE_WORK_MS);
 	stop_roles(k, ROLE_COURIER, GRACE_WORK_MS);
 	stop_roles(k, ROLE_CLERK, GRACE_WORK_MS);
-	stop_roles(k, ROLE_VAULT, GRACE_WORK_MS);
+	stop_roles(k, ROLE_VAULT | ROLE_READER, GRACE_WORK_MS);
 	for (size_t i = 0; i < k->children_n; i++)
 		if (k->children[i].supervisor != NULL) {
 			/* Ends a pause before a restart. */

@@ -16,7 +16,7 @@
 #define PAUSE_MAX_MS 30000
 
 const enum bus_role keeper_order[KEEPER_ROLES_COUNT] = {
-    ROLE_VAULT, ROLE_CLERK, ROLE_DESK, ROLE_COURIER, ROLE_GATE, ROLE_PORCH};
+    ROLE_VAULT, ROLE_READER, ROLE_CLERK, ROLE_DESK, ROLE_COURIER, ROLE_GATE, ROLE_PORCH};
 
 size_t
 keeper_role_place(enum bus_role role)

@@ -11,7 +11,7 @@
 #include <sys/types.h>
 #include <uv.h>
 
-#define KEEPER_ROLES_COUNT 6
+#define KEEPER_ROLES_COUNT 7
 /* In the order of starting; they end in the reverse order of their groups. */
 extern const enum bus_role keeper_order[KEEPER_ROLES_COUNT];
 

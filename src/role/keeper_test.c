@@ -185,13 +185,14 @@ slow_shutdown(struct role_context *c, int64_t grace_ms)
 }
 
 static const struct role_ops vault_ops = {ROLE_VAULT, NULL, vault_start, plain_status, NULL, slow_shutdown};
+static const struct role_ops reader_ops = {ROLE_READER, NULL, plain_start, plain_status, NULL, slow_shutdown};
 static const struct role_ops clerk_ops = {ROLE_CLERK, NULL, clerk_start, plain_status, NULL, slow_shutdown};
 static const struct role_ops desk_ops = {ROLE_DESK, NULL, plain_start, plain_status, NULL, slow_shutdown};
 static const struct role_ops courier_ops = {ROLE_COURIER, NULL, plain_start, plain_status, courier_reload, NULL};
 static const struct role_ops gate_ops = {ROLE_GATE, NULL, plain_start, plain_status, NULL, slow_shutdown};
 static const struct role_ops porch_ops = {ROLE_PORCH, NULL, plain_start, plain_status, NULL, slow_shutdown};
 static const struct role_ops *const all_ops[] = {
-    &vault_ops, &clerk_ops, &desk_ops, &courier_ops, &gate_ops, &porch_ops, NULL};
+    &vault_ops, &reader_ops, &clerk_ops, &desk_ops, &courier_ops, &gate_ops, &porch_ops, NULL};
 
 /* ---- the house under test ------------------------------------------------------------------------------ */
 
@@ -419,7 +420,7 @@ test_life(void **state)
 	assert_int_equal(json_of(ask(&h, "gate", out), "", "listeners"), 1);
 	assert_int_equal(json_of(ask(&h, "desk", out), "", "listeners"), 0);
 	{
-		const char *roles[] = {"gate", "porch", "desk", "courier", "clerk", "vault"};
+		const char *roles[] = {"gate", "porch", "desk", "courier", "clerk", "reader", "vault"};
 
 		ask(&h, "processes", out);
 		for (size_t i = 0; i < COUNT_OF(roles); i++)
@@ -465,7 +466,7 @@ test_restarts(void **state)
 	assert_int_equal(json_of(ask(&h, "processes", out), "vault", "restarts"), 1);
 	/* Every role in turn, the clerk itself too. */
 	for (int i = 0; i < 6; i++) {
-		const char *roles[] = {"gate", "porch", "desk", "courier", "clerk", "vault"};
+		const char *roles[] = {"gate", "porch", "desk", "courier", "clerk", "reader", "vault"};
 
 		pid = json_of(ask(&h, "processes", out), roles[i], "pid");
 		assert_int_equal(kill((pid_t)pid, SIGKILL), 0);
@@ -585,7 +586,7 @@ test_refusals(void **state)
 static void
 test_keeper_killed(void **state)
 {
-	const char *roles[] = {"gate", "porch", "desk", "courier", "clerk", "vault"};
+	const char *roles[] = {"gate", "porch", "desk", "courier", "clerk", "reader", "vault"};
 	char out[4096];
 	struct home h;
 	pid_t pids[6];

@@ -49,7 +49,7 @@ struct role_ops {
 };
 
 extern const struct role_ops role_vault_ops, role_gate_ops, role_porch_ops, role_desk_ops, role_clerk_ops,
-    role_courier_ops;
+    role_courier_ops, role_reader_ops;
 
 /* All roles that the binary knows; ends with NULL. */
 typedef const struct role_ops *const role_table[];

@@ -7,7 +7,9 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
+#include <linux/filter.h>
 #include <linux/landlock.h>
+#include <linux/seccomp.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <seccomp.h>
@@ -29,6 +31,8 @@ enum call_group {
 	GROUP_write,
 	GROUP_accept,
 	GROUP_connect,
+	GROUP_spawn,
+	GROUP_pipe,
 };
 
 struct path_row {
@@ -316,12 +320,23 @@ word(unsigned arg, int value)
 #define RULE1(ctx, action, name, cmp) rule((ctx), (action), (name), 1, (const struct scmp_arg_cmp[]){cmp})
 
 static bool
-role_has(enum bus_role role, enum call_group g)
+role_has(unsigned role, enum call_group g)
 {
 	for (size_t i = 0; i < COUNT_OF(calls); i++)
 		if (calls[i].group == g && (calls[i].roles & role) != 0)
 			return true;
 	return false;
+}
+
+static int
+add_rows(scmp_filter_ctx ctx, unsigned role)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < COUNT_OF(call_rows) && r == 0; i++)
+		if (role_has(role, call_rows[i].group))
+			r = rule(ctx, SCMP_ACT_ALLOW, call_rows[i].name, 0, NULL);
+	return r;
 }
 
 #ifndef POSTHOUSE_SANITIZED
@@ -336,15 +351,20 @@ add_memory_rules(scmp_filter_ctx ctx)
 	return r;
 }
 
+/* A thread, or of the reader a process as fork() makes it. */
+#define CLONE_FORK (CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | SIGCHLD)
+
 static int
-add_thread_rules(scmp_filter_ctx ctx)
+add_thread_rules(scmp_filter_ctx ctx, enum bus_role role)
 {
 	static const int options[] = {
 	    PR_SET_NAME, PR_GET_NAME, PR_GET_DUMPABLE, 0x53564d41 /* PR_SET_VMA: names for malloc's maps */};
 	int r = RULE1(ctx, SCMP_ACT_ALLOW, "clone", bits(0, CLONE_THREAD | CLONE_VM, CLONE_THREAD | CLONE_VM));
 
 	/* What is no thread is a process. */
-	if (r == 0)
+	if (r == 0 && role_has(role, GROUP_spawn))
+		r = RULE1(ctx, SCMP_ACT_ALLOW, "clone", bits(0, UINT64_MAX, CLONE_FORK));
+	else if (r == 0)
 		r = RULE1(ctx, SCMP_ACT_KILL_PROCESS, "clone", bits(0, CLONE_THREAD, 0));
 	/* Its flags lie in memory, where a filter cannot look; libraries then use clone. */
 	if (r == 0)
@@ -354,6 +374,9 @@ add_thread_rules(scmp_filter_ctx ctx)
 	/* abort() */
 	if (r == 0)
 		r = RULE1(ctx, SCMP_ACT_ALLOW, "tgkill", word(0, getpid()));
+	/* Of oneself, which a reader that is being made lowers. */
+	if (r == 0 && role_has(role, GROUP_spawn))
+		r = RULE1(ctx, SCMP_ACT_ALLOW, "prlimit64", word(0, 0));
 	/* Reading one's own limits. */
 	if (r == 0)
 		r = rule(ctx, SCMP_ACT_ALLOW, "prlimit64", 2,
@@ -469,7 +492,7 @@ add_rules(scmp_filter_ctx ctx, enum bus_role role)
 #else
 	r = add_memory_rules(ctx);
 	if (r == 0)
-		r = add_thread_rules(ctx);
+		r = add_thread_rules(ctx, role);
 #endif
 	if (r == 0)
 		r = add_descriptor_rules(ctx);
@@ -482,9 +505,8 @@ add_rules(scmp_filter_ctx ctx, enum bus_role role)
 		r = RULE1(ctx, SCMP_ACT_ALLOW, "fchmod", bits(1, S_ISUID | S_ISGID | S_ISVTX, 0));
 	if (r == 0 && role_has(role, GROUP_connect))
 		r = add_socket_rules(ctx);
-	for (size_t i = 0; i < COUNT_OF(call_rows) && r == 0; i++)
-		if (role_has(role, call_rows[i].group))
-			r = rule(ctx, SCMP_ACT_ALLOW, call_rows[i].name, 0, NULL);
+	if (r == 0)
+		r = add_rows(ctx, role);
 	for (size_t i = 0; i < COUNT_OF(kill_rows) && r == 0; i++)
 		if (killed(kill_rows[i]))
 			r = rule(ctx, SCMP_ACT_KILL_PROCESS, kill_rows[i], 0, NULL);
@@ -511,6 +533,89 @@ enter_seccomp(enum bus_role role, struct buf *detail)
 	if (r == 0)
 		return 0;
 	FAIL(detail, ERR_UNSUPPORTED, "the system call filter could not be entered: %s", strerror(-r));
+}
+
+/* ---- readers ------------------------------------------------------------------------------------------ */
+
+struct sandbox_program {
+	struct sock_fprog prog;
+	struct sock_filter code[];
+};
+
+static int
+add_child_rules(scmp_filter_ctx ctx)
+{
+	int r = add_rows(ctx, SANDBOX_READER_CHILD);
+
+#ifdef POSTHOUSE_SANITIZED
+	for (size_t i = 0; i < COUNT_OF(sanitizer_calls) && r == 0; i++)
+		r = rule(ctx, SCMP_ACT_ALLOW, sanitizer_calls[i], 0, NULL);
+	if (r == 0)
+		r = add_rows(ctx, ROLE_ANY); /* what its run-time needs beyond */
+#else
+	if (r == 0)
+		r = add_memory_rules(ctx);
+	/* abort(); which process it will be is not known yet, and Landlock lets signals go no further than its own. */
+	if (r == 0)
+		r = rule(ctx, SCMP_ACT_ALLOW, "tgkill", 0, NULL);
+#endif
+	for (size_t i = 0; i < COUNT_OF(kill_rows) && r == 0; i++)
+		if (killed(kill_rows[i]))
+			r = rule(ctx, SCMP_ACT_KILL_PROCESS, kill_rows[i], 0, NULL);
+	return r;
+}
+
+/* The filter as the kernel wants it, through a file in memory. */
+static int
+export_program(scmp_filter_ctx ctx, struct sandbox_program **out)
+{
+	int fd = memfd_create("filter", MFD_CLOEXEC), r = fd < 0 ? -errno : seccomp_export_bpf(ctx, fd);
+	off_t n = r == 0 ? lseek(fd, 0, SEEK_END) : 0;
+	struct sandbox_program *p = NULL;
+
+	if (r == 0 && (n <= 0 || n % (off_t)sizeof(p->code[0]) != 0 || n / (off_t)sizeof(p->code[0]) > BPF_MAXINSNS))
+		r = -EINVAL;
+	if (r == 0 && (p = calloc(1, sizeof(*p) + (size_t)n)) == NULL)
+		r = -ENOMEM;
+	if (r == 0 && pread(fd, p->code, (size_t)n, 0) != n)
+		r = -EIO;
+	if (fd >= 0)
+		(void)close(fd);
+	if (r != 0) {
+		free(p);
+		return r;
+	}
+	p->prog = (struct sock_fprog){.len = (unsigned short)((size_t)n / sizeof(p->code[0])), .filter = p->code};
+	*out = p;
+	return 0;
+}
+
+int
+sandbox_child_build(struct sandbox_program **out, struct buf *detail)
+{
+	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ERRNO(EPERM));
+	int r;
+
+	*out = NULL;
+	if (ctx == NULL)
+		FAIL(detail, ERR_NOMEM, "no memory for the system call filter");
+	r = seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
+	if (r == 0)
+		r = add_child_rules(ctx);
+	if (r == 0)
+		r = export_program(ctx, out);
+	seccomp_release(ctx);
+	if (r == 0)
+		return 0;
+	FAIL(detail, ERR_UNSUPPORTED, "the system call filter of readers could not be made: %s", strerror(-r));
+}
+
+int
+sandbox_child_enter(const struct sandbox_program *p)
+{
+	if (p == NULL || syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &p->prog) == 0)
+		return 0;
+	return err_from_errno(errno);
 }
 
 /* ---- the whole --------------------------------------------------------------------------------------- */

@@ -7,6 +7,9 @@
 #include "bus/bus.h"
 #include "role/settings.h"
 
+/* Beside the roles: what readers, which the reader forks, are left with. */
+#define SANDBOX_READER_CHILD 256u
+
 struct sandbox_config {
 	enum bus_role role;
 	const char *data_dir; /* of the house */
@@ -24,5 +27,12 @@ NODISCARD int sandbox_enter(const struct sandbox_config *c, struct buf *detail);
 /* Before anything else in a process that will be sandboxed: no new privileges, no core files, not traceable, ends with
  * its parent `parent_pid`. */
 NODISCARD int sandbox_prepare(pid_t parent_pid);
+
+/* The last walls of a reader, made ready before the sandbox so that entering them is one call: its system calls are
+ * those of the group `pipe`. ERR_UNSUPPORTED with a sentence in `detail`. Kept until the process ends. */
+struct sandbox_program;
+NODISCARD int sandbox_child_build(struct sandbox_program **out, struct buf *detail);
+/* In the new process, which has one thread; NULL does nothing. */
+NODISCARD int sandbox_child_enter(const struct sandbox_program *p);
 
 #endif

@@ -32,6 +32,14 @@ struct store_body;    /* a message being read */
 
 /* ---- the store ---------------------------------------------------------------------------------------------- */
 
+/* A stranger's text that only a reader reads: HTML, and charsets that are not built in. */
+enum store_text_kind { STORE_TEXT_PLAIN, STORE_TEXT_HTML, STORE_TEXT_WORDS /* a field's value with encoded words */ };
+struct store_text_input {
+	enum store_text_kind kind;
+	struct slice charset; /* as declared, or empty */
+	struct slice bytes;   /* transfer encoding removed */
+};
+
 struct store_hooks {
 	/* These deliveries (16 bytes each) are durable from now on. On a fiber; must not park. */
 	void (*durable)(void *arg, struct slice account_id, struct slice_list delivery_ids);
@@ -39,6 +47,11 @@ struct store_hooks {
 	 * On the loop or a fiber; must not park. */
 	void (*failed)(void *arg, struct slice account_id);
 	void *arg;
+	/* Turns texts of one account's message into plain UTF-8, texts[i] for v[i], in `a`; what cannot be read is empty. On a fiber; may
+	 * park. NULL: those texts count as empty. ERR_UNAVAILABLE, ERR_BUSY: not now. */
+	int (*texts)(void *arg, struct slice account_id, const struct store_text_input *v, size_t n, struct arena *a,
+	    struct slice *texts);
+	void *texts_arg;
 };
 
 struct store_config {

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "role/keeper.h"
 #include "role/role.h"
+#include "role/sandbox.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -25,11 +26,31 @@
 #include <sys/wait.h>
 
 #define SKIPPED 77
-#define ROLES 6
+#define ROLES 8
 
-static const enum bus_role roles[ROLES] = {ROLE_VAULT, ROLE_CLERK, ROLE_DESK, ROLE_COURIER, ROLE_GATE, ROLE_PORCH};
+static const enum bus_role roles[ROLES] = {
+    ROLE_VAULT, ROLE_CLERK, ROLE_DESK, ROLE_COURIER, ROLE_GATE, ROLE_PORCH, ROLE_READER, ROLE_READER};
+/* The second of the readers is one that the first has made. */
+#define CHILD (ROLES - 1)
 
 /* ---- as a role ------------------------------------------------------------------------------------------- */
+
+static struct sandbox_program *
+child_walls(struct role_context *c)
+{
+	return c->state;
+}
+
+/* What readers are left with is made ready before the sandbox. */
+static int
+warm(struct role_context *c, struct buf *detail)
+{
+	struct sandbox_program *p = NULL;
+	int err = getenv("DOORS_CHILD") == NULL ? 0 : sandbox_child_build(&p, detail);
+
+	c->state = p;
+	return err;
+}
 
 /* Handed down in the environment: a role is given nothing else. */
 static int
@@ -47,21 +68,22 @@ try_door(struct role_context *c, struct buf *detail)
 	(void)snprintf(d.outside, sizeof(d.outside), "%s", getenv("DOORS_OUTSIDE"));
 	(void)snprintf(d.abstract, sizeof(d.abstract), "%s", getenv("DOORS_ABSTRACT"));
 	d.port = (int)port;
+	ASSERT(sandbox_child_enter(child_walls(c)) == 0);
 	result = probes[probe].try(&d);
 	/* Any other error comes from behind the door: the kernel has looked at what was asked. */
 	shut = result == EPERM || result == EACCES || result == ENOSYS || result == EXDEV || result == EPIPE;
 	(void)!write(STDERR_FILENO, shut ? "SHUT" : "OPEN", 4);
-	(void)c;
 	_exit(0);
 }
 
 #define OPS(r) \
 	{ \
-		.role = (r), .start = try_door \
+		.role = (r), .warm = warm, .start = try_door \
 	}
 static const struct role_ops vault = OPS(ROLE_VAULT), clerk = OPS(ROLE_CLERK), desk = OPS(ROLE_DESK),
-			     courier = OPS(ROLE_COURIER), gate = OPS(ROLE_GATE), porch = OPS(ROLE_PORCH);
-static const struct role_ops *const table[] = {&vault, &clerk, &desk, &courier, &gate, &porch, NULL};
+			     courier = OPS(ROLE_COURIER), gate = OPS(ROLE_GATE), porch = OPS(ROLE_PORCH),
+			     reader = OPS(ROLE_READER);
+static const struct role_ops *const table[] = {&vault, &clerk, &desk, &courier, &gate, &porch, &reader, NULL};
 
 /* ---- the world that the doors lead to -------------------------------------------------------------------- */
 
@@ -222,8 +244,9 @@ become(enum bus_role role, int start, int keeper, int said, pid_t parent)
 }
 
 static const char *
-knock(struct world *w, enum bus_role role, int probe)
+knock(struct world *w, size_t column, int probe)
 {
+	enum bus_role role = roles[column];
 	char text[4096] = "", number[16];
 	int said[2], link[2], start = start_file(w), status;
 	ssize_t n, total = 0;
@@ -231,6 +254,10 @@ knock(struct world *w, enum bus_role role, int probe)
 
 	(void)snprintf(number, sizeof(number), "%d", probe);
 	(void)setenv("DOORS_PROBE", number, 1);
+	if (column == CHILD)
+		(void)setenv("DOORS_CHILD", "1", 1);
+	else
+		(void)unsetenv("DOORS_CHILD");
 	ASSERT(pipe2(said, O_CLOEXEC) == 0 && socketpair(AF_UNIX, SOCK_STREAM, 0, link) == 0);
 	ASSERT(fcntl(link[0], F_SETFD, FD_CLOEXEC) == 0);
 	(void)fflush(stdout);
@@ -265,12 +292,12 @@ print_table(struct world *w, FILE *out)
 	    "doors_test.\n%-20s",
 	    "door");
 	for (size_t r = 0; r < ROLES; r++)
-		(void)fprintf(out, " %-7s", bus_role_name(roles[r]));
+		(void)fprintf(out, " %-7s", r == CHILD ? "reading" : bus_role_name(roles[r]));
 	(void)fputs("\n", out);
 	for (int p = 0; p < probes_count; p++) {
 		(void)fprintf(out, "%-20s", probes[p].name);
 		for (size_t r = 0; r < ROLES; r++) {
-			(void)fprintf(out, " %-7s", knock(w, roles[r], p));
+			(void)fprintf(out, " %-7s", knock(w, r, p));
 			empty_outside(w);
 		}
 		(void)fputs("\n", out);

@@ -12,7 +12,7 @@ import pytest
 from harness.house import Demo, SMTP
 from harness.net import wait_until
 
-ROLES = ("vault", "gate", "porch", "desk", "clerk", "courier")
+ROLES = ("vault", "gate", "porch", "desk", "clerk", "courier", "reader")
 
 
 class Load:

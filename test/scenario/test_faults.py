@@ -22,7 +22,7 @@ import pytest
 from harness.house import CommandFailed, Demo, Served, IMAP, IMAPS, POP3, SMTP
 from harness.net import wait_until
 
-ROLES = ("vault", "gate", "porch", "desk", "clerk", "courier")
+ROLES = ("vault", "gate", "porch", "desk", "clerk", "courier", "reader")
 USERS = ("alice", "bob", "admin")
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
 

@@ -66,7 +66,7 @@ def test_secrets_only_in_the_vault(folder):
         def look():
             pids = dict(house.pids())
             pids["keeper", 0] = house.process.pid
-            assert {role for role, index in pids} >= {"vault", "gate", "porch", "desk", "clerk", "courier", "keeper"}
+            assert {role for role, index in pids} >= {"vault", "gate", "porch", "desk", "clerk", "courier", "reader", "keeper"}
             for (role, index), pid in pids.items():
                 found = memory_contains(pid, needles)
                 if role == "vault":
