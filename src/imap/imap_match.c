@@ -1,7 +1,7 @@
 /* imap_match.c: three-valued logic over a program, and the texts of a message made once each, when a key first asks. */
 #include "imap/imap_match.h"
 
-#include "imap/imap_fold.h"
+#include "message/fold.h"
 #include "message/date.h"
 #include "message/text.h"
 
@@ -21,7 +21,7 @@ fold_string(struct slice charset, struct slice in, struct arena *a, struct slice
 		return utf8.err;
 	if (err == ERR_INVALID)
 		return err;
-	imap_fold(buf_slice(&utf8), &folded);
+	text_fold(buf_slice(&utf8), &folded);
 	if (folded.err != 0)
 		return folded.err;
 	*out = arena_copy(a, buf_slice(&folded));
@@ -85,7 +85,7 @@ fold_header(struct message *m, const struct header *h, struct buf *out)
 
 	buf_init(&text, (size_t)m->l->message_header_bytes * 4);
 	text_of_header(h, CHARSET_THREAD, &text);
-	imap_fold(buf_slice(&text), out);
+	text_fold(buf_slice(&text), out);
 	buf_put_u8(out, '\n');
 }
 
@@ -121,7 +121,7 @@ fold_body(struct message *m)
 		/* What could not be decoded is not found; the rest is. */
 		if (text_of_part(&m->mime, part, m->l, CHARSET_THREAD, &text) == ERR_NOMEM)
 			m->err = ERR_NOMEM;
-		imap_fold(buf_slice(&text), &m->body_text);
+		text_fold(buf_slice(&text), &m->body_text);
 		buf_put_u8(&m->body_text, '\n');
 	}
 }
@@ -143,7 +143,7 @@ match_field(struct message *m, const struct imap_key *k)
 		bool hit;
 
 		buf_init(&folded, f->value.n * 24 + 256);
-		imap_fold(header_text(&m->arena, f->value, CHARSET_THREAD), &folded);
+		text_fold(header_text(&m->arena, f->value, CHARSET_THREAD), &folded);
 		hit = found(buf_slice(&folded), k->text);
 		arena_release(&m->arena, mark);
 		if (hit)

@@ -55,8 +55,9 @@ test_characters(void **state)
 {
 	(void)state;
 	is("&lt;b&gt; &amp;amp; &eacute;&#x20ac;&#8364;", "<b> &amp; \xc3\xa9\xe2\x82\xac\xe2\x82\xac");
-	is("a&nbsp;b", "a\xc2\xa0"
-		       "b");
+	is("a&nbsp;b",
+	    "a\xc2\xa0"
+	    "b");
 	is("\xff\xfe", "\xef\xbf\xbd\xef\xbf\xbd");
 	is("unended &amp", "unended &");
 	is("<p>unended <b", "unended");
@@ -67,7 +68,8 @@ test_charset(void **state)
 {
 	struct {
 		const char *html, *charset;
-	} v[] = {{"<meta charset=koi8-r>", "koi8-r"}, {"<META http-equiv=x content='text/html; CHARSET=gb2312'>", "gb2312"},
+	} v[] = {{"<meta charset=koi8-r>", "koi8-r"},
+	    {"<META http-equiv=x content='text/html; CHARSET=gb2312'>", "gb2312"},
 	    {"<meta charset=\"utf-8\">", "utf-8"}, {"charset=koi8-r", ""}, {"<meta charset=", ""}, {"", ""}};
 
 	(void)state;

@@ -33,8 +33,8 @@ read_html(struct slice charset, struct slice in, struct buf *out)
 }
 
 int
-reader_texts(
-    const struct limits *l, const struct bus_reader_texts_request *q, struct arena *a, struct bus_reader_texts_reply *reply)
+reader_texts(const struct limits *l, const struct bus_reader_texts_request *q, struct arena *a,
+    struct bus_reader_texts_reply *reply)
 {
 	size_t max = (size_t)l->message_text_bytes;
 	struct slice *texts;

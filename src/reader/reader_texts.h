@@ -19,7 +19,7 @@
 /* Fills the reply for the request; everything lies in `a`. texts has one for each input, cut at
  * limits.message_text_bytes; one that cannot be read (too deep a document, an unknown kind) is empty. Not on a fiber:
  * it needs a real stack. ERR_INVALID: the lists differ in length; ERR_LIMIT, ERR_NOMEM. */
-NODISCARD int reader_texts(
-    const struct limits *l, const struct bus_reader_texts_request *q, struct arena *a, struct bus_reader_texts_reply *reply);
+NODISCARD int reader_texts(const struct limits *l, const struct bus_reader_texts_request *q, struct arena *a,
+    struct bus_reader_texts_reply *reply);
 
 #endif

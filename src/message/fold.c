@@ -1,15 +1,18 @@
-/* imap_fold.c: ASCII by hand, the rest by utf8proc. */
-#include "imap/imap_fold.h"
+/* fold.c: ASCII by hand, the rest by utf8proc. */
+#include "message/fold.h"
 
 #include <utf8proc.h>
+
+/* The longest decomposition of one character has 18 (U+FDFA). */
+#define DECOMPOSED_MAX 32
 
 static void
 put_folded(struct buf *out, utf8proc_int32_t u)
 {
-	utf8proc_int32_t v[16];
+	utf8proc_int32_t v[DECOMPOSED_MAX];
 	int boundary = 0;
 	utf8proc_ssize_t n = utf8proc_decompose_char(
-	    u, v, (utf8proc_ssize_t)COUNT_OF(v), UTF8PROC_CASEFOLD | UTF8PROC_DECOMPOSE, &boundary);
+	    utf8proc_totitle(u), v, (utf8proc_ssize_t)COUNT_OF(v), UTF8PROC_DECOMPOSE | UTF8PROC_COMPAT, &boundary);
 
 	if (n < 0 || n > (utf8proc_ssize_t)COUNT_OF(v)) {
 		v[0] = u;
@@ -24,8 +27,26 @@ put_folded(struct buf *out, utf8proc_int32_t u)
 	}
 }
 
+/* Length of the run of printable ASCII at i, copied in upper case. */
+static size_t
+put_ascii(struct slice s, size_t i, struct buf *out)
+{
+	uint8_t piece[256];
+	size_t n = 0;
+
+	while (i + n < s.n && n < sizeof(piece)) {
+		uint8_t c = slice_at(s, i + n);
+
+		if (c <= ' ' || c >= 0x80)
+			break;
+		piece[n++] = ascii_upper(c);
+	}
+	buf_put(out, slice_of(piece, n));
+	return n;
+}
+
 void
-imap_fold(struct slice utf8, struct buf *out)
+text_fold(struct slice utf8, struct buf *out)
 {
 	bool space = false;
 
@@ -34,7 +55,7 @@ imap_fold(struct slice utf8, struct buf *out)
 		utf8proc_int32_t u;
 		utf8proc_ssize_t len;
 
-		if (ascii_is_space(b)) {
+		if (b <= ' ') {
 			if (!space)
 				buf_put_u8(out, ' ');
 			space = true;
@@ -43,8 +64,7 @@ imap_fold(struct slice utf8, struct buf *out)
 		}
 		space = false;
 		if (b < 0x80) {
-			buf_put_u8(out, ascii_lower(b));
-			i++;
+			i += put_ascii(utf8, i, out);
 			continue;
 		}
 		len = utf8proc_iterate(utf8.p + i, (utf8proc_ssize_t)(utf8.n - i), &u);
