@@ -109,7 +109,10 @@ WORLD_TEST(test_charsets)
 	    "CHARSET UTF-8 SUBJECT {7+}\r\ngr\xc3\xbc\xc3\x9f"
 	    "e",
 	    "1");
-	found(&c, "CHARSET utf-8 SUBJECT {7+}\r\nGR\xc3\x9cSSE", "1");
+	found(&c,
+	    "CHARSET utf-8 SUBJECT {7+}\r\nGR\xc3\x9c\xc3\x9f"
+	    "E",
+	    "1");
 	found(&c,
 	    "CHARSET ISO-8859-1 SUBJECT {5+}\r\nGr\xfc\xdf"
 	    "e",

@@ -11,8 +11,9 @@ put_folded(struct buf *out, utf8proc_int32_t u)
 {
 	utf8proc_int32_t v[DECOMPOSED_MAX];
 	int boundary = 0;
-	utf8proc_ssize_t n = utf8proc_decompose_char(
-	    utf8proc_totitle(u), v, (utf8proc_ssize_t)COUNT_OF(v), UTF8PROC_DECOMPOSE | UTF8PROC_COMPAT, &boundary);
+	/* UnicodeData.txt has no title case for sharp s; utf8proc thinks of the capital one. */
+	utf8proc_ssize_t n = utf8proc_decompose_char(u == 0xdf ? u : utf8proc_totitle(u), v,
+	    (utf8proc_ssize_t)COUNT_OF(v), UTF8PROC_DECOMPOSE | UTF8PROC_COMPAT, &boundary);
 
 	if (n < 0 || n > (utf8proc_ssize_t)COUNT_OF(v)) {
 		v[0] = u;
