@@ -34,6 +34,8 @@ smtp_channel_open(struct smtp_channel *ch, struct stream *st, struct loop *loop,
 {
 	*ch = (struct smtp_channel){
 	    .sessions = sessions, .st = st, .loop = loop, .house = loop_house(loop), .deadline_ms = DEADLINE_NEVER};
+	ch->message_bytes = ch->house->limits.smtp_message_bytes;
+	ch->mails_max = ch->house->limits.smtp_session_messages;
 	stream_set_timeouts(st, ch->house->limits.smtp_command_timeout_ms, ch->house->limits.write_timeout_ms);
 	list_push(&sessions->running, &ch->node);
 	sessions->count++;
@@ -82,6 +84,15 @@ count_error(struct smtp_channel *ch, int code)
 }
 
 void
+smtp_reply_again(struct smtp_channel *ch, enum smtp_reply_id id, struct slice more)
+{
+	const struct smtp_reply_row *r = &smtp_replies[id];
+
+	if (!ch->over)
+		write_reply(ch, r->code, r->status, slice_z(r->text), more);
+}
+
+void
 smtp_reply_more(struct smtp_channel *ch, enum smtp_reply_id id, struct slice more)
 {
 	const struct smtp_reply_row *r = &smtp_replies[id];
@@ -89,22 +100,15 @@ smtp_reply_more(struct smtp_channel *ch, enum smtp_reply_id id, struct slice mor
 	if (ch->over)
 		return;
 	write_reply(ch, r->code, r->status, slice_z(r->text), more);
-	count_error(ch, r->code);
+	/* Who sends to many at once may learn so in the middle of a pipeline. */
+	if (id != SMTP_R_TOO_MANY_RECIPIENTS)
+		count_error(ch, r->code);
 }
 
 void
 smtp_reply(struct smtp_channel *ch, enum smtp_reply_id id)
 {
 	smtp_reply_more(ch, id, SLICE_EMPTY);
-}
-
-void
-smtp_reply_text(struct smtp_channel *ch, int code, const char *status, struct slice text)
-{
-	if (ch->over)
-		return;
-	write_reply(ch, code, status, text, SLICE_EMPTY);
-	count_error(ch, code);
 }
 
 /* ---- reading -------------------------------------------------------------------------------------------- */
@@ -203,22 +207,10 @@ smtp_tls_text(struct stream *st, struct arena *a)
 	return info == NULL ? SLICE_EMPTY : arena_printf(a, "%s %s", info->version, info->cipher);
 }
 
-static bool
-offers_starttls(const struct smtp_channel *ch)
+bool
+smtp_channel_is_tls(const struct smtp_channel *ch)
 {
-	return ch->tls != NULL && !stream_is_tls(ch->st) && (ch->where & (SMTP_GATE | SMTP_PORCH)) != 0;
-}
-
-static void
-reply_ehlo(struct smtp_channel *ch)
-{
-	(void)!stream_printf(ch->st, "250-%.*s\r\n250-PIPELINING\r\n250-SIZE %lld\r\n250-8BITMIME\r\n",
-	    SLICE_ARG(ch->hostname), (long long)ch->house->limits.smtp_message_bytes);
-	if (offers_starttls(ch))
-		(void)!stream_write(ch->st, SLICE("250-STARTTLS\r\n"));
-	if (ch->where == SMTP_PORCH && (stream_is_tls(ch->st) || ch->cleartext_sign_in))
-		(void)!stream_write(ch->st, SLICE("250-AUTH PLAIN LOGIN\r\n"));
-	(void)!stream_write(ch->st, SLICE("250 ENHANCEDSTATUSCODES\r\n"));
+	return ch->tls_outside || stream_is_tls(ch->st);
 }
 
 static void
@@ -229,9 +221,9 @@ command_hello(struct smtp_channel *ch, const struct smtp_command *c)
 		return;
 	}
 	ch->greeted = true;
-	ch->extended = c->verb == SMTP_EHLO;
+	ch->extended = c->verb != SMTP_HELO;
 	if (ch->extended)
-		reply_ehlo(ch);
+		smtp_reply_extensions(ch);
 	else
 		smtp_reply_more(ch, SMTP_R_HELLO, ch->hostname);
 }
@@ -289,6 +281,7 @@ smtp_channel_common(struct smtp_channel *ch, const struct smtp_command *c)
 {
 	switch (c->verb) {
 	case SMTP_EHLO:
+	case SMTP_LHLO:
 	case SMTP_HELO: command_hello(ch, c); return true;
 	case SMTP_NOOP:
 	case SMTP_RSET: smtp_reply(ch, SMTP_R_OK); return true;

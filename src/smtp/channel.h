@@ -1,26 +1,13 @@
 /* channel.h: the server's half of a connection, before and after sign-in: reads command lines, writes replies by
  * their table, counts errors, ends politely when the role stops, and answers the commands that need no message:
- * EHLO, HELO, NOOP, RSET, HELP, VRFY, QUIT, STARTTLS. Replies are sent when no more input is pending
+ * EHLO, HELO, LHLO, NOOP, RSET, HELP, VRFY, QUIT, STARTTLS. Replies are sent when no more input is pending
  * (RFC 2920 §3.2). */
 #ifndef SMTP_CHANNEL_H
 #define SMTP_CHANNEL_H
 
 #include "smtp/command.h"
+#include "smtp/replies.h"
 #include "smtp/smtp.h"
-
-enum smtp_reply_id {
-#define REPLY(name, code, status, text) SMTP_R_##name,
-#include "smtp/replies.def"
-#undef REPLY
-	SMTP_R_COUNT
-};
-
-struct smtp_reply_row {
-	int code;
-	const char *status;
-	const char *text;
-};
-extern const struct smtp_reply_row smtp_replies[SMTP_R_COUNT];
 
 struct smtp_channel {
 	struct list_node node; /* in sessions->running */
@@ -31,7 +18,10 @@ struct smtp_channel {
 	struct slice hostname;
 	struct tls_server *tls; /* for STARTTLS, or NULL */
 	struct fiber *waiting;  /* the session's fiber while it waits for a command */
-	unsigned where;         /* SMTP_GATE, SMTP_PORCH or SMTP_DESK */
+	unsigned where;         /* SMTP_GATE, SMTP_PORCH, SMTP_DESK or SMTP_LMTP */
+	int64_t message_bytes;  /* the largest message, as announced */
+	int64_t mails_max;      /* transactions of the session; 0: any number */
+	bool tls_outside;       /* SMTP_DESK: the client's bytes came to the porch under TLS */
 	bool cleartext_sign_in; /* SMTP_PORCH: AUTH is offered without TLS */
 	bool over;              /* the session ends: every later read fails */
 	bool extended;          /* EHLO, not HELO */
@@ -49,8 +39,8 @@ void smtp_channel_close(struct smtp_channel *ch);
 /* Writes a reply; `more` is appended to its text. Codes from 400 count as errors; too many end the session with 421. */
 void smtp_reply(struct smtp_channel *ch, enum smtp_reply_id id);
 void smtp_reply_more(struct smtp_channel *ch, enum smtp_reply_id id, struct slice more);
-/* A reply with another status and text than the table's. */
-void smtp_reply_text(struct smtp_channel *ch, int code, const char *status, struct slice text);
+/* The same, without being counted: one more of the replies that LMTP gives for one failure. */
+void smtp_reply_again(struct smtp_channel *ch, enum smtp_reply_id id, struct slice more);
 /* Writes a reply of code 421 (or the last reply for other reasons) and ends the session. */
 void smtp_channel_end(struct smtp_channel *ch, enum smtp_reply_id id);
 
@@ -66,6 +56,10 @@ NODISCARD int smtp_channel_line(struct smtp_channel *ch, size_t max, struct slic
 bool smtp_channel_common(struct smtp_channel *ch, const struct smtp_command *c);
 /* Checks that this session knows the command and that the argument is there or not; answers if not. */
 bool smtp_channel_accepts(struct smtp_channel *ch, const struct smtp_command *c);
+/* The lines that answer EHLO and LHLO (extension.c). */
+void smtp_reply_extensions(struct smtp_channel *ch);
+/* True when what the client sends is under TLS. */
+bool smtp_channel_is_tls(const struct smtp_channel *ch);
 /* The text of the stream's TLS ("TLSv1.3 TLS_AES_256_GCM_SHA384"), or empty in the clear. */
 struct slice smtp_tls_text(struct stream *st, struct arena *a);
 

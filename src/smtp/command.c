@@ -59,10 +59,10 @@ parameter_parse(struct cursor *c, struct smtp_parameter *out)
 	if (!cursor_accept_byte(c, '='))
 		return 0;
 	from = c->pos;
-	for (b = cursor_peek(c); b > ' ' && b < 127 && b != '='; b = cursor_peek(c))
+	for (b = cursor_peek(c); b > ' ' && b != 127 && b != '='; b = cursor_peek(c))
 		cursor_skip(c, 1);
 	out->value = slice_range(c->s, from, c->pos);
-	return out->value.n == 0 ? ERR_LIMIT : 0;
+	return out->value.n == 0 || !slice_is_utf8(out->value, true) ? ERR_LIMIT : 0;
 }
 
 static int
@@ -110,6 +110,18 @@ smtp_path_argument_parse(struct slice argument, struct slice keyword, struct are
 	if (e != 0)
 		return e == ERR_NOMEM ? e : ERR_INVALID;
 	return parameters_parse(&c, parameters);
+}
+
+int
+smtp_bdat_argument_parse(struct slice argument, uint64_t *size, bool *last)
+{
+	struct slice word = argument, number = slice_cut(&word, ' ');
+
+	word = slice_trim(word);
+	*last = slice_ieq(word, SLICE("LAST"));
+	if (number.n > 18 || slice_to_u64(number, INT64_MAX, size) != 0 || (word.n > 0 && !*last))
+		return ERR_SYNTAX;
+	return 0;
 }
 
 bool

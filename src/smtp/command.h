@@ -6,7 +6,7 @@
 #include "smtp/path.h"
 
 /* Where a command is known. */
-enum smtp_where { SMTP_NOWHERE = 0, SMTP_GATE = 1, SMTP_PORCH = 2, SMTP_DESK = 4 };
+enum smtp_where { SMTP_NOWHERE = 0, SMTP_GATE = 1, SMTP_PORCH = 2, SMTP_DESK = 4, SMTP_LMTP = 8 };
 
 enum smtp_verb {
 	SMTP_VERB_UNKNOWN = 0,
@@ -41,7 +41,7 @@ struct smtp_command smtp_command_parse(struct slice line);
 /* A parameter of MAIL or RCPT (RFC 5321 §4.1.2 esmtp-param). */
 struct smtp_parameter {
 	struct slice name;
-	struct slice value; /* empty without "=" */
+	struct slice value; /* empty without "="; visible ASCII or UTF-8 (RFC 6531 §3.3) */
 };
 #define SMTP_PARAMETERS_MAX 16
 struct smtp_parameters {
@@ -54,6 +54,9 @@ struct smtp_parameters {
  * (parameters that are malformed, doubled or too many). */
 NODISCARD int smtp_path_argument_parse(struct slice argument, struct slice keyword, struct arena *a,
     struct smtp_path *path, struct smtp_parameters *parameters);
+
+/* The argument of BDAT (RFC 3030 §2): a size in bytes of up to 18 digits, and LAST or nothing. 0 or ERR_SYNTAX. */
+NODISCARD int smtp_bdat_argument_parse(struct slice argument, uint64_t *size, bool *last);
 
 /* A name given in EHLO or HELO: a host name or address literal, read tolerantly (underscores, single labels, any
  * literal), but nothing that could break out of a Received field. */

@@ -81,8 +81,16 @@ static const struct path_row paths[] = {
     {"FROM:<a@[1.2.3]>", ERR_INVALID, "", ""},
     {"FROM:<a@[IPv6:zz]>", ERR_INVALID, "", ""},
     {"FROM:<a@[192.0.2.1>", ERR_INVALID, "", ""},
-    {"FROM:<a@b\xc3\xa9.test>", ERR_INVALID, "", ""},
-    {"FROM:<\xc3\xa9@b.test>", ERR_INVALID, "", ""},
+    {"FROM:<a@b\xc3\xa9.test>", 0, "a@xn--b-bga.test", ""},
+    {"FROM:<a@B\xc3\x89.TEST.>", 0, "a@xn--b-bga.test", ""},
+    {"FROM:<\xc3\xa9@b.test>", 0, "\xc3\xa9@b.test", ""},
+    {"FROM:<\"\xc3\xa9 \"@b.test>", 0, "\xc3\xa9 @b.test", ""},
+    {"FROM:<a@b.test> ORCPT=utf-8;\xc3\xa9", 0, "a@b.test", "ORCPT=utf-8;\xc3\xa9;"},
+    {"FROM:<a@b.test> ORCPT=\xc3", ERR_LIMIT, "", ""},
+    {"FROM:<\xc3@b.test>", ERR_INVALID, "", ""},
+    {"FROM:<\xc2\x85@b.test>", ERR_INVALID, "", ""},
+    {"FROM:<a@\xc3.test>", ERR_INVALID, "", ""},
+    {"FROM:<a@\xe2\x84\xa1\xef\xbc\x8f.test>", ERR_INVALID, "", ""},
     {"FROM:<Alice <a@b.test>>", ERR_INVALID, "", ""},
     {"FROM:<@x.test,a@b.test>", ERR_INVALID, "", ""},
     {"FROM:<a@b.test> SIZE=1 size=2", ERR_LIMIT, "", ""},
@@ -206,7 +214,7 @@ received_cannot_be_broken_out_of(void **state)
 	struct smtp_received r = {.helo = SLICE("a)b;c\"d\\e(f\x01"),
 	    .client_literal = SLICE("[192.0.2.1]"),
 	    .hostname = SLICE("mx.test"),
-	    .protocol = smtp_protocol_name(true, true, false),
+	    .protocol = smtp_protocol_name((struct smtp_protocol){.extended = true, .tls = true}),
 	    .tls = SLICE("TLSv1.3 X"),
 	    .id = SLICE("01J"),
 	    .recipient = SLICE("bob@b.test"),
@@ -224,8 +232,12 @@ received_cannot_be_broken_out_of(void **state)
 	buf_reset(&b);
 	smtp_received_put(&b, &r);
 	assert_int_not_equal(slice_find(buf_slice(&b), SLICE("\tfor <\"x>; evil (\\\"\"@b.test>;\r\n")), SLICE_NONE);
-	assert_true(slice_eq(smtp_protocol_name(false, false, false), SLICE("SMTP")));
-	assert_true(slice_eq(smtp_protocol_name(true, true, true), SLICE("ESMTPSA")));
+	assert_true(slice_eq(smtp_protocol_name((struct smtp_protocol){.extended = false}), SLICE("SMTP")));
+	assert_true(
+	    slice_eq(smtp_protocol_name((struct smtp_protocol){.extended = true, .tls = true, .signed_in = true}),
+		SLICE("ESMTPSA")));
+	assert_true(slice_eq(smtp_protocol_name((struct smtp_protocol){.extended = true, .lmtp = true, .utf8 = true}),
+	    SLICE("UTF8LMTP")));
 }
 
 static void

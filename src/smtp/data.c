@@ -112,3 +112,45 @@ smtp_data_feed(struct smtp_data *d, struct slice in, size_t *used, smtp_data_sin
 	*used = at;
 	return e != 0 ? e : emit(d, in, run, at, sink, ctx);
 }
+
+/* The line ends of a chunk, whose dots are text. */
+static void
+scan_chunk(struct smtp_data *d, struct slice in)
+{
+	size_t at = 0;
+
+	while (at < in.n) {
+		uint8_t c = slice_at(in, at);
+
+		if (d->state == SMTP_DATA_LINE) {
+			at = scan_line(d, in, at);
+			continue;
+		}
+		if (d->state == SMTP_DATA_LINE_START) {
+			d->line = 0;
+			d->bare |= c == '\n';
+		} else {
+			d->bare |= c != '\n';
+		}
+		line_grows(d, 1);
+		d->state = c == '\r'                             ? SMTP_DATA_LINE_CR
+		    : c == '\n' && d->state == SMTP_DATA_LINE_CR ? SMTP_DATA_LINE_START
+								 : SMTP_DATA_LINE;
+		at++;
+	}
+}
+
+int
+smtp_data_feed_chunk(struct smtp_data *d, struct slice in, smtp_data_sink *sink, void *ctx)
+{
+	if (!d->binary)
+		scan_chunk(d, in);
+	return emit(d, in, 0, in.n, sink, ctx);
+}
+
+void
+smtp_data_end_chunks(struct smtp_data *d)
+{
+	d->bare |= d->state == SMTP_DATA_LINE_CR;
+	d->state = SMTP_DATA_END;
+}

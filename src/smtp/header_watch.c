@@ -26,6 +26,8 @@ name_ends(struct smtp_header_watch *w)
 		w->date_count++;
 	else if (slice_eq(name, SLICE("message-id")))
 		w->message_id_count++;
+	else if (slice_eq(name, SLICE("tls-required")))
+		w->in_tls_required = w->tls_required_count++ == 0;
 	else if (slice_eq(name, SLICE("from"))) {
 		if (w->from_count++ > 0 && w->keep_from)
 			buf_put_z(&w->from, ", ");
@@ -43,7 +45,7 @@ name_byte(struct smtp_header_watch *w, uint8_t c)
 		return;
 	}
 	if (w->empty)
-		w->in_from = false;
+		w->in_from = w->in_tls_required = false;
 	w->empty = false;
 	if (c == ':')
 		name_ends(w);
@@ -64,6 +66,20 @@ keep_from(struct smtp_header_watch *w, struct slice text)
 {
 	while (text.p != NULL)
 		buf_put(&w->from, slice_cut(&text, '\r'));
+}
+
+static void
+keep_tls_required(struct smtp_header_watch *w, struct slice text)
+{
+	for (size_t i = 0; i < text.n && w->tls_required_n < sizeof(w->tls_required); i++)
+		if (!ascii_is_space(slice_at(text, i)))
+			w->tls_required[w->tls_required_n++] = (char)ascii_lower(slice_at(text, i));
+}
+
+bool
+smtp_header_watch_tls_not_required(const struct smtp_header_watch *w)
+{
+	return w->tls_required_count == 1 && slice_eq(slice_of(w->tls_required, w->tls_required_n), SLICE("no"));
 }
 
 void
@@ -91,6 +107,8 @@ smtp_header_watch_feed(struct smtp_header_watch *w, struct slice run)
 
 			if (w->in_from && !w->in_name)
 				keep_from(w, slice_range(run, i, to));
+			if (w->in_tls_required && !w->in_name)
+				keep_tls_required(w, slice_range(run, i, to));
 			i = to;
 		}
 	}

@@ -1,4 +1,4 @@
-/* intake.c: the text of a message, from 354 to the reply after its end. */
+/* intake.c: the text of a message, from 354 or the first BDAT to the reply after its end. */
 #include "smtp/session.h"
 
 #include "base/log.h"
@@ -10,7 +10,8 @@
 
 #define INTAKE_CHUNK 65536        /* of input at a time */
 #define INTAKE_WRITE (256 * 1024) /* to the file at a time */
-#define INTAKE_PROGRESS 1024      /* bytes that must come within limits.smtp_data_timeout_ms */
+/* A message that is too large is read on to its end, for the reply; but not for ever. */
+#define INTAKE_TOO_MUCH 10 /* times the largest message */
 #define HEAD_BYTES_MAX 16384
 
 void
@@ -21,6 +22,20 @@ smtp_intake_free(struct smtp_intake *in)
 	if (in->fd >= 0)
 		close(in->fd);
 	in->fd = -1;
+	in->open = false;
+}
+
+static void
+intake_open(struct smtp_server *s)
+{
+	const struct limits *l = &s->ch.house->limits;
+	struct smtp_intake *in = &s->in;
+
+	*in = (struct smtp_intake){.open = true, .fd = -1};
+	smtp_data_init(&in->data, (size_t)l->smtp_text_line_bytes);
+	in->data.binary = s->mail.body == SMTP_BODY_BINARYMIME;
+	smtp_header_watch_init(&in->watch, s->c->submission);
+	buf_init(&in->body, (size_t)l->body_inline_bytes + INTAKE_WRITE + 4 * INTAKE_CHUNK);
 }
 
 /* ---- the file ------------------------------------------------------------------------------------------- */
@@ -86,7 +101,7 @@ keep(struct smtp_server *s, struct smtp_intake *in)
 {
 	const struct limits *l = &s->ch.house->limits;
 
-	if (in->data.bytes > (uint64_t)l->smtp_message_bytes)
+	if (in->data.bytes > (uint64_t)s->ch.message_bytes)
 		in->too_large = true;
 	if (in->err == 0)
 		in->err = in->body.err;
@@ -96,39 +111,92 @@ keep(struct smtp_server *s, struct smtp_intake *in)
 		buf_reset(&in->body);
 }
 
-int
-smtp_intake_read(struct smtp_server *s, struct smtp_intake *in)
+static void
+pace_start(struct smtp_server *s)
+{
+	s->in.deadline_ms = loop_deadline(s->ch.loop, s->ch.house->limits.smtp_data_timeout_ms);
+	s->in.progress = 0;
+}
+
+static void
+pace_step(struct smtp_server *s, size_t n)
 {
 	const struct limits *l = &s->ch.house->limits;
-	int64_t deadline = loop_deadline(s->ch.loop, l->smtp_data_timeout_ms);
-	size_t progress = 0;
 
-	*in = (struct smtp_intake){.fd = -1};
-	smtp_data_init(&in->data, (size_t)l->smtp_text_line_bytes);
-	smtp_header_watch_init(&in->watch, s->c->submission);
-	buf_init(&in->body, (size_t)l->body_inline_bytes + INTAKE_WRITE + 4 * INTAKE_CHUNK);
-	while (in->data.state != SMTP_DATA_END) {
-		struct slice pending = stream_pending(s->ch.st);
-		size_t used;
-		int e;
+	s->in.progress += (int64_t)n;
+	if (s->in.progress >= l->smtp_data_rate * l->smtp_data_timeout_ms / 1000)
+		pace_start(s);
+}
 
-		if (pending.n == 0) {
-			e = smtp_channel_wait(&s->ch, INTAKE_CHUNK, deadline, false);
-			if (e != 0)
-				return e;
-			continue;
-		}
-		e = smtp_data_feed(&in->data, slice_head(pending, INTAKE_CHUNK), &used, keep_run, in);
+/* Some input, at most `max` bytes; 0, or an error when the session is over. */
+static int
+next_input(struct smtp_server *s, uint64_t max, struct slice *out)
+{
+	*out = slice_head(stream_pending(s->ch.st), max < INTAKE_CHUNK ? (size_t)max : INTAKE_CHUNK);
+	while (out->n == 0) {
+		int e = smtp_channel_wait(&s->ch, INTAKE_CHUNK, s->in.deadline_ms, false);
+
 		if (e != 0)
 			return e;
-		stream_consume(s->ch.st, used);
-		keep(s, in);
-		/* A block is what must come in time (RFC 5321 §4.5.3.2.5), not a byte. */
-		progress += used;
-		if (progress >= INTAKE_PROGRESS) {
-			progress = 0;
-			deadline = loop_deadline(s->ch.loop, l->smtp_data_timeout_ms);
-		}
+		*out = slice_head(stream_pending(s->ch.st), max < INTAKE_CHUNK ? (size_t)max : INTAKE_CHUNK);
+	}
+	return 0;
+}
+
+static int
+took(struct smtp_server *s, size_t n)
+{
+	stream_consume(s->ch.st, n);
+	keep(s, &s->in);
+	pace_step(s, n);
+	if (s->in.data.bytes / INTAKE_TOO_MUCH <= (uint64_t)s->ch.message_bytes)
+		return 0;
+	smtp_channel_end(&s->ch, SMTP_R_TOO_MUCH);
+	return ERR_LIMIT;
+}
+
+/* To the end of the text after DATA: 0, or an error when the session is over. */
+static int
+read_text(struct smtp_server *s)
+{
+	struct smtp_intake *in = &s->in;
+
+	pace_start(s);
+	while (in->data.state != SMTP_DATA_END) {
+		struct slice input;
+		size_t used;
+		int e = next_input(s, INTAKE_CHUNK, &input);
+
+		if (e == 0)
+			e = smtp_data_feed(&in->data, input, &used, keep_run, in);
+		if (e == 0)
+			e = took(s, used);
+		if (e != 0)
+			return e;
+	}
+	return 0;
+}
+
+/* One chunk: into the message, or nowhere. */
+static int
+read_chunk(struct smtp_server *s, uint64_t size, bool wanted)
+{
+	struct smtp_intake *in = &s->in;
+
+	pace_start(s);
+	while (size > 0) {
+		struct slice input;
+		int e = next_input(s, size, &input);
+
+		if (e == 0 && wanted)
+			e = smtp_data_feed_chunk(&in->data, input, keep_run, in);
+		else
+			in->data.bytes += input.n;
+		if (e == 0)
+			e = took(s, input.n);
+		if (e != 0)
+			return e;
+		size -= input.n;
 	}
 	return 0;
 }
@@ -182,7 +250,7 @@ judge(struct smtp_server *s, struct smtp_intake *in)
 		return SMTP_R_NO_SPACE;
 	if (in->err != 0)
 		return SMTP_R_TEMPFAIL;
-	return s->c->submission ? check_from(s, in) : SMTP_R_OK;
+	return SMTP_R_OK;
 }
 
 static void
@@ -192,9 +260,15 @@ put_head(struct smtp_server *s, struct smtp_intake *in, struct buf *head, struct
 	struct smtp_received r = {.helo = slice_z(s->ch.helo),
 	    .client_literal = s->c->client_literal,
 	    .hostname = s->c->hostname,
-	    .protocol = smtp_protocol_name(s->ch.extended, tls.n > 0, s->c->submission),
+	    .protocol = smtp_protocol_name((struct smtp_protocol){.extended = s->ch.extended,
+		.tls = tls.n > 0,
+		.signed_in = s->c->submission,
+		.lmtp = s->c->lmtp,
+		.utf8 = s->mail.utf8}),
 	    .tls = tls,
 	    .id = id,
+	    .priority_given = s->mail.priority_given,
+	    .priority = s->mail.priority,
 	    .time_s = now_s};
 
 	if (s->recipients_count == 1)
@@ -216,46 +290,59 @@ put_head(struct smtp_server *s, struct smtp_intake *in, struct buf *head, struct
 		buf_printf(head, "From: <%.*s>\r\n", SLICE_ARG(s->reverse_path));
 }
 
+/* The last word on a message: in LMTP one for each recipient that was accepted (RFC 2033 §4.2). */
+static void
+reply_last(struct smtp_server *s, enum smtp_reply_id id, struct slice more)
+{
+	for (size_t i = s->c->lmtp ? s->accepted : 1; i > 1; i--)
+		smtp_reply_again(&s->ch, id, more);
+	smtp_reply_more(&s->ch, id, more);
+}
+
 static void
 reply_submitted(struct smtp_server *s, int e, int64_t result, struct slice id, struct slice detail)
 {
 	if (e == 0 && result == SUBMIT_OK) {
 		s->c->sessions->messages++;
-		smtp_reply_more(&s->ch, SMTP_R_QUEUED, id);
+		reply_last(s, SMTP_R_QUEUED, id);
 		return;
 	}
 	s->c->sessions->messages_refused++;
 	if (e == 0 && result == SUBMIT_REFUSED && detail.n > 0)
-		smtp_reply_text(&s->ch, smtp_replies[SMTP_R_REFUSED].code, smtp_replies[SMTP_R_REFUSED].status, detail);
+		reply_last(s, SMTP_R_REFUSED_DETAIL, detail);
 	else if (e == 0 && result == SUBMIT_REFUSED)
-		smtp_reply(&s->ch, SMTP_R_REFUSED);
+		reply_last(s, SMTP_R_REFUSED, SLICE_EMPTY);
 	else
-		smtp_reply(&s->ch, e == ERR_FULL || result == SUBMIT_NO_SPACE ? SMTP_R_NO_SPACE : SMTP_R_TEMPFAIL);
+		reply_last(
+		    s, e == ERR_FULL || result == SUBMIT_NO_SPACE ? SMTP_R_NO_SPACE : SMTP_R_TEMPFAIL, SLICE_EMPTY);
 }
 
 static void
-submit(struct smtp_server *s, struct smtp_intake *in)
+submit(struct smtp_server *s)
 {
+	struct smtp_intake *in = &s->in;
 	struct slice tls = s->c->submission ? s->c->tls_text : smtp_tls_text(s->ch.st, &s->arena);
-	struct slice detail = SLICE_EMPTY, *envelopes = ARENA_ARRAY(&s->arena, struct slice, s->recipients_count);
-	BUF_CLEANUP struct buf head;
+	struct slice detail = SLICE_EMPTY;
+	BUF_CLEANUP struct buf head, envelope;
 	char id[ULID_LEN + 1];
 	struct smtp_message m;
 	int64_t result = 0;
 	int e = 0;
 
 	buf_init(&head, HEAD_BYTES_MAX);
+	buf_init(&envelope, SMTP_MAIL_LINES_MAX);
 	house_ulid(s->ch.house, id);
 	put_head(s, in, &head, slice_z(id), tls);
+	smtp_mail_envelope_put(&s->mail, in->data.eight_bit, smtp_header_watch_tls_not_required(&in->watch), &envelope);
 	if (in->fd >= 0 && in->body.n > 0)
 		e = spill(s, in);
-	if (e == 0 && (envelopes == NULL || head.err != 0))
+	if (e == 0 && (envelope.err != 0 || head.err != 0))
 		e = ERR_NOMEM;
 	m = (struct smtp_message){.id = slice_z(id),
 	    .reverse_path = s->reverse_path,
-	    .envelope = s->body_8bitmime || in->data.eight_bit ? SLICE("BODY=8BITMIME\n") : SLICE_EMPTY,
+	    .envelope = buf_slice(&envelope),
 	    .recipients = {s->recipients, s->recipients_count},
-	    .recipient_envelopes = {envelopes, s->recipients_count},
+	    .recipient_envelopes = {s->envelopes, s->recipients_count},
 	    .helo = slice_z(s->ch.helo),
 	    .client = s->c->client,
 	    .tls = tls,
@@ -268,27 +355,80 @@ submit(struct smtp_server *s, struct smtp_intake *in)
 	s->c->sessions->bytes += in->data.bytes;
 	LOG(s->ch.house, INFO, e == 0 && result == SUBMIT_OK ? "smtp_accepted" : "smtp_not_accepted", LOG_S("id", m.id),
 	    LOG_S("client", m.client), LOG_S("helo", m.helo), LOG_S("from", m.reverse_path),
-	    LOG_I("recipients", m.recipients.n), LOG_I("size", m.size_bytes), LOG_S("tls", m.tls), LOG_E(e));
+	    LOG_I("recipients", m.recipients.n), LOG_I("size", m.size_bytes), LOG_I("priority", s->mail.priority),
+	    LOG_S("tls", m.tls), LOG_E(e));
 	reply_submitted(s, e, result, m.id, detail);
+}
+
+/* The text is there: it goes to the backend, or is refused. */
+static void
+end_text(struct smtp_server *s)
+{
+	enum smtp_reply_id refusal = judge(s, &s->in);
+
+	if (refusal == SMTP_R_OK)
+		refusal = s->c->submission ? check_from(s, &s->in) : SMTP_R_OK;
+	if (refusal == SMTP_R_OK) {
+		submit(s);
+		return;
+	}
+	s->c->sessions->messages_refused++;
+	LOG(s->ch.house, INFO, "smtp_refused", LOG_S("client", s->c->client), LOG_S("from", s->reverse_path),
+	    LOG_I("code", smtp_replies[refusal].code), LOG_Z("why", smtp_replies[refusal].text),
+	    LOG_I("size", s->in.data.bytes));
+	reply_last(s, refusal, SLICE_EMPTY);
 }
 
 void
 smtp_intake_run(struct smtp_server *s)
 {
-	struct smtp_intake in;
+	intake_open(s);
+	if (read_text(s) == 0)
+		end_text(s);
+	smtp_intake_free(&s->in);
+}
 
-	if (smtp_intake_read(s, &in) == 0) {
-		enum smtp_reply_id refusal = judge(s, &in);
+/* A chunk that is not wanted. LMTP gives a reply for each recipient after the last one, be there none (RFC 2033 §4.3). */
+static void
+refuse_chunk(struct smtp_server *s, uint64_t size, bool last, enum smtp_reply_id refusal)
+{
+	if (!s->in.open)
+		intake_open(s);
+	if (read_chunk(s, size, false) != 0)
+		return;
+	smtp_intake_free(&s->in);
+	s->chunks_failed = s->in_mail;
+	if (!s->c->lmtp || !last || !s->in_mail || s->accepted > 0)
+		smtp_reply(&s->ch, refusal);
+}
 
-		if (refusal == SMTP_R_OK) {
-			submit(s, &in);
-		} else {
-			s->c->sessions->messages_refused++;
-			LOG(s->ch.house, INFO, "smtp_refused", LOG_S("client", s->c->client),
-			    LOG_S("from", s->reverse_path), LOG_I("code", smtp_replies[refusal].code),
-			    LOG_Z("why", smtp_replies[refusal].text), LOG_I("size", in.data.bytes));
-			smtp_reply(&s->ch, refusal);
-		}
+void
+smtp_intake_chunk(struct smtp_server *s, uint64_t size, bool last, enum smtp_reply_id refusal)
+{
+	char text[24];
+
+	if (refusal != SMTP_R_OK) {
+		refuse_chunk(s, size, last, refusal);
+		return;
 	}
-	smtp_intake_free(&in);
+	if (!s->in.open)
+		intake_open(s);
+	if (read_chunk(s, size, true) != 0)
+		return;
+	if (last) {
+		smtp_data_end_chunks(&s->in.data);
+		end_text(s);
+		return;
+	}
+	/* What is wrong already will not become right. */
+	refusal = judge(s, &s->in);
+	if (refusal != SMTP_R_OK) {
+		s->c->sessions->messages_refused++;
+		smtp_intake_free(&s->in);
+		s->chunks_failed = true;
+		smtp_reply(&s->ch, refusal);
+		return;
+	}
+	(void)snprintf(text, sizeof(text), "%llu", (unsigned long long)size);
+	smtp_reply_more(&s->ch, SMTP_R_CHUNK_OK, slice_z(text));
 }

@@ -1,14 +1,15 @@
 #include "smtp/path.h"
 
 #include "base/buf.h"
+#include "directory/directory_address.h"
 
 #include <arpa/inet.h>
 
-/* RFC 5321 atext, with the dot: what an unquoted local part consists of. */
+/* RFC 5321 atext, with the dot, and what is outside ASCII (RFC 6531 §3.3): what an unquoted local part consists of. */
 static bool
 is_dot_atext(uint8_t c)
 {
-	return ascii_is_alnum(c) || (c != 0 && c < 128 && strchr("!#$%&'*+-/=?^_`{|}~.", c) != NULL);
+	return ascii_is_alnum(c) || c > 127 || (c != 0 && strchr("!#$%&'*+-/=?^_`{|}~.", c) != NULL);
 }
 
 bool
@@ -82,7 +83,7 @@ quoted_parse(struct cursor *c, struct arena *a, struct slice *local)
 
 		if (byte == '\\')
 			byte = cursor_u8(c);
-		if (byte < 32 || byte > 126)
+		if (byte < 32 || byte == 127)
 			cursor_fail(c, ERR_SYNTAX);
 		buf_put_u8(&b, byte);
 	}
@@ -131,6 +132,9 @@ domain_parse(struct cursor *c, struct arena *a, struct smtp_path *out)
 		    cursor_peek(c) != '\t' && cursor_peek(c) != ':' && cursor_peek(c) != ',')
 			cursor_skip(c, 1);
 		text = slice_range(c->s, from, c->pos);
+		/* U-labels become A-labels, so that both forms of a name are one domain. */
+		if (!slice_is_ascii(text))
+			return directory_domain_normalise(text, a, &out->domain);
 		if (text.n > SMTP_DOMAIN_MAX + 1)
 			return ERR_LIMIT;
 		if (!smtp_domain_is_valid(text))
@@ -161,6 +165,16 @@ source_route_skip(struct cursor *c, struct arena *a)
 	return e;
 }
 
+/* UTF-8 without the control characters of its own, U+0080 to U+009F. */
+static bool
+is_text(struct slice s)
+{
+	for (size_t i = 0; i + 1 < s.n; i++)
+		if (slice_at(s, i) == 0xc2 && slice_at(s, i + 1) < 0xa0)
+			return false;
+	return slice_is_utf8(s, true);
+}
+
 static int
 mailbox_parse(struct cursor *c, struct arena *a, struct smtp_path *out)
 {
@@ -174,6 +188,8 @@ mailbox_parse(struct cursor *c, struct arena *a, struct smtp_path *out)
 		e = domain_parse(c, a, out);
 	if (e != 0)
 		return e;
+	if (!is_text(out->local))
+		return ERR_SYNTAX;
 	if (out->local.n + 1 + out->domain.n > SMTP_PATH_MAX)
 		return ERR_LIMIT;
 	out->address = arena_printf(
@@ -215,6 +231,7 @@ smtp_path_parse(struct cursor *c, struct arena *a, struct smtp_path *out)
 		e = ERR_SYNTAX;
 	if (e == 0)
 		e = c->err;
+	out->utf8 = !slice_is_ascii(slice_range(c->s, from, c->pos));
 	if (e == 0 || e == ERR_NOMEM)
 		return e;
 	out->error = path_has_8bit(c, from) ? SMTP_PATH_NOT_ASCII : e == ERR_LIMIT ? SMTP_PATH_LONG : SMTP_PATH_SYNTAX;

@@ -1,5 +1,6 @@
 /* path.h: paths of MAIL and RCPT (RFC 5321 §4.1.2), with the obsolete source routes (ignored, appendix C) and
- * without the angle brackets that some clients forget. */
+ * without the angle brackets that some clients forget. Addresses may hold UTF-8 (RFC 6531 §3.3); whether this session lets
+ * them is the caller's question. */
 #ifndef SMTP_PATH_H
 #define SMTP_PATH_H
 
@@ -17,8 +18,9 @@ struct smtp_path {
 	bool null;            /* <> */
 	struct slice address; /* local@domain, or a bare local part; empty for <>. The last @ is the one that counts */
 	struct slice local;   /* unquoted */
-	struct slice domain;  /* lower case; "[192.0.2.1]" for literals; empty when there is none (<postmaster>) */
+	struct slice domain; /* lower case, A-labels (RFC 5890); "[192.0.2.1]" for literals; empty when there is none */
 	bool literal;
+	bool utf8; /* bytes outside ASCII were given, be it in the domain alone */
 };
 
 /* Reads a path at the cursor: up to and with its ">", or without brackets up to a space or the end. Results lie in the

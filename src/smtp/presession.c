@@ -157,6 +157,8 @@ command_run(struct presession *p, const struct smtp_command *c)
 	case SMTP_MAIL:
 	case SMTP_RCPT:
 	case SMTP_DATA: smtp_reply(&p->ch, SMTP_R_SIGN_IN_FIRST); break;
+	/* Its bytes follow, and are no commands. */
+	case SMTP_BDAT: smtp_channel_end(&p->ch, SMTP_R_SIGN_IN_FIRST); break;
 	default: (void)smtp_channel_common(&p->ch, c);
 	}
 }

@@ -4,16 +4,22 @@
 
 /* Recipients and paths of one transaction; a path is at most SMTP_PATH_MAX and lies there three times. */
 #define TRANSACTION_BYTES_MAX (4 << 20)
+/* Recipients beyond the limit are told so; who does not stop then is not listening. */
+#define RCPTS_REFUSED_MAX 100000
+#define SMTP_PRIORITY_MAX 9
 
 static void
 transaction_reset(struct smtp_server *s)
 {
+	smtp_intake_free(&s->in);
 	arena_reset(&s->arena);
-	s->in_mail = false;
-	s->body_8bitmime = false;
+	s->in_mail = s->chunks_failed = false;
+	s->mail = (struct smtp_mail_envelope){0};
 	s->reverse_path = SLICE_EMPTY;
-	s->recipients = NULL;
-	s->recipients_count = s->recipients_cap = 0;
+	s->recipients = s->envelopes = NULL;
+	s->recipients_count = s->recipients_cap = s->envelopes_cap = 0;
+	s->accepted = 0;
+	s->rcpts = 0;
 }
 
 /* Answers a path that could not be read. */
@@ -21,6 +27,8 @@ static void
 refuse_path(
     struct smtp_server *s, int e, const struct smtp_path *path, enum smtp_reply_id syntax, enum smtp_reply_id bad)
 {
+	bool sender = bad == SMTP_R_BAD_SENDER;
+
 	if (e == ERR_NOMEM)
 		smtp_reply(&s->ch, SMTP_R_NO_SPACE);
 	else if (e == ERR_SYNTAX)
@@ -28,56 +36,68 @@ refuse_path(
 	else if (e == ERR_LIMIT)
 		smtp_reply(&s->ch, SMTP_R_BAD_PARAMETER);
 	else if (path->error == SMTP_PATH_NOT_ASCII)
-		smtp_reply(&s->ch, SMTP_R_NOT_ASCII);
+		smtp_reply(&s->ch, sender ? SMTP_R_NOT_ASCII_SENDER : SMTP_R_NOT_ASCII);
 	else
 		smtp_reply(&s->ch, bad);
 }
 
-/* SIZE (RFC 1870), BODY (RFC 6152) and, in submission, AUTH (RFC 4954 §5, which we do not pass on). True when all is well. */
-static bool
-mail_parameters(struct smtp_server *s, const struct smtp_parameters *ps)
+/* What this session offers, and what its client has asked for in MAIL. */
+static enum smtp_reply_id
+read_mail_envelope(struct smtp_server *s, const struct smtp_parameters *ps, const struct smtp_path *path)
 {
-	uint64_t size;
+	const struct limits *l = &s->ch.house->limits;
+	const struct smtp_envelope_rules rules = {.now_s = house_now_s(s->ch.house),
+	    .message_bytes = s->ch.message_bytes,
+	    .hold_max_s = s->c->submission ? l->submission_hold_ms / 1000 : 0,
+	    .priority_max = s->c->submission || s->c->lmtp ? SMTP_PRIORITY_MAX : 0,
+	    .tls = smtp_channel_is_tls(&s->ch),
+	    .auth = s->c->submission};
+	enum smtp_reply_id refusal = smtp_mail_envelope_read(ps, &rules, &s->mail);
 
-	for (size_t i = 0; i < ps->n; i++) {
-		struct slice name = ps->v[i].name, value = ps->v[i].value;
+	if (refusal != SMTP_R_OK)
+		return refusal;
+	if (path->utf8 && !s->mail.utf8)
+		return SMTP_R_NOT_ASCII_SENDER;
+	s->mail.envid = arena_copy(&s->arena, s->mail.envid);
+	return arena_failed(&s->arena) ? SMTP_R_NO_SPACE : SMTP_R_OK;
+}
 
-		if (slice_ieq(name, SLICE("SIZE"))) {
-			int e = slice_to_u64(value, UINT64_MAX / 2, &size);
+/* What comes before MAIL is even read: SMTP_R_OK, or the reply. */
+static enum smtp_reply_id
+may_begin(struct smtp_server *s)
+{
+	if (s->in_mail)
+		return SMTP_R_NESTED_MAIL;
+	if (!s->ch.greeted)
+		return SMTP_R_HELLO_FIRST;
+	return s->c->policy.require_tls && !smtp_channel_is_tls(&s->ch) ? SMTP_R_TLS_NEEDED : SMTP_R_OK;
+}
 
-			if (e == ERR_SYNTAX) {
-				smtp_reply(&s->ch, SMTP_R_BAD_PARAMETER);
-				return false;
-			}
-			if (e != 0 || size > (uint64_t)s->ch.house->limits.smtp_message_bytes) {
-				smtp_reply(&s->ch, SMTP_R_TOO_LARGE);
-				return false;
-			}
-		} else if (slice_ieq(name, SLICE("BODY")) && slice_ieq(value, SLICE("8BITMIME"))) {
-			s->body_8bitmime = true;
-		} else if (slice_ieq(name, SLICE("BODY")) && slice_ieq(value, SLICE("7BIT"))) {
-			s->body_8bitmime = false;
-		} else if (slice_ieq(name, SLICE("BODY"))) {
-			smtp_reply(&s->ch, SMTP_R_BAD_PARAMETER);
-			return false;
-		} else if (!s->c->submission || !slice_ieq(name, SLICE("AUTH"))) {
-			smtp_reply_more(&s->ch, SMTP_R_UNKNOWN_PARAMETER, SLICE_EMPTY);
-			return false;
-		}
-	}
-	return true;
+static enum smtp_reply_id
+may_send_as(struct smtp_server *s, const struct smtp_path *path)
+{
+	bool allowed = true;
+	int e = 0;
+
+	if (s->c->submission && !path->null)
+		e = s->c->backend.may_send_as(s->c->backend.ctx, path->address, &allowed);
+	return e != 0 ? SMTP_R_TEMPFAIL : allowed ? SMTP_R_OK : SMTP_R_NOT_YOUR_ADDRESS;
 }
 
 static void
 command_mail(struct smtp_server *s, const struct smtp_command *c)
 {
+	enum smtp_reply_id refusal = may_begin(s);
 	struct smtp_parameters ps;
 	struct smtp_path path;
-	bool allowed = true;
 	int e;
 
-	if (!s->ch.greeted || s->in_mail) {
-		smtp_reply(&s->ch, s->in_mail ? SMTP_R_NESTED_MAIL : SMTP_R_HELLO_FIRST);
+	if (refusal != SMTP_R_OK) {
+		smtp_reply(&s->ch, refusal);
+		return;
+	}
+	if (s->ch.mails_max > 0 && ++s->mails > s->ch.mails_max) {
+		smtp_channel_end(&s->ch, SMTP_R_TOO_MANY_MESSAGES);
 		return;
 	}
 	e = smtp_path_argument_parse(c->argument, SLICE("FROM"), &s->arena, &path, &ps);
@@ -88,41 +108,44 @@ command_mail(struct smtp_server *s, const struct smtp_command *c)
 		transaction_reset(s);
 		return;
 	}
-	if (!mail_parameters(s, &ps)) {
-		transaction_reset(s);
-		return;
-	}
-	if (s->c->submission && !path.null)
-		e = s->c->backend.may_send_as(s->c->backend.ctx, path.address, &allowed);
-	if (e != 0 || !allowed) {
-		smtp_reply(&s->ch, e != 0 ? SMTP_R_TEMPFAIL : SMTP_R_NOT_YOUR_ADDRESS);
+	refusal = read_mail_envelope(s, &ps, &path);
+	if (refusal == SMTP_R_OK)
+		refusal = may_send_as(s, &path);
+	if (refusal != SMTP_R_OK) {
+		smtp_reply(&s->ch, refusal);
 		transaction_reset(s);
 		return;
 	}
 	s->reverse_path = path.address;
 	s->in_mail = true;
-	smtp_reply(&s->ch, SMTP_R_SENDER_OK);
+	smtp_reply(&s->ch, s->mail.priority_lowered ? SMTP_R_PRIORITY_LOWERED : SMTP_R_SENDER_OK);
 }
 
 /* True when the recipient is in the list now; a second time is not added, the message reaches it once. */
 static bool
-recipient_add(struct smtp_server *s, struct slice address)
+recipient_add(struct smtp_server *s, struct slice address, struct slice envelope)
 {
-	for (size_t i = 0; i < s->recipients_count; i++)
+	size_t n = s->recipients_count, max = (size_t)s->ch.house->limits.smtp_recipients;
+
+	for (size_t i = 0; i < n; i++)
 		if (slice_eq(s->recipients[i], address))
 			return true;
-	s->recipients = arena_grow(&s->arena, s->recipients, s->recipients_count, &s->recipients_cap,
-	    sizeof(*s->recipients), (size_t)s->ch.house->limits.smtp_recipients);
-	if (s->recipients == NULL) {
-		s->recipients_count = s->recipients_cap = 0;
+	s->recipients = arena_grow(&s->arena, s->recipients, n, &s->recipients_cap, sizeof(*s->recipients), max);
+	s->envelopes = arena_grow(&s->arena, s->envelopes, n, &s->envelopes_cap, sizeof(*s->envelopes), max);
+	if (s->recipients == NULL || s->envelopes == NULL) {
+		s->recipients_count = s->recipients_cap = s->envelopes_cap = 0;
+		s->recipients = s->envelopes = NULL;
 		return false;
 	}
-	s->recipients[s->recipients_count++] = address;
+	s->recipients[n] = address;
+	s->envelopes[n] = envelope;
+	s->recipients_count++;
 	return true;
 }
 
-static void
-recipient_judge(struct smtp_server *s, struct slice address)
+/* Answers; true when the recipient is in. */
+static bool
+recipient_judge(struct smtp_server *s, struct slice address, struct slice envelope)
 {
 	static const enum smtp_reply_id replies[] = {[RCPT_OK] = SMTP_R_RECIPIENT_OK,
 	    [RCPT_REMOTE] = SMTP_R_NO_RELAY,
@@ -139,56 +162,133 @@ recipient_judge(struct smtp_server *s, struct slice address)
 
 	if (e != 0 || result < RCPT_OK || (size_t)result >= COUNT_OF(replies)) {
 		smtp_reply(&s->ch, SMTP_R_TEMPFAIL);
-		return;
+		return false;
 	}
 	if (result == RCPT_OK || (result == RCPT_REMOTE && s->c->submission)) {
-		smtp_reply(&s->ch, recipient_add(s, address) ? SMTP_R_RECIPIENT_OK : SMTP_R_NO_SPACE);
-		return;
+		bool added = recipient_add(s, address, envelope);
+
+		smtp_reply(&s->ch, added ? SMTP_R_RECIPIENT_OK : SMTP_R_NO_SPACE);
+		s->accepted += added;
+		return added;
 	}
 	s->c->sessions->recipients_refused++;
 	smtp_reply(&s->ch, replies[result]);
+	return false;
+}
+
+/* The parameters as lines, in the arena. */
+static enum smtp_reply_id
+read_rcpt_envelope(
+    struct smtp_server *s, const struct smtp_parameters *ps, const struct smtp_path *path, struct slice *out)
+{
+	enum smtp_reply_id refusal;
+	BUF_CLEANUP struct buf lines;
+
+	buf_init(&lines, SMTP_RCPT_LINES_MAX);
+	refusal = smtp_rcpt_envelope_read(ps, s->mail.utf8, &lines);
+	*out = arena_copy(&s->arena, buf_slice(&lines));
+	if (refusal != SMTP_R_OK)
+		return refusal;
+	if (path->utf8 && !s->mail.utf8)
+		return SMTP_R_NOT_ASCII;
+	return lines.err != 0 || arena_failed(&s->arena) ? SMTP_R_NO_SPACE : SMTP_R_OK;
+}
+
+static bool
+rcpt(struct smtp_server *s, struct slice argument)
+{
+	enum smtp_reply_id refusal;
+	struct slice envelope;
+	struct smtp_parameters ps;
+	struct smtp_path path;
+	int e = smtp_path_argument_parse(argument, SLICE("TO"), &s->arena, &path, &ps);
+
+	if (e == 0 && path.null)
+		e = ERR_INVALID;
+	if (e != 0) {
+		refuse_path(s, e, &path, SMTP_R_BAD_RCPT, SMTP_R_BAD_RECIPIENT);
+		return false;
+	}
+	refusal = read_rcpt_envelope(s, &ps, &path, &envelope);
+	if (refusal != SMTP_R_OK) {
+		smtp_reply(&s->ch, refusal);
+		return false;
+	}
+	return recipient_judge(s, path.address, envelope);
 }
 
 static void
 command_rcpt(struct smtp_server *s, const struct smtp_command *c)
 {
-	struct smtp_parameters ps;
-	struct smtp_path path;
-	int e;
+	const int64_t max = s->ch.house->limits.smtp_recipients;
+	struct arena_mark mark = arena_mark(&s->arena);
 
 	if (!s->in_mail) {
 		smtp_reply(&s->ch, SMTP_R_MAIL_FIRST);
-		return;
+	} else if (s->in.open || s->chunks_failed) {
+		smtp_reply(&s->ch, s->in.open ? SMTP_R_CHUNKS_BEGUN : SMTP_R_CHUNKS_FAILED);
+	} else if ((int64_t)s->recipients_count >= max) {
+		if (++s->rcpts > RCPTS_REFUSED_MAX)
+			smtp_channel_end(&s->ch, SMTP_R_TOO_MANY_ERRORS);
+		else
+			smtp_reply(&s->ch, SMTP_R_TOO_MANY_RECIPIENTS);
+	} else if (!rcpt(s, c->argument)) {
+		arena_release(&s->arena, mark);
 	}
-	if (s->recipients_count >= (size_t)s->ch.house->limits.smtp_recipients) {
-		smtp_reply(&s->ch, SMTP_R_TOO_MANY_RECIPIENTS);
-		return;
-	}
-	e = smtp_path_argument_parse(c->argument, SLICE("TO"), &s->arena, &path, &ps);
-	if (e == 0 && path.null)
-		e = ERR_INVALID;
-	if (e != 0)
-		refuse_path(s, e, &path, SMTP_R_BAD_RCPT, SMTP_R_BAD_RECIPIENT);
-	else if (ps.n > 0)
-		smtp_reply(&s->ch, SMTP_R_UNKNOWN_PARAMETER);
-	else
-		recipient_judge(s, path.address);
+}
+
+/* Why a text cannot begin, or SMTP_R_OK. */
+static enum smtp_reply_id
+may_send_text(const struct smtp_server *s, bool chunks)
+{
+	if (!s->in_mail)
+		return SMTP_R_MAIL_FIRST;
+	if (s->chunks_failed)
+		return SMTP_R_CHUNKS_FAILED;
+	if (s->in.open && !chunks)
+		return SMTP_R_CHUNKS_BEGUN;
+	if (s->recipients_count == 0)
+		return SMTP_R_RCPT_FIRST;
+	/* RFC 3030 §3 */
+	return s->mail.body == SMTP_BODY_BINARYMIME && !chunks ? SMTP_R_BINARY_NEEDS_BDAT : SMTP_R_OK;
+}
+
+/* A message was taken or refused, and the next may take its time. */
+static void
+transaction_end(struct smtp_server *s)
+{
+	transaction_reset(s);
+	s->ch.deadline_ms = loop_deadline(s->ch.loop, s->ch.house->limits.smtp_idle_timeout_ms);
 }
 
 static void
 command_data(struct smtp_server *s)
 {
-	if (!s->in_mail) {
-		smtp_reply(&s->ch, SMTP_R_MAIL_FIRST);
+	enum smtp_reply_id refusal = may_send_text(s, false);
+
+	smtp_reply(&s->ch, refusal == SMTP_R_OK ? SMTP_R_GO_AHEAD : refusal);
+	if (refusal != SMTP_R_OK)
 		return;
-	}
-	if (s->recipients_count == 0) {
-		smtp_reply(&s->ch, SMTP_R_RCPT_FIRST);
-		return;
-	}
-	smtp_reply(&s->ch, SMTP_R_GO_AHEAD);
 	smtp_intake_run(s);
-	transaction_reset(s);
+	transaction_end(s);
+}
+
+/* RFC 3030 §2. What follows the line are bytes of the message, whether or not it is wanted; and where that cannot be said, the
+ * session ends, since those bytes must not be taken for commands. */
+static void
+command_bdat(struct smtp_server *s, const struct smtp_command *c)
+{
+	enum smtp_reply_id refusal = may_send_text(s, true);
+	uint64_t size;
+	bool last;
+
+	if (smtp_bdat_argument_parse(c->argument, &size, &last) != 0) {
+		smtp_channel_end(&s->ch, SMTP_R_BAD_BDAT);
+		return;
+	}
+	smtp_intake_chunk(s, size, last, refusal);
+	if (last && refusal == SMTP_R_OK && !s->chunks_failed)
+		transaction_end(s);
 }
 
 static void
@@ -200,9 +300,11 @@ command_run(struct smtp_server *s, const struct smtp_command *c)
 	case SMTP_MAIL: command_mail(s, c); break;
 	case SMTP_RCPT: command_rcpt(s, c); break;
 	case SMTP_DATA: command_data(s); break;
+	case SMTP_BDAT: command_bdat(s, c); break;
 	case SMTP_AUTH: smtp_reply(&s->ch, SMTP_R_SIGNED_IN_ALREADY); break;
 	case SMTP_EHLO:
 	case SMTP_HELO:
+	case SMTP_LHLO:
 	case SMTP_RSET:
 	case SMTP_STARTTLS:
 		transaction_reset(s);
@@ -225,8 +327,9 @@ greet(struct smtp_server *s)
 		    c->helo.n > 0;
 		smtp_reply(&s->ch, SMTP_R_SIGNED_IN);
 	} else {
-		(void)!stream_printf(s->ch.st, "%d %.*s %s\r\n", smtp_replies[SMTP_R_GREETING].code,
-		    SLICE_ARG(c->hostname), smtp_replies[SMTP_R_GREETING].text);
+		const struct smtp_reply_row *r = &smtp_replies[c->lmtp ? SMTP_R_GREETING_LMTP : SMTP_R_GREETING];
+
+		(void)!stream_printf(s->ch.st, "%d %.*s %s\r\n", r->code, SLICE_ARG(c->hostname), r->text);
 	}
 }
 
@@ -242,7 +345,14 @@ smtp_session(struct stream *st, const struct smtp_session_config *c)
 	s->c = c;
 	s->ch.hostname = c->hostname;
 	s->ch.tls = c->tls;
-	s->ch.where = c->submission ? SMTP_DESK : SMTP_GATE;
+	s->ch.where = c->submission ? SMTP_DESK : c->lmtp ? SMTP_LMTP : SMTP_GATE;
+	s->ch.tls_outside = c->submission && c->tls_text.n > 0;
+	s->ch.deadline_ms = loop_deadline(c->loop, s->ch.house->limits.smtp_idle_timeout_ms);
+	if (c->policy.message_bytes > 0)
+		s->ch.message_bytes = c->policy.message_bytes;
+	if (c->policy.plain)
+		s->ch.mails_max = 0;
+	s->in.fd = -1;
 	arena_init(&s->arena, TRANSACTION_BYTES_MAX);
 	greet(s);
 	while (!s->ch.over) {
@@ -257,6 +367,7 @@ smtp_session(struct stream *st, const struct smtp_session_config *c)
 		}
 	}
 	smtp_channel_close(&s->ch);
+	smtp_intake_free(&s->in);
 	arena_free(&s->arena);
 	free(s);
 }

@@ -1,6 +1,7 @@
 /* smtp.h: SMTP (RFC 5321), both sides of it.
  *
- *   smtp_session()     the server: strangers (gate), and users after sign-in (desk, RFC 6409)
+ *   smtp_session()     the server: strangers and local programs (gate; LMTP, RFC 2033), and users after sign-in (desk, RFC
+ *                      6409)
  *   smtp_presession()  submission before sign-in (porch): STARTTLS and AUTH, then the bytes are joined to the desk
  *   smtp_send()        the client: one message to one host (courier)
  *
@@ -62,6 +63,13 @@ struct smtp_backend {
 	void *ctx;
 };
 
+/* What holds for the clients of one listener; zeroed: the house's limits. */
+struct smtp_policy {
+	int64_t message_bytes; /* the largest message; 0: limits.smtp_message_bytes */
+	bool require_tls;      /* MAIL is refused in the clear */
+	bool plain;            /* for measuring: limits of rates and of messages do not hold */
+};
+
 struct smtp_session_config {
 	struct loop *loop;
 	struct smtp_sessions *sessions;
@@ -72,6 +80,8 @@ struct smtp_session_config {
 	struct slice client_literal; /* "[192.0.2.1]": for Received */
 	struct tls_server *tls;      /* NULL: STARTTLS is not offered */
 	bool refused;                /* too many sessions from this address: 421 4.7.0 instead of the greeting */
+	struct smtp_policy policy;
+	bool lmtp; /* RFC 2033: LHLO, and a reply for each recipient */
 	/* After sign-in: the session begins with 235 instead of the greeting, may send to anywhere, and sends only as the
 	 * account's own addresses. `helo` and `tls` are what the porch saw ("" in the clear). */
 	bool submission;

@@ -86,6 +86,33 @@ send_and_receive(struct slice text)
 	}
 }
 
+/* As chunks of BDAT all of it is text: the bytes come out as they are, and a stray CR or LF is found however they were
+ * cut. */
+static void
+check_chunks(struct slice in, uint8_t seed)
+{
+	BUF_CLEANUP struct buf out;
+	struct smtp_data d;
+	bool bare = false;
+	size_t at = 0;
+
+	buf_init(&out, 2 << 20);
+	smtp_data_init(&d, 1000);
+	while (at < in.n) {
+		size_t to = at + 1 + seed % 7;
+
+		to = to < in.n ? to : in.n;
+		ASSERT(smtp_data_feed_chunk(&d, slice_range(in, at, to), sink, &out) == 0);
+		at = to;
+	}
+	smtp_data_end_chunks(&d);
+	for (size_t i = 0; i < in.n; i++) {
+		bare |= slice_at(in, i) == '\r' && (i + 1 == in.n || slice_at(in, i + 1) != '\n');
+		bare |= slice_at(in, i) == '\n' && (i == 0 || slice_at(in, i - 1) != '\r');
+	}
+	ASSERT(d.bare == bare && d.bytes == in.n && slice_eq(buf_slice(&out), in));
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 {
@@ -112,6 +139,7 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 		ASSERT(slice_eq(buf_slice(&out), buf_slice(&want)));
 		ASSERT(d.bytes == out.n);
 	}
+	check_chunks(in, slice_at(slice_of(p, n), 0));
 	smtp_header_watch_init(&w, true);
 	smtp_header_watch_feed(&w, buf_slice(&out));
 	smtp_header_watch_free(&w);

@@ -18,7 +18,9 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	ASSERT(
 	    path.address.n <= SMTP_PATH_MAX && path.local.n <= SMTP_LOCAL_PART_MAX && path.domain.n <= SMTP_DOMAIN_MAX);
 	for (size_t i = 0; i < path.address.n; i++)
-		ASSERT(slice_at(path.address, i) >= 32 && slice_at(path.address, i) < 127);
+		ASSERT(slice_at(path.address, i) >= 32 && slice_at(path.address, i) != 127);
+	ASSERT(slice_is_utf8(path.address, true) && (path.utf8 || slice_is_ascii(path.address)));
+	ASSERT(slice_is_ascii(path.domain));
 	for (size_t i = 0; i < path.domain.n; i++)
 		ASSERT(strchr("@<> \"\\", slice_at(path.domain, i)) == NULL);
 	if (path.domain.n > 0)

@@ -4,12 +4,17 @@
 #include "message/date.h"
 
 struct slice
-smtp_protocol_name(bool extended, bool tls, bool signed_in)
+smtp_protocol_name(struct smtp_protocol p)
 {
-	static const struct slice names[] = {
-	    SLICE_INIT("ESMTP"), SLICE_INIT("ESMTPA"), SLICE_INIT("ESMTPS"), SLICE_INIT("ESMTPSA")};
+	static const struct slice names[4][4] = {
+	    {SLICE_INIT("ESMTP"), SLICE_INIT("ESMTPA"), SLICE_INIT("ESMTPS"), SLICE_INIT("ESMTPSA")},
+	    {SLICE_INIT("LMTP"), SLICE_INIT("LMTPA"), SLICE_INIT("LMTPS"), SLICE_INIT("LMTPSA")},
+	    {SLICE_INIT("UTF8SMTP"), SLICE_INIT("UTF8SMTPA"), SLICE_INIT("UTF8SMTPS"), SLICE_INIT("UTF8SMTPSA")},
+	    {SLICE_INIT("UTF8LMTP"), SLICE_INIT("UTF8LMTPA"), SLICE_INIT("UTF8LMTPS"), SLICE_INIT("UTF8LMTPSA")}};
 
-	return extended || tls || signed_in ? names[(tls ? 2 : 0) + (signed_in ? 1 : 0)] : SLICE("SMTP");
+	if (!p.extended && !p.tls && !p.signed_in)
+		return SLICE("SMTP");
+	return names[(p.utf8 ? 2 : 0) + (p.lmtp ? 1 : 0)][(p.tls ? 2 : 0) + (p.signed_in ? 1 : 0)];
 }
 
 /* A client's word in a structured field: what could end it or begin a comment becomes a question mark. */
@@ -57,6 +62,8 @@ smtp_received_put(struct buf *out, const struct smtp_received *r)
 			put_clean(out, r->recipient);
 		buf_put_z(out, ">");
 	}
+	if (r->priority_given)
+		buf_printf(out, "\r\n\tPRIORITY %lld", (long long)r->priority);
 	buf_put_z(out, ";\r\n\t");
 	date_put(out, r->time_s, 0);
 	buf_put_z(out, "\r\n");
