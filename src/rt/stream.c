@@ -75,6 +75,8 @@ stream_release_idle(struct stream *st)
 		stream_bytes_free(&st->in);
 	if (st->out.n == 0)
 		stream_bytes_free(&st->out);
+	if (st->deflate != NULL)
+		stream_deflate_release(st->deflate);
 }
 
 /* ---- life ---- */
@@ -131,6 +133,7 @@ stream_free(struct stream **stp)
 	*stp = NULL;
 	ASSERT(st->wait[STREAM_READER].fiber == NULL && st->wait[STREAM_WRITER].fiber == NULL);
 	stream_poll_close(st);
+	stream_deflate_free(&st->deflate);
 	stream_bytes_free(&st->in);
 	stream_bytes_free(&st->out);
 	free(st);
@@ -160,7 +163,7 @@ stream_detach(struct stream **stp, struct buf *unread, int *fd)
 	struct stream *st = *stp;
 
 	*fd = -1;
-	if (st->tls != NULL || st->out.n > 0)
+	if (st->tls != NULL || st->deflate != NULL || st->out.n > 0)
 		return ERR_INVALID;
 	if (st->err_out != 0)
 		return st->err_out;
@@ -460,6 +463,17 @@ stream_flush(struct stream *st)
 		return st->err_out;
 	r = write_all(st, stream_bytes_first(&st->out), st->out.n, &done);
 	stream_bytes_took(&st->out, done);
+	while (r == 0 && st->deflate != NULL) {
+		int want = 0;
+
+		r = stream_try_flush(st, &want);
+		if (r == 0)
+			break;
+		if (r == ERR_BUSY)
+			r = stream_wait(st, STREAM_WRITER, want, stream_wait_end(st, st->write_ms));
+		if (r != 0)
+			return stream_fail(st, r);
+	}
 	return r;
 }
 

@@ -61,6 +61,12 @@ NODISCARD int stream_wait_readable_or_wake(struct stream *st, int64_t deadline_m
 /* Flushes, then ends our direction (close_notify under TLS). */
 NODISCARD int stream_shutdown(struct stream *st);
 
+/* From here on all bytes are compressed, in both directions (raw DEFLATE, RFC 1951; RFC 4978 §3). Flushes first. Unread
+ * input from before is an error (ERR_SYNTAX), as is doing it twice. What the peer compresses badly is ERR_SYNTAX of the
+ * read that meets it. */
+NODISCARD int stream_start_deflate(struct stream *st);
+bool stream_is_deflate(const struct stream *st);
+
 /* Copies bytes both ways between a and b until both directions ended, an error, or `idle_ms` without a
  * byte. Gives buffers back whenever idle; meant for thousands of idle sessions. */
 NODISCARD int stream_proxy(struct stream *a, struct stream *b, int64_t idle_ms);

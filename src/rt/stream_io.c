@@ -27,6 +27,24 @@ stream_fail(struct stream *st, int err)
 int64_t
 stream_try_read(struct stream *st, void *p, size_t n, int *want)
 {
+	return st->deflate != NULL ? stream_deflate_read(st, p, n, want) : stream_transport_read(st, p, n, want);
+}
+
+int64_t
+stream_try_write(struct stream *st, const void *p, size_t n, int *want)
+{
+	return st->deflate != NULL ? stream_deflate_write(st, p, n, want) : stream_transport_write(st, p, n, want);
+}
+
+int
+stream_try_flush(struct stream *st, int *want)
+{
+	return st->deflate != NULL ? stream_deflate_flush(st, want) : 0;
+}
+
+int64_t
+stream_transport_read(struct stream *st, void *p, size_t n, int *want)
+{
 	ssize_t got;
 
 	if (st->tls != NULL)
@@ -51,7 +69,7 @@ stream_try_read(struct stream *st, void *p, size_t n, int *want)
 }
 
 int64_t
-stream_try_write(struct stream *st, const void *p, size_t n, int *want)
+stream_transport_write(struct stream *st, const void *p, size_t n, int *want)
 {
 	ssize_t put;
 

@@ -21,12 +21,14 @@ struct stream_waiter {
 };
 
 struct stream_poll;
+struct stream_deflate;
 struct tls_session;
 
 struct stream {
 	struct loop *loop;
 	struct stream_poll *poll; /* from the first wait on */
 	struct tls_session *tls;
+	struct stream_deflate *deflate; /* NULL: bytes go as they are */
 	struct stream_bytes in, out;
 	size_t scanned; /* so many pending bytes hold no line end */
 	struct stream_waiter wait[STREAM_SIDES];
@@ -47,6 +49,11 @@ struct stream {
  * sticks by itself, which tells a reset from the end. */
 NODISCARD int64_t stream_try_read(struct stream *st, void *p, size_t n, int *want);
 NODISCARD int64_t stream_try_write(struct stream *st, const void *p, size_t n, int *want);
+/* Sends what a compressor still holds: 0, ERR_BUSY with *want, or an error. */
+NODISCARD int stream_try_flush(struct stream *st, int *want);
+/* The same as stream_try_read() and stream_try_write() below a compressor. */
+NODISCARD int64_t stream_transport_read(struct stream *st, void *p, size_t n, int *want);
+NODISCARD int64_t stream_transport_write(struct stream *st, const void *p, size_t n, int *want);
 /* 0, ERR_BUSY with *want, or an error. */
 NODISCARD int stream_try_shutdown(struct stream *st, int *want);
 /* The first half of a wait: registers the running fiber and arms the poll handle. */
@@ -73,6 +80,14 @@ stream_bytes_first(const struct stream_bytes *b)
 {
 	return b->p == NULL ? NULL : b->p + b->at;
 }
+
+/* stream_deflate.c */
+NODISCARD int64_t stream_deflate_read(struct stream *st, void *p, size_t n, int *want);
+NODISCARD int64_t stream_deflate_write(struct stream *st, const void *p, size_t n, int *want);
+NODISCARD int stream_deflate_flush(struct stream *st, int *want);
+/* Gives back what a stream that waits does not need. */
+void stream_deflate_release(struct stream_deflate *d);
+void stream_deflate_free(struct stream_deflate **d);
 
 /* stream_tls.c */
 NODISCARD int64_t tls_session_read(struct stream *st, void *p, size_t n, int *want);
