@@ -1,6 +1,7 @@
 /* imap_answer.c: tagged and untagged responses (RFC 3501 §7), and the news of the selected mailbox. */
 #include "imap/imap_session.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
 
 void
@@ -67,12 +68,17 @@ tagged(struct imap_session *s, const char *what, const char *code, const char *t
 	imap_printf(s, " %s %s%s%s\r\n", what, code, code[0] == 0 ? "" : " ", text);
 }
 
-/* RFC 3501 §7.4.1: no EXPUNGE while sequence numbers of FETCH, STORE or SEARCH are in the air. */
+/* RFC 3501 §7.4.1, RFC 5256 §3: no EXPUNGE while sequence numbers of these are in the air. */
 static bool
 expunges_allowed(const struct imap_session *s)
 {
-	return !slice_ieq(s->name, SLICE("FETCH")) && !slice_ieq(s->name, SLICE("STORE")) &&
-	    !slice_ieq(s->name, SLICE("SEARCH"));
+	static const struct slice numbered[] = {
+	    SLICE_INIT("FETCH"), SLICE_INIT("STORE"), SLICE_INIT("SEARCH"), SLICE_INIT("SORT"), SLICE_INIT("THREAD")};
+
+	for (size_t i = 0; i < COUNT_OF(numbered); i++)
+		if (slice_ieq(s->name, numbered[i]))
+			return false;
+	return true;
 }
 
 void
@@ -80,6 +86,20 @@ imap_ok(struct imap_session *s, const char *code, const char *text)
 {
 	imap_tell_news(s, expunges_allowed(s));
 	tagged(s, "OK", code, text);
+}
+
+void
+imap_ok_limited(struct imap_session *s, uint32_t lowest, const char *code)
+{
+	char limit[80];
+
+	(void)snprintf(limit, sizeof(limit), "[MESSAGELIMIT %" PRId64 " %u]", s->limits->imap_messages, lowest);
+	if (lowest != 0 && code[0] != 0)
+		imap_printf(s, "* NO %s only the newest messages\r\n", limit);
+	if (lowest != 0 && code[0] == 0)
+		imap_ok(s, limit, "done with the newest messages only");
+	else
+		imap_ok(s, code, "done");
 }
 
 void
@@ -155,24 +175,47 @@ imap_put_entry_flags(struct imap_session *s, struct buf *out, const struct store
 	if (n > 0)
 		n = store_view_keywords(s->view, e, keywords, n);
 	buf_put(out, SLICE("FLAGS ("));
-	(void)imap_put_flags(out, e->flags | more, e->recent, keywords, n);
+	(void)imap_put_flags(out, e->flags | more, e->recent && !imap_is_on(s, IMAP_ON_REV2), keywords, n);
 	buf_put_u8(out, ')');
 	arena_release(&s->arena, mark);
 }
 
 void
-imap_tell_flags(struct imap_session *s, size_t seq)
+imap_put_fetch_start(const struct imap_session *s, struct buf *out, size_t seq, uint32_t uid)
+{
+	bool only = imap_is_on(s, IMAP_ON_UIDONLY);
+
+	buf_put(out, SLICE("* "));
+	buf_put_u64(out, only ? uid : seq);
+	buf_put(out, only ? SLICE(" UIDFETCH (") : SLICE(" FETCH ("));
+}
+
+void
+imap_tell_flags(struct imap_session *s, size_t seq, bool flags)
 {
 	struct store_entry e = store_view_at(s->view, seq);
-	struct buf BUF_CLEANUP out;
+	bool uid = (s->uid || imap_is_on(s, IMAP_ON_QRESYNC)) && !imap_is_on(s, IMAP_ON_UIDONLY);
+	size_t start;
 
-	buf_init(&out, 1 << 20);
-	buf_printf(&out, "* %zu FETCH (", seq);
-	if (s->uid)
-		buf_printf(&out, "UID %u ", e.uid);
-	imap_put_entry_flags(s, &out, &e, 0);
-	buf_put(&out, SLICE(")\r\n"));
-	imap_write_buf(s, &out);
+	buf_reset(&s->line);
+	imap_put_fetch_start(s, &s->line, seq, e.uid);
+	start = s->line.n;
+	if (uid) {
+		buf_put(&s->line, SLICE("UID "));
+		buf_put_u64(&s->line, e.uid);
+	}
+	if (flags) {
+		if (s->line.n > start)
+			buf_put_u8(&s->line, ' ');
+		imap_put_entry_flags(s, &s->line, &e, 0);
+	}
+	if (imap_is_on(s, IMAP_ON_CONDSTORE)) {
+		buf_put(&s->line, s->line.n > start ? SLICE(" MODSEQ (") : SLICE("MODSEQ ("));
+		buf_put_u64(&s->line, e.modseq);
+		buf_put_u8(&s->line, ')');
+	}
+	buf_put(&s->line, SLICE(")\r\n"));
+	imap_write_buf(s, &s->line);
 }
 
 void
@@ -196,40 +239,88 @@ imap_tell_flag_names(struct imap_session *s)
 	imap_write_buf(s, &out);
 }
 
+/* Expunged messages that are told by UID: as many as lie together in one response. */
+struct vanished {
+	uint32_t uids[256];
+	size_t n;
+};
+
+static void
+tell_vanished(struct imap_session *s, struct vanished *v)
+{
+	if (v->n == 0)
+		return;
+	buf_reset(&s->line);
+	buf_put(&s->line, SLICE("* VANISHED "));
+	imap_sequence_print(&s->line, v->uids, v->n);
+	buf_put(&s->line, SLICE("\r\n"));
+	v->n = 0;
+	imap_write_buf(s, &s->line);
+}
+
+static void
+tell_expunge(struct imap_session *s, const struct store_event *e, struct vanished *v)
+{
+	if (!imap_tells_vanished(s)) {
+		imap_printf(s, "* %zu EXPUNGE\r\n", e->seq);
+		return;
+	}
+	/* Those that were expunged behind the others come again from below. */
+	if (v->n == COUNT_OF(v->uids) || (v->n > 0 && v->uids[v->n - 1] >= e->uid))
+		tell_vanished(s, v);
+	v->uids[v->n++] = e->uid;
+}
+
+static void
+tell_exists(struct imap_session *s)
+{
+	imap_printf(s, "* %zu EXISTS\r\n", store_view_count(s->view));
+	if (!imap_is_on(s, IMAP_ON_REV2))
+		imap_printf(s, "* %zu RECENT\r\n", store_view_recent(s->view));
+}
+
 void
 imap_tell_news(struct imap_session *s, bool expunges)
 {
+	struct vanished v = {.n = 0};
 	struct store_event e;
 
 	if (s->view == NULL || store_view_gone(s->view))
 		return;
 	if (store_view_all_keywords(s->view, NULL, 0) != s->keywords_told)
 		imap_tell_flag_names(s);
-	while ((e = store_view_next(s->view, expunges)).kind != STORE_EVENT_NONE) {
-		switch (e.kind) {
-		case STORE_EVENT_EXPUNGE: imap_printf(s, "* %zu EXPUNGE\r\n", e.seq); break;
-		case STORE_EVENT_FLAGS:
-			/* What this session did itself has been answered by its command. */
-			if (!e.own)
-				imap_tell_flags(s, e.seq);
-			break;
-		case STORE_EVENT_EXISTS:
-			imap_printf(s, "* %zu EXISTS\r\n* %zu RECENT\r\n", store_view_count(s->view),
-			    store_view_recent(s->view));
-			break;
-		case STORE_EVENT_RENAMED:
-		case STORE_EVENT_NONE: break;
-		case STORE_EVENT_GONE: return;
+	/* Writing may park, and the mailbox may go meanwhile. */
+	while (!s->ended && !store_view_gone(s->view) &&
+	    (e = store_view_next(s->view, expunges)).kind != STORE_EVENT_NONE) {
+		if (e.kind == STORE_EVENT_EXPUNGE) {
+			tell_expunge(s, &e, &v);
+			continue;
 		}
-		/* Writing may have parked, and the mailbox may have gone meanwhile. */
-		if (store_view_gone(s->view) || s->ended)
-			return;
+		tell_vanished(s, &v);
+		/* What this session did itself has been answered by its command. */
+		if (e.kind == STORE_EVENT_FLAGS && !e.own)
+			imap_tell_flags(s, e.seq, true);
+		else if (e.kind == STORE_EVENT_EXISTS)
+			tell_exists(s);
 	}
+	tell_vanished(s, &v);
+}
+
+void
+imap_condstore_on(struct imap_session *s)
+{
+	if (imap_is_on(s, IMAP_ON_CONDSTORE))
+		return;
+	s->on |= IMAP_ON_CONDSTORE;
+	if (s->view != NULL && !store_view_gone(s->view))
+		imap_printf(s, "* OK [HIGHESTMODSEQ %" PRIu64 "] From now on modseqs are told\r\n",
+		    store_view_highestmodseq(s->view));
 }
 
 void
 imap_deselect(struct imap_session *s)
 {
+	imap_forget_result(s);
 	if (s->view != NULL)
 		store_view_watch(s->view, NULL);
 	store_view_close(&s->view);

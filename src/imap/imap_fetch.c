@@ -4,172 +4,51 @@
 #include "imap/imap_session.h"
 
 #include "base/log.h"
-#include "imap/imap_cache.h"
-#include "imap/imap_content.h"
+#include "imap/imap_fetch.h"
 #include "message/date.h"
+
+#include <inttypes.h>
 
 #define BATCH_MESSAGES 64u
 #define BATCH_BYTES (1u << 20)
 #define PIECE_BYTES 65536u
 #define RENDERED_BYTES_MAX (64u << 20)
-/* For envelopes, beside the tree of parts. */
-#define PARSE_EXTRA_BYTES (16u << 20)
-
-/* Where the bytes of a section are. */
-struct extent {
-	enum { EXTENT_NIL, EXTENT_MESSAGE, EXTENT_RENDERED } where;
-	size_t from, n; /* in the message, or in job.out */
-};
-
-struct item {
-	size_t seq;
-	bool failed;                   /* could not be rendered */
-	struct slice raw;              /* what the job reads: the message, or its header only */
-	struct extent told[IMAP_TOLD]; /* in job.out */
-	struct extent *extents;        /* one for each section */
-};
-
-static const struct {
-	unsigned item;
-	struct slice name;
-} told_names[IMAP_TOLD] = {
-    [IMAP_TOLD_ENVELOPE] = {IMAP_FETCH_ENVELOPE, SLICE_INIT(" ENVELOPE ")},
-    [IMAP_TOLD_BODY] = {IMAP_FETCH_BODY, SLICE_INIT(" BODY ")},
-    [IMAP_TOLD_BODYSTRUCTURE] = {IMAP_FETCH_BODYSTRUCTURE, SLICE_INIT(" BODYSTRUCTURE ")},
-};
-
-/* Work for a thread: parse and render these messages. */
-struct job {
-	const struct imap_fetch *fetch;
-	unsigned items; /* what is told of each */
-	const struct limits *limits;
-	bool tree; /* parts are needed, not only the header */
-	struct item *v;
-	size_t n;
-	struct buf out;
-};
 
 struct fetching {
 	struct imap_session *s;
 	struct imap_fetch f;
 	unsigned want; /* of the store */
 	bool needs_job;
-	bool cacheable;     /* parts are needed only to be told of */
-	struct job job;     /* of the batch */
-	struct arena arena; /* of the batch: messages */
-	struct buf line;    /* of the response at hand */
+	bool cacheable;            /* parts are needed only to be told of */
+	struct imap_fetch_job job; /* of the batch */
+	struct arena arena;        /* of the batch: messages */
 	struct store_fetched fetched[BATCH_MESSAGES];
-	struct item items[BATCH_MESSAGES];
-	bool gone;       /* some messages no longer exist */
-	bool failed;     /* some could not be told */
-	bool unreadable; /* some could not be read: the file of a large one is not there */
+	struct imap_fetch_one items[BATCH_MESSAGES];
+	bool gone;        /* some messages no longer exist */
+	bool failed;      /* some could not be told */
+	bool unreadable;  /* some could not be read: the file of a large one is not there */
+	bool unknown_cte; /* a part asked for by BINARY has an encoding that is not known */
 };
 
-/* ---- on the worker thread ---- */
-
-static void
-render_numbered(struct job *j, struct item *it, struct arena *a, const struct mime *m, const struct imap_section *s,
-    struct extent *e)
+static bool
+is_binary(const struct imap_section *s)
 {
-	struct slice bytes;
-
-	if (mime_section(m, s->numbers, s->numbers_n, s->section, &bytes) != 0)
-		return;
-	if (s->fields || s->fields_not) {
-		e->where = EXTENT_RENDERED;
-		e->from = j->out.n;
-		imap_put_fields(&j->out, a, bytes, s, j->limits);
-		e->n = j->out.n - e->from;
-		return;
-	}
-	e->where = EXTENT_MESSAGE;
-	e->from = bytes.n == 0 ? 0 : (size_t)(bytes.p - it->raw.p);
-	e->n = bytes.n;
+	return s->form == IMAP_FORM_BINARY || s->form == IMAP_FORM_BINARY_SIZE;
 }
-
-static void
-render_sections(struct job *j, struct item *it, struct arena *a, const struct mime *m)
-{
-	for (size_t i = 0; i < j->fetch->sections_n; i++) {
-		const struct imap_section *s = &j->fetch->sections[i];
-		struct extent *e = &it->extents[i];
-
-		if (s->numbers_n > 0) {
-			render_numbered(j, it, a, m, s, e);
-		} else if (s->fields || s->fields_not) {
-			e->where = EXTENT_RENDERED;
-			e->from = j->out.n;
-			imap_put_fields(&j->out, a, it->raw, s, j->limits);
-			e->n = j->out.n - e->from;
-		}
-	}
-}
-
-static void
-render_told(struct job *j, struct item *it, struct arena *a, const struct mime *m, const struct header *h, int which)
-{
-	struct extent *e = &it->told[which];
-
-	e->from = j->out.n;
-	if (which == IMAP_TOLD_ENVELOPE)
-		imap_put_envelope(&j->out, a, h, j->limits);
-	else
-		imap_put_structure(&j->out, a, m, j->limits, which == IMAP_TOLD_BODYSTRUCTURE);
-	e->n = j->out.n - e->from;
-}
-
-static void
-render(struct job *j, struct item *it)
-{
-	struct arena ARENA_CLEANUP a;
-	struct mime m = {0};
-	struct header h = {0};
-	size_t start = j->out.n;
-	int err;
-
-	arena_init(&a, mime_arena_max(j->limits, it->raw.n) + PARSE_EXTRA_BYTES);
-	err = j->tree ? mime_parse(&a, it->raw, j->limits, CHARSET_THREAD, &m) : 0;
-	if (err == 0 && (j->items & IMAP_FETCH_ENVELOPE))
-		err = header_parse(&a, it->raw, j->limits, &h);
-	if (err == 0) {
-		for (int i = 0; i < IMAP_TOLD; i++)
-			if (j->items & told_names[i].item)
-				render_told(j, it, &a, &m, &h, i);
-		render_sections(j, it, &a, &m);
-	}
-	if (err != 0 || j->out.err != 0) {
-		j->out.err = 0;
-		buf_truncate(&j->out, start);
-		it->failed = true;
-	}
-}
-
-static int
-run_job(void *arg)
-{
-	struct job *j = arg;
-
-	for (size_t i = 0; i < j->n; i++)
-		if (j->v[i].raw.p != NULL)
-			render(j, &j->v[i]);
-	return 0;
-}
-
-/* ---- on the fiber ---- */
 
 static void
 plan(struct fetching *g)
 {
 	bool all = false, header = false, fields = false, numbered = false;
 
-	if (g->f.items & (IMAP_FETCH_BODY | IMAP_FETCH_BODYSTRUCTURE))
+	if (g->f.items & (IMAP_FETCH_BODY | IMAP_FETCH_BODYSTRUCTURE | IMAP_FETCH_PREVIEW))
 		g->job.tree = g->needs_job = all = true;
 	if (g->f.items & IMAP_FETCH_ENVELOPE)
 		g->needs_job = header = true;
 	for (size_t i = 0; i < g->f.sections_n; i++) {
 		const struct imap_section *s = &g->f.sections[i];
 
-		if (s->numbers_n > 0)
+		if (s->numbers_n > 0 || is_binary(s))
 			g->job.tree = g->needs_job = all = numbered = true;
 		else if (s->fields || s->fields_not)
 			g->needs_job = header = fields = true;
@@ -178,23 +57,26 @@ plan(struct fetching *g)
 		else
 			all = true;
 	}
-	g->cacheable = (g->f.items & (IMAP_FETCH_BODY | IMAP_FETCH_BODYSTRUCTURE)) != 0 && !fields && !numbered;
+	g->cacheable = (g->f.items & (IMAP_FETCH_BODY | IMAP_FETCH_BODYSTRUCTURE)) != 0 &&
+	    (g->f.items & IMAP_FETCH_PREVIEW) == 0 && !fields && !numbered;
 	g->want = all ? STORE_WANT_RAW : header ? STORE_WANT_HEADER : 0;
 	if (g->cacheable)
 		g->want |= STORE_WANT_CACHE;
+	if (g->f.items & (IMAP_FETCH_EMAILID | IMAP_FETCH_THREADID | IMAP_FETCH_SAVEDATE))
+		g->want |= STORE_WANT_IDS;
 }
 
 /* Sections without part numbers need no parsing: the store knows where the header ends. */
 static void
-place_whole(const struct fetching *g, const struct store_fetched *f, struct item *it)
+place_whole(const struct fetching *g, const struct store_fetched *f, struct imap_fetch_one *it)
 {
 	for (size_t i = 0; i < g->f.sections_n; i++) {
 		const struct imap_section *s = &g->f.sections[i];
-		struct extent *e = &it->extents[i];
+		struct imap_extent *e = &it->extents[i];
 
-		if (s->numbers_n > 0 || s->fields || s->fields_not)
+		if (s->numbers_n > 0 || s->fields || s->fields_not || is_binary(s))
 			continue;
-		e->where = EXTENT_MESSAGE;
+		e->where = IMAP_EXTENT_MESSAGE;
 		e->from = s->section == MIME_SECTION_TEXT ? f->header_size : 0;
 		e->n = (s->section == MIME_SECTION_HEADER ? f->header_size : f->size) - e->from;
 	}
@@ -225,31 +107,12 @@ write_piece(struct fetching *g, struct store_body *body, size_t from, size_t n)
 	}
 }
 
+/* The bytes of a section, from where they are. */
 static void
-write_section(struct fetching *g, const struct imap_section *sec, const struct extent *e, struct slice raw,
-    struct store_body *body, bool first)
+write_bytes(
+    struct fetching *g, const struct imap_extent *e, struct slice raw, struct store_body *body, size_t from, size_t n)
 {
-	size_t from = e->from, n = e->n;
-
-	buf_reset(&g->line);
-	if (!first)
-		buf_put_u8(&g->line, ' ');
-	imap_put_section(&g->line, sec);
-	if (sec->partial) {
-		size_t skip = sec->offset < n ? sec->offset : n;
-
-		from += skip;
-		n = sec->count < n - skip ? sec->count : n - skip;
-	}
-	if (e->where == EXTENT_NIL) {
-		buf_put(&g->line, SLICE(" NIL"));
-		imap_write_buf(g->s, &g->line);
-		return;
-	}
-	buf_put_u8(&g->line, ' ');
-	imap_put_literal_size(&g->line, n);
-	imap_write_buf(g->s, &g->line);
-	if (e->where == EXTENT_RENDERED)
+	if (e->where == IMAP_EXTENT_RENDERED)
 		imap_write(g->s, slice_range(buf_slice(&g->job.out), from, from + n));
 	else if (raw.p != NULL)
 		imap_write(g->s, slice_range(raw, from, from + n));
@@ -257,82 +120,177 @@ write_section(struct fetching *g, const struct imap_section *sec, const struct e
 		write_piece(g, body, from, n);
 }
 
-/* Each with a space in front. */
+/* literal8 is for decoded bytes with NULs; of those that are not at hand nobody knows (RFC 3516 §4.3). */
+static bool
+needs_literal8(const struct fetching *g, const struct imap_section *sec, const struct imap_extent *e, struct slice raw,
+    size_t from, size_t n)
+{
+	struct slice all = e->where == IMAP_EXTENT_RENDERED ? buf_slice(&g->job.out) : raw;
+
+	if (sec->form != IMAP_FORM_BINARY)
+		return false;
+	return all.p == NULL || slice_find_byte(slice_range(all, from, from + n), 0) != SLICE_NONE;
+}
+
+/* Behind what is in the session's line already. */
+static void
+write_section(struct fetching *g, const struct imap_section *sec, const struct imap_extent *e, struct slice raw,
+    struct store_body *body)
+{
+	struct buf *line = &g->s->line;
+	size_t from = e->from, n = e->n;
+
+	imap_put_section(line, sec);
+	buf_put_u8(line, ' ');
+	if (sec->form == IMAP_FORM_BINARY_SIZE) {
+		buf_put_u64(line, e->n);
+		return;
+	}
+	if (sec->partial) {
+		size_t skip = sec->offset < n ? sec->offset : n;
+
+		from += skip;
+		n = sec->count < n - skip ? sec->count : n - skip;
+	}
+	if (e->where == IMAP_EXTENT_NIL) {
+		buf_put(line, SLICE("NIL"));
+		return;
+	}
+	if (needs_literal8(g, sec, e, raw, from, n))
+		buf_put_u8(line, '~');
+	imap_put_literal_size(line, n);
+	imap_write_buf(g->s, line);
+	buf_reset(line);
+	write_bytes(g, e, raw, body, from, n);
+}
+
+/* A space, unless it is the first item. */
+static void
+put_item(struct buf *out, struct slice name)
+{
+	if (out->n > 0 && !slice_ends(buf_slice(out), SLICE("(")))
+		buf_put_u8(out, ' ');
+	buf_put(out, name);
+}
+
+static void
+put_ids(struct fetching *g, struct buf *out, const struct store_fetched *f)
+{
+	unsigned items = g->f.items;
+
+	if (items & IMAP_FETCH_EMAILID) {
+		put_item(out, SLICE("EMAILID ("));
+		imap_put_object_id(out, 'M', slice_of(f->email_id, STORE_ID_BYTES));
+		buf_put_u8(out, ')');
+	}
+	if (items & IMAP_FETCH_THREADID) {
+		put_item(out, SLICE("THREADID ("));
+		imap_put_object_id(out, 'T', slice_of(f->thread_id, STORE_ID_BYTES));
+		buf_put_u8(out, ')');
+	}
+	if (items & IMAP_FETCH_SAVEDATE) {
+		put_item(out, SLICE("SAVEDATE \""));
+		date_put_imap(out, f->saved_s, 0);
+		buf_put_u8(out, '"');
+	}
+}
+
 static void
 put_plain_items(struct fetching *g, struct buf *out, const struct store_entry *e, bool now_seen)
 {
 	unsigned items = g->f.items;
 
 	if (items & IMAP_FETCH_UID) {
-		buf_put(out, SLICE(" UID "));
+		put_item(out, SLICE("UID "));
 		buf_put_u64(out, e->uid);
 	}
 	if ((items & IMAP_FETCH_FLAGS) || now_seen) {
-		buf_put_u8(out, ' ');
+		put_item(out, SLICE_EMPTY);
 		imap_put_entry_flags(g->s, out, e, now_seen ? STORE_SEEN : 0);
 	}
+	if ((items & IMAP_FETCH_MODSEQ) || (now_seen && imap_is_on(g->s, IMAP_ON_CONDSTORE))) {
+		put_item(out, SLICE("MODSEQ ("));
+		buf_put_u64(out, e->modseq);
+		buf_put_u8(out, ')');
+	}
 	if (items & IMAP_FETCH_INTERNALDATE) {
-		buf_put(out, SLICE(" INTERNALDATE \""));
+		put_item(out, SLICE("INTERNALDATE \""));
 		date_put_imap(out, e->internal_s, 0);
 		buf_put_u8(out, '"');
 	}
 	if (items & IMAP_FETCH_SIZE) {
-		buf_put(out, SLICE(" RFC822.SIZE "));
+		put_item(out, SLICE("RFC822.SIZE "));
 		buf_put_u64(out, e->size);
 	}
 }
 
-/* "* n FETCH (…)": items have a space in front but for the first one. */
 static void
-write_message(struct fetching *g, const struct item *it, struct slice raw, struct store_body *body, bool now_seen)
+put_told_items(struct fetching *g, struct buf *out, const struct imap_fetch_one *it)
+{
+	struct slice told = buf_slice(&g->job.out);
+
+	for (int i = 0; i < IMAP_TOLD; i++) {
+		if ((g->f.items & imap_told_names[i].item) == 0)
+			continue;
+		put_item(out, imap_told_names[i].name);
+		buf_put(out, slice_range(told, it->told[i].from, it->told[i].from + it->told[i].n));
+	}
+	if (g->f.items & IMAP_FETCH_PREVIEW) {
+		put_item(out, SLICE("PREVIEW "));
+		buf_put(out,
+		    it->preview.where == IMAP_EXTENT_NIL
+			? SLICE("NIL")
+			: slice_range(told, it->preview.from, it->preview.from + it->preview.n));
+	}
+}
+
+/* "* n FETCH (…)". `f` is NULL when nothing but what the view knows is told. */
+static void
+write_message(struct fetching *g, const struct imap_fetch_one *it, const struct store_fetched *f, struct slice raw,
+    struct store_body *body, bool now_seen)
 {
 	struct store_entry e = store_view_at(g->s->view, it->seq);
-	struct buf *line = &g->line;
-	size_t lead;
-	bool bare;
+	struct buf *line = &g->s->line;
 
 	buf_reset(line);
-	buf_put(line, SLICE("* "));
-	buf_put_u64(line, it->seq);
-	buf_put(line, SLICE(" FETCH ("));
-	lead = line->n;
+	imap_put_fetch_start(g->s, line, it->seq, e.uid);
 	put_plain_items(g, line, &e, now_seen);
-	for (int i = 0; i < IMAP_TOLD; i++) {
-		if ((g->f.items & told_names[i].item) == 0)
-			continue;
-		buf_put(line, told_names[i].name);
-		buf_put(line, slice_range(buf_slice(&g->job.out), it->told[i].from, it->told[i].from + it->told[i].n));
-	}
+	if (f != NULL)
+		put_ids(g, line, f);
+	put_told_items(g, line, it);
 	if (line->err != 0) {
 		g->failed = true;
 		return;
 	}
-	imap_write(g->s, slice_head(buf_slice(line), lead));
-	bare = line->n == lead;
-	if (!bare)
-		imap_write(g->s, slice_from(buf_slice(line), lead + 1));
-	for (size_t i = 0; i < g->f.sections_n && !g->s->ended; i++)
-		write_section(g, &g->f.sections[i], &it->extents[i], raw, body, i == 0 && bare);
-	imap_write(g->s, SLICE(")\r\n"));
+	for (size_t i = 0; i < g->f.sections_n && !g->s->ended; i++) {
+		/* Behind a literal the line is empty. */
+		if (i > 0 || !slice_ends(buf_slice(line), SLICE("(")))
+			buf_put_u8(line, ' ');
+		write_section(g, &g->f.sections[i], &it->extents[i], raw, body);
+	}
+	buf_put(line, SLICE(")\r\n"));
+	if (!g->s->ended)
+		imap_write_buf(g->s, line);
+	g->unknown_cte |= it->unknown_cte;
 }
 
 /* Takes what was told of the message before. */
 static bool
-recall(struct fetching *g, const struct store_fetched *f, struct item *it)
+recall(struct fetching *g, const struct store_fetched *f, struct imap_fetch_one *it)
 {
 	struct slice told[IMAP_TOLD];
 
 	if (!g->cacheable || !imap_cache_read(f->cache, told))
 		return false;
 	for (int i = 0; i < IMAP_TOLD; i++) {
-		it->told[i] = (struct extent){EXTENT_RENDERED, g->job.out.n, told[i].n};
+		it->told[i] = (struct imap_extent){IMAP_EXTENT_RENDERED, g->job.out.n, told[i].n};
 		buf_put(&g->job.out, told[i]);
 	}
 	return g->job.out.err == 0;
 }
 
 static void
-remember(struct fetching *g, const struct store_fetched *f, const struct item *it)
+remember(struct fetching *g, const struct store_fetched *f, const struct imap_fetch_one *it)
 {
 	struct slice out = buf_slice(&g->job.out), told[IMAP_TOLD];
 	struct buf BUF_CLEANUP cache;
@@ -349,7 +307,7 @@ remember(struct fetching *g, const struct store_fetched *f, const struct item *i
 
 /* A message that is a file: its header, or all of it where parts are needed, is in memory for the job only. */
 static int
-render_large(struct fetching *g, const struct store_fetched *f, struct item *it, struct store_body *body)
+render_large(struct fetching *g, const struct store_fetched *f, struct imap_fetch_one *it, struct store_body *body)
 {
 	struct buf BUF_CLEANUP header;
 	int err;
@@ -366,9 +324,11 @@ render_large(struct fetching *g, const struct store_fetched *f, struct item *it,
 	g->job.v = it;
 	g->job.n = 1;
 	g->job.items = g->f.items;
+	if (g->f.items & IMAP_FETCH_PREVIEW_LAZY)
+		g->job.items &= ~(unsigned)IMAP_FETCH_PREVIEW;
 	if (g->cacheable)
 		g->job.items |= IMAP_FETCH_ENVELOPE | IMAP_FETCH_BODY | IMAP_FETCH_BODYSTRUCTURE;
-	err = work_run(g->s->c->workers, run_job, &g->job);
+	err = work_run(g->s->c->workers, imap_fetch_render, &g->job);
 	if (err == 0 && it->failed)
 		err = ERR_LIMIT;
 	if (err == 0 && g->cacheable)
@@ -377,7 +337,7 @@ render_large(struct fetching *g, const struct store_fetched *f, struct item *it,
 }
 
 static int
-write_large(struct fetching *g, const struct store_fetched *f, struct item *it, bool now_seen)
+write_large(struct fetching *g, const struct store_fetched *f, struct imap_fetch_one *it, bool now_seen)
 {
 	struct store_body *body STORE_BODY_CLEANUP = NULL;
 	struct buf of_batch = g->job.out; /* the small messages of the batch still need theirs */
@@ -392,7 +352,7 @@ write_large(struct fetching *g, const struct store_fetched *f, struct item *it, 
 			err = render_large(g, f, it, body);
 	}
 	if (err == 0)
-		write_message(g, it, SLICE_EMPTY, body, now_seen);
+		write_message(g, it, f, SLICE_EMPTY, body, now_seen);
 	buf_free(&g->job.out);
 	g->job.out = of_batch;
 	return err;
@@ -434,7 +394,7 @@ render_batch(struct fetching *g, size_t n)
 	g->job.v = g->items;
 	g->job.n = n;
 	g->job.items = g->f.items;
-	return any && g->needs_job ? work_run(g->s->c->workers, run_job, &g->job) : 0;
+	return any && g->needs_job ? work_run(g->s->c->workers, imap_fetch_render, &g->job) : 0;
 }
 
 static int
@@ -446,16 +406,16 @@ write_batch(struct fetching *g, size_t n)
 	if (err == 0)
 		err = set_seen(g, n, now_seen);
 	for (size_t i = 0; i < n && err == 0 && !g->s->ended; i++) {
-		struct item *it = &g->items[i];
+		struct imap_fetch_one *it = &g->items[i];
 
 		if (!g->fetched[i].found)
 			g->gone = true;
-		else if (g->fetched[i].large)
+		else if (g->fetched[i].large && (g->want & (STORE_WANT_RAW | STORE_WANT_HEADER)) != 0)
 			err = write_large(g, &g->fetched[i], it, now_seen[i]);
 		else if (it->failed)
 			g->failed = true;
 		else
-			write_message(g, it, it->raw, NULL, now_seen[i]);
+			write_message(g, it, &g->fetched[i], it->raw, NULL, now_seen[i]);
 		/* The others can be read. */
 		if (err == ERR_UNAVAILABLE) {
 			g->unreadable = true;
@@ -476,8 +436,8 @@ fetch_batch(struct fetching *g, const size_t *seqs, size_t n, size_t *done)
 	buf_reset(&g->job.out);
 	for (size_t i = 0; i < n; i++) {
 		g->fetched[i] = (struct store_fetched){.uid = store_view_at(g->s->view, seqs[i]).uid};
-		g->items[i] = (struct item){
-		    .seq = seqs[i], .extents = ARENA_ARRAY(&g->arena, struct extent, g->f.sections_n)};
+		g->items[i] = (struct imap_fetch_one){
+		    .seq = seqs[i], .extents = ARENA_ARRAY(&g->arena, struct imap_extent, g->f.sections_n)};
 		if (g->items[i].extents == NULL)
 			return ERR_LIMIT;
 	}
@@ -489,10 +449,10 @@ fetch_batch(struct fetching *g, const size_t *seqs, size_t n, size_t *done)
 static void
 fetch_plain(struct fetching *g, struct imap_iter *it)
 {
-	struct item item = {0};
+	struct imap_fetch_one item = {0};
 
 	while (!g->s->ended && (item.seq = imap_iter_next(g->s, it)) != 0) {
-		write_message(g, &item, SLICE_EMPTY, NULL, false);
+		write_message(g, &item, NULL, SLICE_EMPTY, NULL, false);
 		g->s->c->counters->messages_fetched++;
 	}
 }
@@ -520,7 +480,7 @@ fetch_content(struct fetching *g, struct imap_iter *it)
 }
 
 static void
-fetch_answer(struct fetching *g, int err)
+fetch_answer(struct fetching *g, int err, uint32_t lowest)
 {
 	struct imap_session *s = g->s;
 
@@ -530,12 +490,51 @@ fetch_answer(struct fetching *g, int err)
 		imap_no_err(s, err);
 	else if (g->gone)
 		imap_no(s, "[EXPUNGEISSUED]", "some of the messages no longer exist");
+	else if (g->unknown_cte)
+		imap_no(s, "[UNKNOWN-CTE]", "a part has a transfer encoding that is not known here");
 	else if (g->unreadable)
 		imap_no(s, "[UNAVAILABLE]", "some of the messages cannot be read; the operator must look at it");
 	else if (g->failed)
 		imap_no(s, "[LIMIT]", "some of the messages are too large to be told");
 	else
-		imap_ok(s, "", "done");
+		imap_ok_limited(s, lowest, "");
+}
+
+static bool
+parse_fetch(struct fetching *g, struct imap_lex *x, struct imap_iter *it)
+{
+	struct imap_session *s = g->s;
+
+	imap_lex_messages(s, x, it);
+	imap_lex_space(x);
+	imap_parse_fetch(x, s->limits, &g->f);
+	if (g->f.vanished && (!s->uid || !imap_is_on(s, IMAP_ON_QRESYNC)))
+		imap_lex_fail(x, "VANISHED is for UID FETCH once QRESYNC is enabled");
+	if (g->f.partial.given && !s->uid)
+		imap_lex_fail(x, "PARTIAL is for UID FETCH");
+	if (imap_bad_syntax(s, x))
+		return false;
+	if (s->uid && !imap_is_on(s, IMAP_ON_UIDONLY))
+		g->f.items |= IMAP_FETCH_UID;
+	if (g->f.items & IMAP_FETCH_MODSEQ)
+		imap_condstore_on(s);
+	return true;
+}
+
+static int
+fetch(struct fetching *g, struct imap_iter *it)
+{
+	int err = 0;
+
+	if (g->f.vanished)
+		err = imap_tell_vanished_earlier(g->s, g->f.changed_since, &it->set);
+	it->changed_since = g->f.changed_since;
+	if (err != 0)
+		return err;
+	if (g->want != 0)
+		return fetch_content(g, it);
+	fetch_plain(g, it);
+	return 0;
 }
 
 void
@@ -543,33 +542,31 @@ imap_do_fetch(struct imap_session *s, struct imap_lex *x)
 {
 	struct fetching *g = ARENA_NEW(&s->arena, struct fetching);
 	struct imap_iter it;
-	int err = 0;
+	int64_t max = s->limits->imap_messages;
+	uint32_t lowest = 0;
 
 	if (g == NULL) {
 		imap_no_err(s, ERR_LIMIT);
 		return;
 	}
 	g->s = s;
-	imap_lex_messages(s, x, &it);
-	imap_lex_space(x);
-	imap_parse_fetch(x, s->limits, &g->f);
-	imap_lex_end(x);
-	if (imap_bad_syntax(s, x))
+	if (!parse_fetch(g, x, &it))
 		return;
-	if (s->uid)
-		g->f.items |= IMAP_FETCH_UID;
+	if (g->f.partial.given && (int64_t)g->f.partial.hi - g->f.partial.lo >= max) {
+		imap_no(s, arena_z(&s->arena, arena_printf(&s->arena, "[MESSAGELIMIT %" PRId64 "]", max)),
+		    "that is too many messages at once");
+		return;
+	}
+	if (g->f.partial.given)
+		imap_iter_partial(s, &it, &g->f.partial);
+	else
+		lowest = imap_iter_limit(s, &it);
 	g->job.fetch = &g->f;
 	g->job.limits = s->limits;
 	buf_init(&g->job.out, RENDERED_BYTES_MAX);
-	buf_init(&g->line, RENDERED_BYTES_MAX);
-	arena_init(&g->arena, BATCH_BYTES + BATCH_MESSAGES * (g->f.sections_n + 1) * sizeof(struct extent) * 2);
+	arena_init(&g->arena, BATCH_BYTES + BATCH_MESSAGES * (g->f.sections_n + 1) * sizeof(struct imap_extent) * 2);
 	plan(g);
-	if (g->want == 0)
-		fetch_plain(g, &it);
-	else
-		err = fetch_content(g, &it);
-	fetch_answer(g, err);
+	fetch_answer(g, fetch(g, &it), lowest);
 	buf_free(&g->job.out);
-	buf_free(&g->line);
 	arena_free(&g->arena);
 }

@@ -211,6 +211,22 @@ imap_lex_astring(struct imap_lex *x)
 	return span_or_fail(x, CLASS_ASTRING, "expected an atom or a string");
 }
 
+struct slice
+imap_lex_object_id(struct imap_lex *x)
+{
+	struct slice id = imap_lex_astring(x);
+
+	for (size_t i = 0; i < id.n; i++) {
+		uint8_t b = slice_at(id, i);
+
+		if (!ascii_is_alnum(b) && b != '_' && b != '-')
+			imap_lex_fail(x, "expected an object identifier");
+	}
+	if (id.n > 255)
+		imap_lex_fail(x, "expected an object identifier");
+	return id;
+}
+
 bool
 imap_lex_nstring(struct imap_lex *x, struct slice *out)
 {
@@ -251,6 +267,19 @@ imap_lex_nz_number(struct imap_lex *x)
 
 	if (n == 0)
 		imap_lex_fail(x, "expected a number over zero");
+	return n;
+}
+
+uint64_t
+imap_lex_number64(struct imap_lex *x)
+{
+	uint64_t n;
+
+	if (imap_lex_failed(x))
+		return 0;
+	n = cursor_number(&x->c, INT64_MAX);
+	if (x->c.err != 0 && x->why == NULL)
+		x->why = "expected a number of 63 bits";
 	return n;
 }
 

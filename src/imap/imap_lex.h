@@ -39,12 +39,16 @@ struct slice imap_lex_atom(struct imap_lex *x);
 /* string = quoted / literal; 8-bit bytes are taken, NUL, CR and LF in quoted are not, NUL in literals is not. */
 struct slice imap_lex_string(struct imap_lex *x);
 struct slice imap_lex_astring(struct imap_lex *x);
+/* objectid (RFC 8474 §7): 1*255 of letters, digits, "_" and "-". */
+struct slice imap_lex_object_id(struct imap_lex *x);
 /* nstring: true if it was NIL. */
 bool imap_lex_nstring(struct imap_lex *x, struct slice *out);
 /* list-mailbox: a pattern, with wildcards even outside quotes. */
 struct slice imap_lex_list_mailbox(struct imap_lex *x);
 uint32_t imap_lex_number(struct imap_lex *x);
 uint32_t imap_lex_nz_number(struct imap_lex *x);
+/* A number of 63 bits: a modseq (RFC 7162 §7 mod-sequence-valzer). */
+uint64_t imap_lex_number64(struct imap_lex *x);
 
 /* date: days since 1970-01-01 (may be negative), with or without quotes. */
 int64_t imap_lex_date(struct imap_lex *x);

@@ -42,7 +42,7 @@ parse_listing(struct imap_session *s, struct imap_lex *x, struct listing *l)
 	buf_init(&reference, max * 3);
 	buf_init(&pattern, max * 3);
 	/* What is no modified UTF-7 is no part of any name. */
-	if (imap_utf7_decode(raw_reference, &reference) == 0 && imap_utf7_decode(raw_pattern, &pattern) == 0)
+	if (imap_name_decode(s, raw_reference, &reference) == 0 && imap_name_decode(s, raw_pattern, &pattern) == 0)
 		l->pattern = imap_pattern_new(
 		    &s->arena, buf_slice(&reference), buf_slice(&pattern), (size_t)s->limits->mailbox_name_bytes);
 	return true;
@@ -69,7 +69,7 @@ write_name(const struct listing *l, struct slice attributes, struct slice name)
 	buf_printf(&out, "* %s (", l->verb);
 	buf_put(&out, attributes);
 	buf_put(&out, SLICE(") \"/\" "));
-	imap_put_mailbox(&out, name);
+	imap_put_mailbox(&out, name, imap_utf8_names(l->s));
 	buf_put(&out, SLICE("\r\n"));
 	imap_write_buf(l->s, &out);
 }

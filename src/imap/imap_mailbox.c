@@ -4,6 +4,17 @@
 #include "base/log.h"
 #include "imap/imap_utf7.h"
 
+#include <inttypes.h>
+
+int
+imap_name_decode(const struct imap_session *s, struct slice raw, struct buf *out)
+{
+	if (!imap_utf8_names(s))
+		return imap_utf7_decode(raw, out);
+	buf_put(out, raw);
+	return out->err;
+}
+
 struct slice
 imap_lex_mailbox(struct imap_session *s, struct imap_lex *x)
 {
@@ -13,7 +24,8 @@ imap_lex_mailbox(struct imap_session *s, struct imap_lex *x)
 	if (imap_lex_failed(x))
 		return SLICE_EMPTY;
 	buf_init(&utf8, (size_t)s->limits->mailbox_name_bytes + 4);
-	if (imap_utf7_decode(raw, &utf8) != 0 || store_name_normal(s->limits, buf_slice(&utf8), &s->arena, &name) != 0)
+	if (imap_name_decode(s, raw, &utf8) != 0 ||
+	    store_name_normal(s->limits, buf_slice(&utf8), &s->arena, &name) != 0)
 		return SLICE_EMPTY;
 	return name;
 }
@@ -96,21 +108,6 @@ imap_do_id(struct imap_session *s, struct imap_lex *x)
 	imap_ok(s, "", "done");
 }
 
-/* RFC 5161: unknown names are ignored, and none of our extensions needs to be enabled. */
-void
-imap_do_enable(struct imap_session *s, struct imap_lex *x)
-{
-	do {
-		imap_lex_space(x);
-		(void)imap_lex_atom(x);
-	} while (!imap_lex_failed(x) && imap_lex_peek(x) == ' ');
-	imap_lex_end(x);
-	if (imap_bad_syntax(s, x))
-		return;
-	imap_write(s, SLICE("* ENABLED\r\n"));
-	imap_ok(s, "", "done");
-}
-
 void
 imap_do_namespace(struct imap_session *s, struct imap_lex *x)
 {
@@ -120,54 +117,30 @@ imap_do_namespace(struct imap_session *s, struct imap_lex *x)
 	imap_ok(s, "", "done");
 }
 
-static void
-open_mailbox(struct imap_session *s, struct imap_lex *x, bool read_only)
+/* RFC 8474 §4.1: with the identifier of what was made. */
+void
+imap_do_create(struct imap_session *s, struct imap_lex *x)
 {
+	struct buf BUF_CLEANUP code;
+	struct store_mailbox m;
 	struct slice name;
-	size_t unseen;
 	int err;
 
-	imap_lex_space(x);
-	name = imap_lex_mailbox(s, x);
-	imap_lex_end(x);
-	if (imap_bad_syntax(s, x))
+	if (!one_name(s, x, &name))
 		return;
-	/* RFC 3501 §6.3.1: whatever comes of it, the old mailbox is no longer selected. */
-	imap_deselect(s);
-	err = name.p == NULL ? ERR_NOTFOUND : store_view_open(s->account, name, read_only, &s->view);
+	err = store_mailbox_create(s->account, name, STORE_ROLE_NONE);
+	if (err == 0)
+		err = store_mailbox(s->account, name, &s->arena, &m);
 	if (err != 0) {
 		imap_no_err(s, err);
 		return;
 	}
-	imap_tell_flag_names(s);
-	imap_printf(s, "* %zu EXISTS\r\n* %zu RECENT\r\n", store_view_count(s->view), store_view_recent(s->view));
-	unseen = store_view_first_unseen(s->view);
-	if (unseen > 0)
-		imap_printf(s, "* OK [UNSEEN %zu] The first unseen message\r\n", unseen);
-	imap_printf(s, "* OK [UIDVALIDITY %u] UIDs are valid\r\n* OK [UIDNEXT %u] The next UID\r\n",
-	    store_view_uidvalidity(s->view), store_view_uidnext(s->view));
-	imap_ok(s, read_only ? "[READ-ONLY]" : "[READ-WRITE]", "selected");
-}
-
-void
-imap_do_select(struct imap_session *s, struct imap_lex *x)
-{
-	open_mailbox(s, x, false);
-}
-
-void
-imap_do_examine(struct imap_session *s, struct imap_lex *x)
-{
-	open_mailbox(s, x, true);
-}
-
-void
-imap_do_create(struct imap_session *s, struct imap_lex *x)
-{
-	struct slice name;
-
-	if (one_name(s, x, &name))
-		finish(s, store_mailbox_create(s->account, name, STORE_ROLE_NONE));
+	buf_init(&code, 128);
+	buf_put(&code, SLICE("[MAILBOXID ("));
+	imap_put_object_id(&code, 'F', m.object_id);
+	buf_put(&code, SLICE(")]"));
+	buf_put_u8(&code, 0);
+	imap_ok(s, code.err == 0 ? (const char *)code.p : "", "done");
 }
 
 void
@@ -246,13 +219,15 @@ imap_do_status(struct imap_session *s, struct imap_lex *x)
 		imap_no_err(s, err);
 		return;
 	}
+	if (items & IMAP_STATUS_HIGHESTMODSEQ)
+		imap_condstore_on(s);
 	buf_init(&out, (size_t)s->limits->mailbox_name_bytes * 8 + 512);
 	buf_put(&out, SLICE("* STATUS "));
-	imap_put_mailbox(&out, m.name);
+	imap_put_mailbox(&out, m.name, imap_utf8_names(s));
 	buf_put(&out, SLICE(" ("));
 	if (items & IMAP_STATUS_MESSAGES)
 		buf_printf(&out, "MESSAGES %u ", m.messages);
-	if (items & IMAP_STATUS_RECENT)
+	if ((items & IMAP_STATUS_RECENT) && !imap_is_on(s, IMAP_ON_REV2))
 		buf_printf(&out, "RECENT %u ", m.recent);
 	if (items & IMAP_STATUS_UIDNEXT)
 		buf_printf(&out, "UIDNEXT %u ", m.uidnext);
@@ -260,7 +235,19 @@ imap_do_status(struct imap_session *s, struct imap_lex *x)
 		buf_printf(&out, "UIDVALIDITY %u ", m.uidvalidity);
 	if (items & IMAP_STATUS_UNSEEN)
 		buf_printf(&out, "UNSEEN %u ", m.unseen);
-	buf_truncate(&out, out.n - 1);
+	if (items & IMAP_STATUS_DELETED)
+		buf_printf(&out, "DELETED %u ", m.deleted);
+	if (items & IMAP_STATUS_SIZE)
+		buf_printf(&out, "SIZE %" PRId64 " ", m.bytes);
+	if (items & IMAP_STATUS_HIGHESTMODSEQ)
+		buf_printf(&out, "HIGHESTMODSEQ %" PRIu64 " ", m.highestmodseq);
+	if (items & IMAP_STATUS_MAILBOXID) {
+		buf_put(&out, SLICE("MAILBOXID ("));
+		imap_put_object_id(&out, 'F', m.object_id);
+		buf_put(&out, SLICE(") "));
+	}
+	if (slice_ends(buf_slice(&out), SLICE(" ")))
+		buf_truncate(&out, out.n - 1);
 	buf_put(&out, SLICE(")\r\n"));
 	imap_write_buf(s, &out);
 	imap_ok(s, "", "done");

@@ -1,4 +1,4 @@
-/* imap_match.c: three-valued logic over a program, and the texts of a message made once each, when a key first asks. */
+/* imap_match.c: the keys of a program that need the message, and the texts of a message made once each, when a key first asks. */
 #include "imap/imap_match.h"
 
 #include "message/fold.h"
@@ -28,6 +28,28 @@ fold_string(struct slice charset, struct slice in, struct arena *a, struct slice
 	return out->p == NULL ? ERR_LIMIT : 0;
 }
 
+/* The words of a fuzzy key: what lies between punctuation and white space. */
+static int
+split_words(struct imap_key *k, struct arena *a)
+{
+	struct slice *v = NULL;
+	size_t n = 0, cap = 0, from = 0;
+
+	for (size_t i = 0; i <= k->text.n; i++) {
+		if (i < k->text.n && (ascii_is_alnum(slice_at(k->text, i)) || slice_at(k->text, i) >= 0x80))
+			continue;
+		if (i > from) {
+			v = arena_grow(a, v, n, &cap, sizeof(*v), SIZE_MAX / sizeof(*v));
+			if (v == NULL)
+				return ERR_LIMIT;
+			v[n++] = slice_range(k->text, from, i);
+		}
+		from = i + 1;
+	}
+	k->words = (struct slice_list){v, n};
+	return 0;
+}
+
 static int
 prepare(struct imap_search *p, struct imap_key *k, struct arena *a)
 {
@@ -36,6 +58,8 @@ prepare(struct imap_search *p, struct imap_key *k, struct arena *a)
 	for (; k != NULL && err == 0; k = k->next) {
 		if (k->kind == IMAP_KEY_HEADER || k->kind == IMAP_KEY_BODY || k->kind == IMAP_KEY_TEXT)
 			err = fold_string(p->charset, k->text, a, &k->text);
+		if (err == 0 && k->fuzzy)
+			err = split_words(k, a);
 		if (err == 0 && k->first != NULL)
 			err = prepare(p, k->first, a);
 	}
@@ -59,7 +83,7 @@ struct message {
 	const struct imap_leaves *leaves;
 	const struct limits *l;
 	struct slice raw;
-	bool unread; /* only the leaves are known */
+	uint8_t score;
 	struct arena arena;
 	bool header_parsed, header_folded, body_folded;
 	struct header header;
@@ -126,10 +150,19 @@ fold_body(struct message *m)
 	}
 }
 
+/* A fuzzy key also takes a text that has all its words, in whatever order; it then fits less well. */
 static bool
-found(struct slice text, struct slice needle)
+found(struct message *m, struct slice text, const struct imap_key *k)
 {
-	return slice_find(text, needle) != SLICE_NONE;
+	if (slice_find(text, k->text) != SLICE_NONE)
+		return true;
+	if (!k->fuzzy || k->words.n == 0)
+		return false;
+	for (size_t i = 0; i < k->words.n; i++)
+		if (slice_find(text, k->words.v[i]) == SLICE_NONE)
+			return false;
+	m->score = m->score > 20 ? (uint8_t)(m->score / 2) : m->score;
+	return true;
 }
 
 static bool
@@ -144,7 +177,7 @@ match_field(struct message *m, const struct imap_key *k)
 
 		buf_init(&folded, f->value.n * 24 + 256);
 		text_fold(header_text(&m->arena, f->value, CHARSET_THREAD), &folded);
-		hit = found(buf_slice(&folded), k->text);
+		hit = found(m, buf_slice(&folded), k);
 		arena_release(&m->arena, mark);
 		if (hit)
 			return true;
@@ -175,32 +208,26 @@ match_text(struct message *m, const struct imap_key *k)
 			m->header_folded = true;
 			fold_header(m, header_of(m), &m->header_text);
 		}
-		if (found(buf_slice(&m->header_text), k->text))
+		if (found(m, buf_slice(&m->header_text), k))
 			return true;
 	}
 	fold_body(m);
-	return found(buf_slice(&m->body_text), k->text);
+	return found(m, buf_slice(&m->body_text), k);
 }
 
-/* 1, 0, or -1 for "not known without the message". */
-static int
+static bool
 judge(struct message *m, const struct imap_key *k)
 {
-	int v;
+	bool v;
 
 	if (k->kind == IMAP_KEY_AND || k->kind == IMAP_KEY_OR) {
-		int stop = k->kind == IMAP_KEY_OR;
+		bool stop = k->kind == IMAP_KEY_OR;
 
 		v = !stop;
-		for (const struct imap_key *c = k->first; c != NULL && v != stop; c = c->next) {
-			int one = judge(m, c);
-
-			v = one == stop ? stop : one < 0 ? -1 : v;
-		}
+		for (const struct imap_key *c = k->first; c != NULL && v != stop; c = c->next)
+			v = judge(m, c);
 	} else if (k->kind < IMAP_KEY_HEADER) {
 		v = imap_leaf(m->leaves, k->leaf);
-	} else if (m->unread) {
-		v = -1;
 	} else if (k->kind == IMAP_KEY_HEADER) {
 		v = match_field(m, k);
 	} else if (k->kind == IMAP_KEY_BODY || k->kind == IMAP_KEY_TEXT) {
@@ -208,23 +235,15 @@ judge(struct message *m, const struct imap_key *k)
 	} else {
 		v = match_sent(m, k);
 	}
-	return v < 0 ? v : v ^ k->negated;
+	return v != k->negated;
 }
 
 int
-imap_match_leaves(const struct imap_search *p, const struct imap_leaves *l)
+imap_match_message(const struct imap_search *p, const struct imap_leaves *l, struct slice raw,
+    const struct limits *limits, uint8_t *score)
 {
-	struct message m = {.p = p, .leaves = l, .unread = true};
-
-	return judge(&m, p->root);
-}
-
-int
-imap_match_message(
-    const struct imap_search *p, const struct imap_leaves *l, struct slice raw, const struct limits *limits)
-{
-	struct message m = {.p = p, .leaves = l, .l = limits, .raw = raw};
-	int v;
+	struct message m = {.p = p, .leaves = l, .l = limits, .raw = raw, .score = 100};
+	bool v;
 
 	arena_init(&m.arena, mime_arena_max(limits, raw.n) * 2 + (1u << 20));
 	buf_init(&m.header_text, (size_t)limits->message_header_bytes * 8);
@@ -233,5 +252,6 @@ imap_match_message(
 	arena_free(&m.arena);
 	buf_free(&m.header_text);
 	buf_free(&m.body_text);
+	*score = m.score;
 	return m.err != 0 ? m.err : v;
 }

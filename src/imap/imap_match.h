@@ -18,10 +18,9 @@ imap_leaf(const struct imap_leaves *l, size_t i)
 	return (l->bits[i / 64] >> (i % 64) & 1) != 0;
 }
 
-/* What the keys without the message say already: 1 yes, 0 no, -1 it must be read. */
-int imap_match_leaves(const struct imap_search *p, const struct imap_leaves *l);
-/* Judges with the message (or, unless p->needs_body, its header): 1 or 0, or an error (ERR_NOMEM, ERR_LIMIT). May block. */
-int imap_match_message(
-    const struct imap_search *p, const struct imap_leaves *l, struct slice raw, const struct limits *limits);
+/* Judges with the message (or, unless p->needs_body, its header): 1 or 0, or an error (ERR_NOMEM, ERR_LIMIT). `*score` is how well
+ * the fuzzy keys fit, 1..100 (RFC 6203 §4). May block. */
+int imap_match_message(const struct imap_search *p, const struct imap_leaves *l, struct slice raw,
+    const struct limits *limits, uint8_t *score);
 
 #endif

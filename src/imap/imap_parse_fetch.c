@@ -1,4 +1,4 @@
-/* imap_parse_fetch.c: what FETCH asks for (RFC 3501 §6.4.5). */
+/* imap_parse_fetch.c: what FETCH asks for (RFC 3501 §6.4.5), and its modifiers (RFC 4466 §2.3). */
 #include "imap/imap_parse.h"
 
 static const struct {
@@ -11,6 +11,11 @@ static const struct {
     {SLICE_INIT("RFC822.SIZE"), IMAP_FETCH_SIZE},
     {SLICE_INIT("ENVELOPE"), IMAP_FETCH_ENVELOPE},
     {SLICE_INIT("BODYSTRUCTURE"), IMAP_FETCH_BODYSTRUCTURE},
+    {SLICE_INIT("MODSEQ"), IMAP_FETCH_MODSEQ},
+    {SLICE_INIT("EMAILID"), IMAP_FETCH_EMAILID},
+    {SLICE_INIT("THREADID"), IMAP_FETCH_THREADID},
+    {SLICE_INIT("SAVEDATE"), IMAP_FETCH_SAVEDATE},
+    {SLICE_INIT("PREVIEW"), IMAP_FETCH_PREVIEW},
 };
 
 static const struct {
@@ -22,6 +27,18 @@ static const struct {
     {SLICE_INIT("RFC822"), IMAP_FORM_RFC822, MIME_SECTION_ALL, false},
     {SLICE_INIT("RFC822.HEADER"), IMAP_FORM_RFC822_HEADER, MIME_SECTION_HEADER, true},
     {SLICE_INIT("RFC822.TEXT"), IMAP_FORM_RFC822_TEXT, MIME_SECTION_TEXT, false},
+};
+
+static const struct {
+	struct slice name;
+	enum imap_section_form form;
+	bool peek;
+} bracket_items[] = {
+    {SLICE_INIT("BODY"), IMAP_FORM_BODY, false}, /* first: it exists without a section too */
+    {SLICE_INIT("BODY.PEEK"), IMAP_FORM_BODY, true},
+    {SLICE_INIT("BINARY"), IMAP_FORM_BINARY, false},
+    {SLICE_INIT("BINARY.PEEK"), IMAP_FORM_BINARY, true},
+    {SLICE_INIT("BINARY.SIZE"), IMAP_FORM_BINARY_SIZE, true},
 };
 
 static const struct {
@@ -119,10 +136,10 @@ static void
 parse_body(struct imap_lex *x, struct imap_section *s)
 {
 	parse_numbers(x, s);
-	if (imap_lex_peek(x) != ']')
+	if (imap_lex_peek(x) != ']' && s->form == IMAP_FORM_BODY)
 		parse_section_text(x, s);
 	imap_lex_expect(x, ']');
-	if (imap_lex_accept(x, '<')) {
+	if (s->form != IMAP_FORM_BINARY_SIZE && imap_lex_accept(x, '<')) {
 		s->partial = true;
 		s->offset = imap_lex_number(x);
 		imap_lex_expect(x, '.');
@@ -156,6 +173,8 @@ parse_item(struct imap_lex *x, struct imap_fetch *f, size_t *cap, size_t max)
 	for (size_t i = 0; i < COUNT_OF(simple_items); i++) {
 		if (slice_ieq(name, simple_items[i].name)) {
 			f->items |= simple_items[i].items;
+			if (simple_items[i].items == IMAP_FETCH_PREVIEW && cursor_iaccept(&x->c, SLICE(" (LAZY)")))
+				f->items |= IMAP_FETCH_PREVIEW_LAZY;
 			return;
 		}
 	}
@@ -168,50 +187,110 @@ parse_item(struct imap_lex *x, struct imap_fetch *f, size_t *cap, size_t max)
 			return;
 		}
 	}
-	s.peek = slice_ieq(name, SLICE("BODY.PEEK"));
-	if (!s.peek && !slice_ieq(name, SLICE("BODY"))) {
-		imap_lex_fail(x, "no such FETCH item");
-	} else if (imap_lex_accept(x, '[')) {
-		parse_body(x, &s);
-		add_section(x, f, cap, &s, max);
-	} else if (s.peek) {
-		imap_lex_fail(x, "BODY.PEEK without a section");
-	} else {
-		f->items |= IMAP_FETCH_BODY;
+	for (size_t i = 0; i < COUNT_OF(bracket_items); i++) {
+		if (!slice_ieq(name, bracket_items[i].name))
+			continue;
+		s.form = bracket_items[i].form;
+		s.peek = bracket_items[i].peek;
+		if (imap_lex_accept(x, '[')) {
+			parse_body(x, &s);
+			add_section(x, f, cap, &s, max);
+		} else if (i == 0) {
+			f->items |= IMAP_FETCH_BODY;
+		} else {
+			imap_lex_fail(x, "an item without its section");
+		}
+		return;
 	}
+	imap_lex_fail(x, "no such FETCH item");
 }
 
 static bool
 parse_macro(struct imap_lex *x, struct imap_fetch *f)
 {
-	struct slice rest = cursor_rest(&x->c);
+	struct imap_lex before = *x;
+	struct slice name = item_name(x);
 
 	for (size_t i = 0; i < COUNT_OF(macros); i++) {
-		if (slice_ieq(rest, macros[i].name)) {
-			cursor_skip(&x->c, rest.n);
+		if (slice_ieq(name, macros[i].name)) {
 			f->items = macros[i].items;
 			return true;
 		}
 	}
+	*x = before;
 	return false;
+}
+
+static void
+parse_items(struct imap_lex *x, const struct limits *l, struct imap_fetch *out)
+{
+	size_t cap = 0, max = (size_t)l->imap_fetch_items;
+
+	if (imap_lex_peek(x) != '(') {
+		if (!parse_macro(x, out))
+			parse_item(x, out, &cap, max);
+		return;
+	}
+	imap_lex_expect(x, '(');
+	do
+		parse_item(x, out, &cap, max);
+	while (!imap_lex_failed(x) && imap_lex_accept(x, ' '));
+	imap_lex_expect(x, ')');
+}
+
+void
+imap_parse_partial(struct imap_lex *x, struct imap_partial *out)
+{
+	out->given = true;
+	out->from_end = imap_lex_accept(x, '-');
+	out->lo = imap_lex_nz_number(x);
+	imap_lex_expect(x, ':');
+	if (out->from_end)
+		imap_lex_expect(x, '-');
+	out->hi = imap_lex_nz_number(x);
+	if (out->lo > out->hi) {
+		uint32_t lo = out->hi;
+
+		out->hi = out->lo;
+		out->lo = lo;
+	}
+}
+
+static void
+parse_fetch_modifier(struct imap_lex *x, struct imap_fetch *out)
+{
+	struct slice name = imap_lex_atom(x);
+
+	if (slice_ieq(name, SLICE("CHANGEDSINCE"))) {
+		imap_lex_space(x);
+		out->changed = true;
+		out->changed_since = imap_lex_number64(x);
+		out->items |= IMAP_FETCH_MODSEQ;
+	} else if (slice_ieq(name, SLICE("VANISHED"))) {
+		out->vanished = true;
+	} else if (slice_ieq(name, SLICE("PARTIAL"))) {
+		imap_lex_space(x);
+		imap_parse_partial(x, &out->partial);
+	} else {
+		imap_lex_fail(x, "no such FETCH modifier");
+	}
 }
 
 void
 imap_parse_fetch(struct imap_lex *x, const struct limits *l, struct imap_fetch *out)
 {
-	size_t cap = 0, max = (size_t)l->imap_fetch_items;
-
 	*out = (struct imap_fetch){0};
-	if (parse_macro(x, out))
-		return;
-	if (!imap_lex_accept(x, '(')) {
-		parse_item(x, out, &cap, max);
-		return;
+	parse_items(x, l, out);
+	if (imap_lex_accept(x, ' ')) {
+		imap_lex_expect(x, '(');
+		do
+			parse_fetch_modifier(x, out);
+		while (!imap_lex_failed(x) && imap_lex_accept(x, ' '));
+		imap_lex_expect(x, ')');
 	}
-	do
-		parse_item(x, out, &cap, max);
-	while (!imap_lex_failed(x) && imap_lex_accept(x, ' '));
-	imap_lex_expect(x, ')');
+	imap_lex_end(x);
+	if (out->vanished && !out->changed)
+		imap_lex_fail(x, "VANISHED without CHANGEDSINCE");
 }
 
 /* A field name goes back as an atom-like quoted string; one that cannot be quoted as a literal. */
@@ -265,13 +344,16 @@ put_section_text(struct buf *out, const struct imap_section *s)
 void
 imap_put_section(struct buf *out, const struct imap_section *s)
 {
-	if (s->form != IMAP_FORM_BODY) {
+	if (s->form == IMAP_FORM_RFC822 || s->form == IMAP_FORM_RFC822_HEADER || s->form == IMAP_FORM_RFC822_TEXT) {
 		for (size_t i = 0; i < COUNT_OF(rfc822_items); i++)
 			if (rfc822_items[i].form == s->form)
 				buf_put(out, rfc822_items[i].name);
 		return;
 	}
-	buf_put(out, SLICE("BODY["));
+	buf_put(out,
+	    s->form == IMAP_FORM_BODY              ? SLICE("BODY[")
+		: s->form == IMAP_FORM_BINARY_SIZE ? SLICE("BINARY.SIZE[")
+						   : SLICE("BINARY["));
 	for (size_t i = 0; i < s->numbers_n; i++) {
 		if (i > 0)
 			buf_put_u8(out, '.');

@@ -154,9 +154,9 @@ test_output(void **state)
 	imap_put_string(&out, SLICE("n\0l\x80"));
 	imap_put_nstring(&out, SLICE_EMPTY);
 	imap_put_nstring(&out, SLICE(""));
-	imap_put_mailbox(&out, SLICE("nil"));
-	imap_put_mailbox(&out, SLICE("a b"));
-	imap_put_mailbox(&out, SLICE("a%"));
+	imap_put_mailbox(&out, SLICE("nil"), false);
+	imap_put_mailbox(&out, SLICE("a b"), false);
+	imap_put_mailbox(&out, SLICE("a%"), false);
 	assert_true(slice_eq(buf_slice(&out),
 	    SLICE("\"a\\\"b\\\\c\"{4}\r\nx\r\ny{2}\r\n\xc3\xbc{4}\r\nn?l\x80NIL\"\"\"nil\"\"a b\"\"a%\"")));
 }

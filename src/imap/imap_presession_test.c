@@ -131,7 +131,8 @@ RT_TEST(test_offers)
 	struct guest g;
 
 	begin(&g, x, false);
-	expect(&g, "CAPABILITY", "* CAPABILITY IMAP4rev1 LITERAL+ ID ENABLE IDLE SASL-IR LOGINDISABLED\r\nx OK");
+	expect(
+	    &g, "CAPABILITY", "* CAPABILITY IMAP4rev1 IMAP4rev2 LITERAL+ ID ENABLE IDLE SASL-IR LOGINDISABLED\r\nx OK");
 	expect(&g, "NOOP", "x OK");
 	expect(&g, "ID NIL", "* ID (");
 	expect(&g, "LOGIN alice secret", "x NO [PRIVACYREQUIRED]");

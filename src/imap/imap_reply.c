@@ -53,9 +53,23 @@ imap_put_nstring(struct buf *out, struct slice s)
 }
 
 void
-imap_put_mailbox(struct buf *out, struct slice utf8)
+imap_put_mailbox(struct buf *out, struct slice utf8, bool as_utf8)
 {
 	struct buf BUF_CLEANUP name;
+
+	if (as_utf8 && !slice_is_ascii(utf8)) {
+		buf_put_u8(out, '"');
+		put_escaped(out, utf8, true);
+		buf_put_u8(out, '"');
+		return;
+	}
+	if (as_utf8) {
+		if (imap_is_atom(utf8) && !slice_ieq(utf8, SLICE("NIL")))
+			buf_put(out, utf8);
+		else
+			imap_put_string(out, utf8);
+		return;
+	}
 
 	buf_init(&name, utf8.n * 8 + 8);
 	if (imap_utf7_encode(utf8, &name) != 0) {
@@ -68,6 +82,13 @@ imap_put_mailbox(struct buf *out, struct slice utf8)
 		buf_put(out, buf_slice(&name));
 	else
 		imap_put_string(out, buf_slice(&name));
+}
+
+void
+imap_put_object_id(struct buf *out, char kind, struct slice id)
+{
+	buf_put_u8(out, (uint8_t)kind);
+	buf_put_hex(out, id);
 }
 
 bool

@@ -45,6 +45,25 @@ imap_sequence_beyond(const struct imap_sequence *s, uint32_t max)
 	return false;
 }
 
+bool
+imap_sequence_has_star(const struct imap_sequence *s)
+{
+	for (size_t i = 0; i < s->n; i++)
+		if (s->v[i].lo == 0 || s->v[i].hi == 0)
+			return true;
+	return false;
+}
+
+uint64_t
+imap_sequence_count(const struct imap_sequence *s)
+{
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < s->n; i++)
+		n += (uint64_t)s->v[i].hi - s->v[i].lo + 1;
+	return n;
+}
+
 static int
 by_lo(const void *a, const void *b)
 {
@@ -109,6 +128,22 @@ imap_sequence_has(const struct imap_sequence *s, uint32_t number)
 			return true;
 	}
 	return false;
+}
+
+uint32_t
+imap_sequence_from(const struct imap_sequence *s, uint32_t number)
+{
+	size_t lo = 0, hi = s->n;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (s->v[mid].hi < number)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo == s->n ? 0 : number > s->v[lo].lo ? number : s->v[lo].lo;
 }
 
 uint32_t

@@ -22,8 +22,15 @@ void imap_sequence_resolve(struct imap_sequence *s, uint32_t max);
 /* Of an unresolved set: does an element name no number within 1..max at all? (RFC 3501 §9: an error for sequence
  * numbers.) */
 bool imap_sequence_beyond(const struct imap_sequence *s, uint32_t max);
+/* Of an unresolved set: is there a "*" in it? */
+bool imap_sequence_has_star(const struct imap_sequence *s);
+/* How many numbers a resolved set names. */
+uint64_t imap_sequence_count(const struct imap_sequence *s);
 /* Is n in the resolved set? O(log n). */
 bool imap_sequence_has(const struct imap_sequence *s, uint32_t n);
+
+/* The first number of a resolved set that is at least n, or 0. O(log n). */
+uint32_t imap_sequence_from(const struct imap_sequence *s, uint32_t n);
 
 /* Walks the numbers 1..max of a resolved set: start with {0}; returns the next number or 0 at the end. Jumps over gaps. */
 struct imap_walk {

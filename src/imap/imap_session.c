@@ -43,6 +43,8 @@ dispatch(struct imap_session *s, struct imap_lex *x)
 		imap_bad(s, "no such command");
 	else if ((row->states & (s->view != NULL ? IMAP_SELECTED : IMAP_SIGNED_IN)) == 0)
 		imap_bad(s, "no mailbox is selected");
+	else if (imap_is_on(s, IMAP_ON_UIDONLY) && row->uid && !s->uid && !slice_ieq(name, SLICE("EXPUNGE")))
+		imap_bad(s, "[UIDREQUIRED] sequence numbers are not allowed once UIDONLY is enabled");
 	else
 		row->handler(s, x);
 }
@@ -100,6 +102,7 @@ step(struct imap_session *s)
 			s->ended = true;
 		arena_free(&s->arena);
 		buf_free(&s->command.text);
+		buf_free(&s->line);
 	} else {
 		arena_reset(&s->arena);
 	}
@@ -196,6 +199,7 @@ imap_session(struct stream *st, struct store_account *account, const struct imap
 	int err;
 
 	arena_init(&s.arena, IMAP_COMMAND_ARENA_BYTES);
+	buf_init(&s.line, IMAP_RESPONSE_BYTES_MAX);
 	buf_init(&s.command.text, (size_t)(s.limits->imap_line_bytes + s.limits->imap_command_bytes + 1024));
 	stream_set_timeouts(st, IMAP_MID_COMMAND_MS, s.limits->write_timeout_ms);
 	c->counters->sessions++;
@@ -216,6 +220,7 @@ imap_session(struct stream *st, struct store_account *account, const struct imap
 		c->counters->idling--;
 	arena_free(&s.arena);
 	buf_free(&s.command.text);
+	buf_free(&s.line);
 	c->counters->sessions_open--;
 	LOG(c->house, INFO, "imap_session_ended", LOG_S("login", c->login), LOG_S("client", c->client), LOG_E(err),
 	    LOG_I("bytes_out", stream_bytes_out(st)));

@@ -17,6 +17,8 @@ enum imap_capability_when {
 	IMAP_CAP_NO_SIGN_IN = 16, /* … or not before TLS */
 	IMAP_CAP_AFTER = 32       /* after sign-in */
 };
+/* What a client switches on, by ENABLE (RFC 5161) or by using it (RFC 7162 §3.1). */
+enum imap_on { IMAP_ON_REV2 = 1, IMAP_ON_CONDSTORE = 2, IMAP_ON_QRESYNC = 4, IMAP_ON_UIDONLY = 8 };
 /* Appends the names for these circumstances, separated by spaces. */
 void imap_put_capabilities(struct buf *out, unsigned when);
 /* The untagged ID response with its line end. */
@@ -24,6 +26,8 @@ void imap_put_id(struct buf *out);
 
 /* Memory of one command beside what grows with the mailbox. */
 #define IMAP_COMMAND_ARENA_BYTES (64u << 20)
+/* A response that is put together before it is sent. */
+#define IMAP_RESPONSE_BYTES_MAX (64u << 20)
 /* A client that stops in the middle of a command. */
 #define IMAP_MID_COMMAND_MS 300000
 /* An idling client hears something this often. */
@@ -34,11 +38,14 @@ struct imap_session {
 	struct store_account *account;
 	const struct imap_session_config *c;
 	const struct limits *limits;
-	struct store_view *view; /* NULL: none selected */
-	size_t keywords_told;    /* of the FLAGS response */
-	int64_t errors;          /* bad commands so far */
-	bool ended;              /* LOGOUT, or a BYE was said */
-	struct arena arena;      /* of the command */
+	struct store_view *view;    /* NULL: none selected */
+	size_t keywords_told;       /* of the FLAGS response */
+	unsigned on;                /* enum imap_on */
+	struct imap_sequence saved; /* what it stands for: UIDs; malloc'ed */
+	int64_t errors;             /* bad commands so far */
+	bool ended;                 /* LOGOUT, or a BYE was said */
+	struct arena arena;         /* of the command */
+	struct buf line;            /* of the response at hand; its memory is kept until the session waits */
 	struct imap_command command;
 	struct slice tag;
 	struct slice name;     /* of the command as the client wrote it, for replies */
@@ -62,6 +69,9 @@ void imap_printf(struct imap_session *s, const char *fmt, ...) PRINTF_LIKE(2, 3)
  * not (FETCH, STORE, SEARCH by sequence number). */
 void imap_ok(struct imap_session *s, const char *code, const char *text);
 void imap_no(struct imap_session *s, const char *code, const char *text);
+/* OK with "[MESSAGELIMIT max lowest]" if `lowest` is not 0 (RFC 9738 §3.1); else with `code`. Both: the former is told in an
+ * untagged NO before. */
+void imap_ok_limited(struct imap_session *s, uint32_t lowest, const char *code);
 void imap_bad(struct imap_session *s, const char *text);
 /* NO with the response code (RFC 5530) and words for an error of the store. */
 void imap_no_err(struct imap_session *s, int err);
@@ -71,13 +81,45 @@ void imap_bye(struct imap_session *s, const char *text);
 
 /* Tells what happened in the selected mailbox. */
 void imap_tell_news(struct imap_session *s, bool expunges);
-/* "* n FETCH (FLAGS (…))". */
-void imap_tell_flags(struct imap_session *s, size_t seq);
+/* "* n FETCH (FLAGS (…))", with UID and MODSEQ where the session wants them. Without `flags` only those two. */
+void imap_tell_flags(struct imap_session *s, size_t seq, bool flags);
 void imap_put_entry_flags(struct imap_session *s, struct buf *out, const struct store_entry *e, uint8_t more);
+/* "* n FETCH (", or with UIDONLY "* uid UIDFETCH (" (RFC 9586 §3.3). */
+void imap_put_fetch_start(const struct imap_session *s, struct buf *out, size_t seq, uint32_t uid);
 /* FLAGS and PERMANENTFLAGS. */
 void imap_tell_flag_names(struct imap_session *s);
 void imap_deselect(struct imap_session *s);
+static inline bool
+imap_is_on(const struct imap_session *s, unsigned what)
+{
+	return (s->on & what) != 0;
+}
+/* Mailbox names travel as UTF-8, not as modified UTF-7 (RFC 9051 §5.1). */
+static inline bool
+imap_utf8_names(const struct imap_session *s)
+{
+	return imap_is_on(s, IMAP_ON_REV2);
+}
+/* Switches CONDSTORE on, and whatever a selected mailbox has to tell for it then (RFC 7162 §3.1). */
+void imap_condstore_on(struct imap_session *s);
+/* For the answer of a command that removes messages: "[HIGHESTMODSEQ n]" (RFC 7162 §3.2.7), or "" when QRESYNC is off or the client
+ * has not been told all up to it. Tells the news first. */
+const char *imap_modseq_code(struct imap_session *s, char code[64]);
+/* Messages that are gone are told by UID (VANISHED), not by number. */
+static inline bool
+imap_tells_vanished(const struct imap_session *s)
+{
+	return imap_is_on(s, IMAP_ON_QRESYNC | IMAP_ON_UIDONLY);
+}
+/* "* VANISHED (EARLIER) …": the UIDs within `set` that were expunged after `modseq` (RFC 7162 §3.2.10.1): 0 or an error of the
+ * store. */
+NODISCARD int imap_tell_vanished_earlier(struct imap_session *s, uint64_t modseq, const struct imap_sequence *set);
+/* What "$" stands for; frees what it stood for before. `set` is copied: 0 or ERR_NOMEM. */
+NODISCARD int imap_save_result(struct imap_session *s, const struct imap_sequence *uids);
+void imap_forget_result(struct imap_session *s);
 
+/* Appends the UTF-8 form of a name or pattern as the client writes it: 0 or an error of imap_utf7_decode(). */
+NODISCARD int imap_name_decode(const struct imap_session *s, struct slice raw, struct buf *out);
 /* Reads a mailbox argument: its normal form in UTF-8, in the command's arena. A syntax error fails the lexer; a name
  * that cannot be is told by p == NULL without failing the lexer. */
 struct slice imap_lex_mailbox(struct imap_session *s, struct imap_lex *x);
@@ -88,11 +130,17 @@ struct imap_iter {
 	struct imap_walk walk;
 	size_t range, seq;
 	bool uid;
+	size_t skip, left;      /* PARTIAL: messages to pass over first, and to take then */
+	uint64_t changed_since; /* messages with a lower or this modseq are passed over; 0: none */
 };
-/* Reads the set; checks that sequence numbers exist (RFC 3501 §9). */
+/* Reads the set, or "$"; checks that sequence numbers exist (RFC 3501 §9). */
 void imap_lex_messages(struct imap_session *s, struct imap_lex *x, struct imap_iter *it);
 /* The next sequence number or 0. */
 size_t imap_iter_next(struct imap_session *s, struct imap_iter *it);
+/* Keeps only the messages of that part (RFC 9394 §3.3). */
+void imap_iter_partial(struct imap_session *s, struct imap_iter *it, const struct imap_partial *p);
+/* Keeps only the highest limits.imap_messages of the messages (RFC 9738 §3): the lowest UID that is kept, or 0 when all are. */
+uint32_t imap_iter_limit(struct imap_session *s, struct imap_iter *it);
 /* All UIDs at once, in the arena: 0 or ERR_LIMIT. */
 NODISCARD int imap_iter_uids(struct imap_session *s, struct imap_iter *it, uint32_t **uids, size_t *n);
 
