@@ -16,8 +16,8 @@ const struct imap_told_name imap_told_names[IMAP_TOLD] = {
 };
 
 static void
-render_numbered(struct imap_fetch_job *j, struct imap_fetch_one *it, struct arena *a, const struct mime *m, const struct imap_section *s,
-    struct imap_extent *e)
+render_numbered(struct imap_fetch_job *j, struct imap_fetch_one *it, struct arena *a, const struct mime *m,
+    const struct imap_section *s, struct imap_extent *e)
 {
 	struct slice bytes;
 
@@ -85,7 +85,8 @@ render_sections(struct imap_fetch_job *j, struct imap_fetch_one *it, struct aren
 }
 
 static void
-render_told(struct imap_fetch_job *j, struct imap_fetch_one *it, struct arena *a, const struct mime *m, const struct header *h, int which)
+render_told(struct imap_fetch_job *j, struct imap_fetch_one *it, struct arena *a, const struct mime *m,
+    const struct header *h, int which)
 {
 	struct imap_extent *e = &it->told[which];
 
@@ -149,4 +150,3 @@ imap_fetch_render(void *arg)
 			render(j, &j->v[i]);
 	return 0;
 }
-

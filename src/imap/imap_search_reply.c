@@ -43,7 +43,8 @@ partial_of(const struct imap_partial *p, size_t n, size_t *from)
 }
 
 static void
-put_partial(struct buf *out, const struct store_view *v, const struct imap_partial *p, const struct imap_hits *h, bool uid)
+put_partial(
+    struct buf *out, const struct store_view *v, const struct imap_partial *p, const struct imap_hits *h, bool uid)
 {
 	const char *minus = p->from_end ? "-" : "";
 	size_t from, n = partial_of(p, h->n, &from);
@@ -72,7 +73,8 @@ extremes(const struct imap_hits *h, uint32_t *min, uint32_t *max)
 
 /* RFC 4731 §3.2: the highest of those that are told. */
 static uint64_t
-modseq_of(const struct store_view *v, const struct imap_return *r, const struct imap_hits *h, uint32_t min, uint32_t max)
+modseq_of(
+    const struct store_view *v, const struct imap_return *r, const struct imap_hits *h, uint32_t min, uint32_t max)
 {
 	uint64_t top = 0, m;
 
@@ -117,8 +119,8 @@ put_found(struct buf *out, struct store_view *v, const struct imap_search *p, co
 }
 
 void
-imap_tell_esearch(struct imap_session *s, struct store_view *v, const struct imap_search *p, const struct imap_return *r,
-    const struct imap_hits *h, bool uid, const struct imap_search_source *source)
+imap_tell_esearch(struct imap_session *s, struct store_view *v, const struct imap_search *p,
+    const struct imap_return *r, const struct imap_hits *h, bool uid, const struct imap_search_source *source)
 {
 	struct buf BUF_CLEANUP out;
 

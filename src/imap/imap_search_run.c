@@ -25,10 +25,10 @@ struct searching {
 	/* A chunk of messages that are not out yet. */
 	size_t n;
 	uint32_t uids[CHUNK], seqs[CHUNK];
-	int verdict[CHUNK];         /* 1, 0, -1 */
-	uint8_t score[CHUNK];       /* of fuzzy programs */
-	struct store_fetched *ids;  /* CHUNK, or NULL */
-	uint64_t *leaves;           /* CHUNK * words, or NULL */
+	int verdict[CHUNK];        /* 1, 0, -1 */
+	uint8_t score[CHUNK];      /* of fuzzy programs */
+	struct store_fetched *ids; /* CHUNK, or NULL */
+	uint64_t *leaves;          /* CHUNK * words, or NULL */
 	/* The messages to read, in order. */
 	size_t pending[CHUNK];
 	uint32_t pending_uids[CHUNK];
@@ -50,8 +50,8 @@ is_object_id(struct slice given, uint8_t kind, const uint8_t id[STORE_ID_BYTES])
 	uint8_t text[2 * STORE_ID_BYTES + 1] = {kind};
 
 	for (size_t i = 0; i < STORE_ID_BYTES; i++) {
-		text[1 + 2 * i] = (uint8_t)"0123456789abcdef"[id[i] >> 4];
-		text[2 + 2 * i] = (uint8_t)"0123456789abcdef"[id[i] & 15];
+		text[1 + 2 * i] = (uint8_t) "0123456789abcdef"[id[i] >> 4];
+		text[2 + 2 * i] = (uint8_t) "0123456789abcdef"[id[i] & 15];
 	}
 	return slice_eq(given, slice_of(text, sizeof(text)));
 }
@@ -130,9 +130,9 @@ note_leaves(struct searching *g, const struct imap_key *k, size_t seq, const str
 		g->judged++;
 		if (k->kind == IMAP_KEY_AND || k->kind == IMAP_KEY_OR)
 			note_leaves(g, k->first, seq, e, ids, bits);
-		else if (k->kind < IMAP_KEY_SAVEDBEFORE   ? judge_leaf(g, k, seq, e)
-		    : k->kind < IMAP_KEY_AND && ids != NULL ? judge_ids(k, ids)
-							    : false)
+		else if (k->kind < IMAP_KEY_SAVEDBEFORE         ? judge_leaf(g, k, seq, e)
+			: k->kind < IMAP_KEY_AND && ids != NULL ? judge_ids(k, ids)
+								: false)
 			bits[k->leaf / 64] |= (uint64_t)1 << (k->leaf % 64);
 	}
 }
@@ -333,7 +333,8 @@ static const struct imap_key *
 set_of_all(const struct imap_key *root)
 {
 	for (const struct imap_key *k = root->negated ? NULL : root->first; k != NULL; k = k->next)
-		if (!k->negated && (k->kind == IMAP_KEY_SEQUENCE || k->kind == IMAP_KEY_UID || k->kind == IMAP_KEY_SAVED))
+		if (!k->negated &&
+		    (k->kind == IMAP_KEY_SEQUENCE || k->kind == IMAP_KEY_UID || k->kind == IMAP_KEY_SAVED))
 			return k;
 	return NULL;
 }
@@ -374,7 +375,8 @@ search_all(struct searching *g)
 }
 
 int
-imap_search_run(struct imap_session *s, struct store_view *v, struct imap_search *p, bool first_only, struct imap_hits *out)
+imap_search_run(
+    struct imap_session *s, struct store_view *v, struct imap_search *p, bool first_only, struct imap_hits *out)
 {
 	struct searching *g = ARENA_NEW(&s->arena, struct searching);
 

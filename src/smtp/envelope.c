@@ -135,8 +135,7 @@ read_size(const struct reading *r, struct slice value)
 static enum smtp_reply_id
 read_body(const struct reading *r, struct slice value)
 {
-	static const struct slice words[] = {
-	    SLICE_INIT("7BIT"), SLICE_INIT("8BITMIME"), SLICE_INIT("BINARYMIME")};
+	static const struct slice words[] = {SLICE_INIT("7BIT"), SLICE_INIT("8BITMIME"), SLICE_INIT("BINARYMIME")};
 
 	for (size_t i = 0; i < COUNT_OF(words); i++)
 		if (slice_ieq(value, words[i])) {
@@ -271,8 +270,8 @@ static const struct {
 } mail_parameters[] = {{SLICE_INIT("SIZE"), read_size}, {SLICE_INIT("BODY"), read_body},
     {SLICE_INIT("SMTPUTF8"), read_utf8}, {SLICE_INIT("RET"), read_ret}, {SLICE_INIT("ENVID"), read_envid},
     {SLICE_INIT("REQUIRETLS"), read_require_tls}, {SLICE_INIT("HOLDFOR"), read_hold_for},
-    {SLICE_INIT("HOLDUNTIL"), read_hold_until}, {SLICE_INIT("BY"), read_by},
-    {SLICE_INIT("MT-PRIORITY"), read_priority}, {SLICE_INIT("AUTH"), read_auth}};
+    {SLICE_INIT("HOLDUNTIL"), read_hold_until}, {SLICE_INIT("BY"), read_by}, {SLICE_INIT("MT-PRIORITY"), read_priority},
+    {SLICE_INIT("AUTH"), read_auth}};
 
 static enum smtp_reply_id
 read_one(const struct reading *r, const struct smtp_parameter *p)
@@ -303,8 +302,7 @@ smtp_mail_envelope_read(
 }
 
 void
-smtp_mail_envelope_put(
-    const struct smtp_mail_envelope *e, bool eight_bit, bool tls_not_required, struct buf *out)
+smtp_mail_envelope_put(const struct smtp_mail_envelope *e, bool eight_bit, bool tls_not_required, struct buf *out)
 {
 	if (e->body == SMTP_BODY_BINARYMIME)
 		buf_put_z(out, "BODY=BINARYMIME\n");

@@ -50,8 +50,7 @@ enum smtp_reply_id smtp_mail_envelope_read(
     const struct smtp_parameters *ps, const struct smtp_envelope_rules *rules, struct smtp_mail_envelope *out);
 /* The lines. `eight_bit`: bytes over 127 were seen in a message that did not announce them; `tls_not_required`: its
  * header says `TLS-Required: No`, which REQUIRETLS overrules (RFC 8689 §4.1). */
-void smtp_mail_envelope_put(
-    const struct smtp_mail_envelope *e, bool eight_bit, bool tls_not_required, struct buf *out);
+void smtp_mail_envelope_put(const struct smtp_mail_envelope *e, bool eight_bit, bool tls_not_required, struct buf *out);
 
 /* The parameters of RCPT as lines. `utf8`: the message has SMTPUTF8, so that values may hold it too. Returns SMTP_R_OK, or
  * the reply that refuses the command. */

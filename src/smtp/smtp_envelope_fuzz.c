@@ -30,7 +30,8 @@ check_lines(const struct buf *out, bool utf8)
 
 		ASSERT(rest.p != NULL && name.n > 0 && line.p != NULL && n < SMTP_PARAMETERS_MAX);
 		for (size_t i = 0; i < line.n; i++)
-			ASSERT(slice_at(line, i) > ' ' && slice_at(line, i) != 127 && (utf8 || slice_at(line, i) < 127));
+			ASSERT(
+			    slice_at(line, i) > ' ' && slice_at(line, i) != 127 && (utf8 || slice_at(line, i) < 127));
 		for (size_t i = 0; i < n; i++)
 			ASSERT(!slice_eq(names[i], name));
 		names[n++] = name;
