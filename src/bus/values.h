@@ -31,14 +31,24 @@ enum bus_rcpt {
 	RCPT_LOOP = 10 /* it leads only to itself: 550 5.4.6 */
 };
 
-/* How a message came to the queue. */
-enum bus_origin { ORIGIN_STRANGER = 1, ORIGIN_ACCOUNT = 2, ORIGIN_SYSTEM = 3 };
+/* How a message came to the queue. ORIGIN_SUBMITTER: a device, application or local program that may submit without
+ * signing in ([submitter NAME]). */
+enum bus_origin { ORIGIN_STRANGER = 1, ORIGIN_ACCOUNT = 2, ORIGIN_SYSTEM = 3, ORIGIN_SUBMITTER = 4 };
+
+/* How an address stands to who would send as it. */
+enum bus_sender {
+	SENDER_OK = 1,
+	SENDER_OTHER = 2,   /* not one of theirs: 550 5.7.1 */
+	SENDER_FOREIGN = 3, /* nor of a domain of ours */
+	SENDER_RATE = 4     /* theirs, but they have sent enough for now: 450 4.7.1 with detail */
+};
 
 enum bus_submit {
 	SUBMIT_OK = 1,
 	SUBMIT_TEMPFAIL = 2, /* 451 4.3.0 */
 	SUBMIT_NO_SPACE = 3, /* 452 4.3.1 */
-	SUBMIT_REFUSED = 4   /* 554 5.x.x with detail */
+	SUBMIT_REFUSED = 4,  /* 554 5.x.x with detail */
+	SUBMIT_RATE = 5      /* 450 4.7.1 with detail: enough for now */
 };
 
 enum bus_deliver {

@@ -1,5 +1,6 @@
 /* directory_books.c: adding, changing, removing and listing domains, accounts and aliases. */
 #include "base/house.h"
+#include "directory/directory_identity.h"
 #include "directory/directory_private.h"
 
 #define SAY(detail, ...) (buf_reset(detail), buf_printf((detail), __VA_ARGS__))
@@ -208,6 +209,19 @@ directory_account_update(struct sqltx *tx, const struct directory_account *in, s
 int
 directory_account_remove(struct sqltx *tx, struct slice id, struct buf *detail)
 {
+	struct arena a ARENA_CLEANUP;
+	struct directory_account old;
+	struct directory_address at;
+	int err;
+
+	arena_init(&a, DIRECTORY_SCRATCH_BYTES);
+	err = directory_account_get(tx, &a, id, &old);
+	if (err == 0)
+		err = directory_address_parse(old.address, false, &a, &at);
+	if (err == 0)
+		err = directory_identity_forget(tx, at.key);
+	if (err != 0 && err != ERR_NOTFOUND)
+		return err;
 	return account_changed(tx, SQL_EXEC(tx, &directory_sql_account_delete, SQLT(id)), id, detail);
 }
 
@@ -321,6 +335,8 @@ directory_alias_remove(struct sqltx *tx, struct slice address, struct buf *detai
 
 	arena_init(&a, DIRECTORY_SCRATCH_BYTES);
 	err = directory_address_parse(address, true, &a, &at);
+	if (err == 0)
+		err = at.local.n > 0 ? directory_identity_forget(tx, at.key) : 0;
 	if (err == 0)
 		err = SQL_EXEC(tx, &directory_sql_alias_delete, SQLT(at.key));
 	if (err == ERR_SYNTAX || (err == 0 && sql_changes(tx) == 0)) {

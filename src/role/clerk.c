@@ -31,13 +31,13 @@ warm(struct role_context *c, struct buf *detail)
 }
 
 static int
-open_db(struct clerk *k, const char *name, const struct sql_migration *migrations, size_t n, int cache_kib, int wal_kib,
-    struct sqldb **out, struct buf *detail)
+open_db(struct clerk *k, const char *name, enum sql_durability durability, const struct sql_migration *migrations,
+    size_t n, int cache_kib, int wal_kib, struct sqldb **out, struct buf *detail)
 {
 	char path[4096 + 64];
 	struct sqldb_config config = {.loop = k->c->loop,
 	    .path = path,
-	    .durability = SQL_FULL,
+	    .durability = durability,
 	    .migrations = migrations,
 	    .migrations_count = n,
 	    .cache_kib = cache_kib,
@@ -92,11 +92,16 @@ start(struct role_context *c, struct buf *detail)
 	if (err == 0)
 		err = workers_start(k->workers);
 	if (err == 0)
-		err = open_db(k, "directory.db", directory_migrations, directory_migrations_count, 0, 0,
+		err = open_db(k, "directory.db", SQL_FULL, directory_migrations, directory_migrations_count, 0, 0,
 		    &k->directory_db, detail);
 	if (err == 0)
-		err = open_db(k, "queue.db", queue_migrations, queue_migrations_count, QUEUE_CACHE_KIB, QUEUE_WAL_KIB,
-		    &k->queue_db, detail);
+		err = open_db(k, "queue.db", SQL_FULL, queue_migrations, queue_migrations_count, QUEUE_CACHE_KIB,
+		    QUEUE_WAL_KIB, &k->queue_db, detail);
+	if (err == 0)
+		err = open_db(
+		    k, "guard.db", SQL_NORMAL, guard_migrations, guard_migrations_count, 0, 0, &k->guard_db, detail);
+	if (err == 0)
+		err = guard_open(&k->guard, c->house, c->loop, k->guard_db);
 	if (err == 0)
 		err = directory_new(&k->directory, c->house, k->directory_db);
 	if (err == 0)
@@ -104,6 +109,7 @@ start(struct role_context *c, struct buf *detail)
 	if (err != 0)
 		return err;
 	clerk_directory_handle(k);
+	clerk_sending_handle(k);
 	clerk_queue_handle(k);
 	bus_on_peer_closed(c->bus, on_peer_closed, k);
 	if (!c->quiet)
@@ -126,7 +132,9 @@ status(struct role_context *c, json_t *into)
 	json_object_set_new(into, "recipients_checked", json_integer(k->counters.rcpt));
 	json_object_set_new(into, "sign_ins_looked_up", json_integer(k->counters.login));
 	json_object_set_new(into, "accounts_looked_up", json_integer(k->counters.account));
-	json_object_set_new(into, "senders_checked", json_integer(k->counters.may_send_as));
+	json_object_set_new(into, "senders_checked", json_integer(k->counters.sender));
+	json_object_set_new(into, "submissions_over_rate", json_integer(k->counters.over_rate));
+	json_object_set_new(into, "senders_stopped", json_integer((json_int_t)guard_stopped(k->guard)));
 	json_object_set_new(into, "submissions", json_integer(k->counters.submit));
 	json_object_set_new(into, "control_requests", json_integer(k->counters.control));
 	k->busy--;
@@ -166,6 +174,8 @@ shut_down(struct role_context *c, int64_t grace_ms)
 	k->closed = true;
 	queue_close(&k->queue);
 	directory_free(&k->directory);
+	guard_close(&k->guard);
+	sqldb_close(&k->guard_db);
 	sqldb_close(&k->queue_db);
 	sqldb_close(&k->directory_db);
 }

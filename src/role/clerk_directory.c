@@ -110,51 +110,10 @@ on_account(struct clerk *k, struct bus_peer *from, struct bus_clerk_account_requ
 	return 0;
 }
 
-struct may_send {
-	struct slice account_id, address;
-	bool allowed;
-};
-
-static int
-read_may_send(struct sqltx *tx, void *arg)
-{
-	struct may_send *m = arg;
-
-	return directory_may_send_as(tx, m->account_id, m->address, &m->allowed);
-}
-
-int
-clerk_may_send_as(struct clerk *k, struct slice account_id, struct slice address, bool *allowed)
-{
-	struct may_send m = {.account_id = account_id, .address = address};
-	int err = sql_read(k->directory_db, read_may_send, &m);
-
-	*allowed = err == 0 && m.allowed;
-	return err == ERR_NOTFOUND ? 0 : err;
-}
-
-static int
-on_may_send_as(struct clerk *k, struct bus_peer *from, struct bus_clerk_may_send_as_request *q, struct arena *a,
-    struct bus_clerk_may_send_as_reply *rep)
-{
-	CLERK_ENTER(k);
-	bool allowed;
-	int err;
-
-	(void)a;
-	k->counters.may_send_as++;
-	if (!is_its_own(k, from, q->account_id))
-		return ERR_DENIED;
-	err = clerk_may_send_as(k, q->account_id, q->address, &allowed);
-	rep->allowed = allowed;
-	return err;
-}
-
 void
 clerk_directory_handle(struct clerk *k)
 {
 	BUS_HANDLE(k->c->bus, clerk_rcpt, on_rcpt, k);
 	BUS_HANDLE(k->c->bus, clerk_login, on_login, k);
 	BUS_HANDLE(k->c->bus, clerk_account, on_account, k);
-	BUS_HANDLE(k->c->bus, clerk_may_send_as, on_may_send_as, k);
 }

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "directory/directory.h"
+#include "guard/guard.h"
 #include "queue/queue.h"
 #include "role/control_request.h"
 #include "role/role.h"
@@ -15,8 +16,9 @@
 struct clerk {
 	struct role_context *c;
 	uid_t keeper_uid; /* who else than root may use the control socket */
-	struct sqldb *directory_db, *queue_db;
+	struct sqldb *directory_db, *queue_db, *guard_db;
 	struct directory *directory;
+	struct guard *guard;
 	struct queue *queue;
 	struct workers *workers;
 	struct map targets; /* spelt address → struct target_cached: addresses that lead to one mailbox */
@@ -25,7 +27,7 @@ struct clerk {
 	int busy;    /* handlers that use what is open */
 	bool closed; /* nothing is open any more */
 	struct {
-		int64_t rcpt, login, account, may_send_as, submit, control;
+		int64_t rcpt, login, account, sender, over_rate, submit, control;
 	} counters;
 };
 
@@ -59,8 +61,24 @@ void clerk_directory_handle(struct clerk *k);
 /* Writes to the directory; forgets every cache. */
 NODISCARD int clerk_directory_write(struct clerk *k, sql_fn *fn, void *arg);
 
-/* May the account send as the address? 0 with the answer, or the database's error. */
-NODISCARD int clerk_may_send_as(struct clerk *k, struct slice account_id, struct slice address, bool *allowed);
+/* clerk_sending.c: who may send as whom, and how much. */
+struct clerk_sender {
+	enum bus_sender result;            /* of the address that was asked for; never SENDER_RATE */
+	int64_t message_bytes, recipients; /* the most that one message may have; 0: as anybody's */
+	struct guard_rates rates;
+	char name[64]; /* for guard: "account:ID" */
+};
+void clerk_sending_handle(struct clerk *k);
+/* Who submits: ERR_DENIED for what this peer may not ask, or the database's error. An empty address is the null reverse-path. */
+NODISCARD int clerk_sender_find(struct clerk *k, const struct bus_peer *from, int64_t origin, struct slice account_id,
+    struct slice address, struct clerk_sender *out);
+NODISCARD int clerk_sender_of_account(
+    struct clerk *k, struct slice account_id, struct slice address, struct clerk_sender *out);
+/* Whether a message to so many may be sent now; counts it if so, with `count`. If not, a sentence for the sender. */
+bool clerk_sender_take(
+    struct clerk *k, const struct clerk_sender *s, int64_t recipients, bool count, struct buf *detail);
+/* The message was not taken after all. */
+void clerk_sender_give_back(struct clerk *k, const struct clerk_sender *s, int64_t recipients);
 
 /* clerk_targets.c: where mail to an address ends up. */
 void clerk_targets_init(struct clerk *k);

@@ -63,20 +63,28 @@ not_sound(struct clerk *k, const struct bus_clerk_submit_request *q)
 	return NULL;
 }
 
-/* What the desk has asked already is asked again: the answer is the clerk's. */
+/* What the gate or the desk has asked already is asked again: the answer is the clerk's. `sender` is whose rates the message has
+ * been counted for. */
 static enum bus_submit
-check_sender(struct clerk *k, const struct bus_clerk_submit_request *q, struct buf *detail)
+check_sender(struct clerk *k, const struct bus_peer *from, const struct bus_clerk_submit_request *q,
+    struct clerk_sender *sender, struct buf *detail)
 {
-	bool allowed = false;
-	int err;
+	int err = clerk_sender_find(k, from, q->origin, q->account_id, q->reverse_path, sender);
 
-	if (q->origin != ORIGIN_ACCOUNT || q->reverse_path.n == 0)
-		return SUBMIT_OK;
-	err = clerk_may_send_as(k, q->account_id, q->reverse_path, &allowed);
-	if (err == 0 && allowed)
-		return SUBMIT_OK;
-	buf_put_z(detail, err == 0 ? "the sender is not an address of the account" : "the directory could not be read");
-	return err == 0 ? SUBMIT_REFUSED : SUBMIT_TEMPFAIL;
+	if (err != 0 && err != ERR_DENIED) {
+		buf_put_z(detail, "the directory could not be read");
+		return SUBMIT_TEMPFAIL;
+	}
+	if (err == ERR_DENIED || sender->result != SENDER_OK) {
+		buf_put_z(detail, "the sender is not an address of who submits the message");
+		return SUBMIT_REFUSED;
+	}
+	if ((sender->message_bytes > 0 && q->size_bytes > sender->message_bytes) ||
+	    (sender->recipients > 0 && q->recipients.n > (uint64_t)sender->recipients)) {
+		buf_put_z(detail, "the message is larger, or has more recipients, than this sender may submit");
+		return SUBMIT_REFUSED;
+	}
+	return clerk_sender_take(k, sender, (int64_t)q->recipients.n, true, detail) ? SUBMIT_OK : SUBMIT_RATE;
 }
 
 /* Strangers get no further than our own addresses, and a message for nobody is refused rather than bounced. */
@@ -94,7 +102,7 @@ not_for_us(const struct bus_clerk_submit_request *q, const struct queue_rcpt *v,
 }
 
 static enum bus_submit
-submit(struct clerk *k, const struct bus_peer *from, const struct bus_clerk_submit_request *q, struct arena *a,
+submit_sound(struct clerk *k, const struct bus_peer *from, const struct bus_clerk_submit_request *q, struct arena *a,
     struct buf *detail)
 {
 	struct queue_submission s = {.id = q->id,
@@ -111,22 +119,9 @@ submit(struct clerk *k, const struct bus_peer *from, const struct bus_clerk_subm
 	    .blob_owner = owner_of(bus_peer_role(from), bus_peer_index(from)),
 	    .size_bytes = q->size_bytes};
 	struct queue_rcpt *v = NULL;
-	const char *why = not_allowed(k, from, q);
+	const char *why;
 	int err;
 
-	enum bus_submit sender;
-
-	if (why == NULL)
-		why = not_sound(k, q);
-	if (why != NULL) {
-		LOG(k->c->house, WARN, "submission_refused", LOG_Z("role", bus_role_name(bus_peer_role(from))),
-		    LOG_Z("why", why));
-		buf_put_z(detail, why);
-		return SUBMIT_REFUSED;
-	}
-	sender = check_sender(k, q, detail);
-	if (sender != SUBMIT_OK)
-		return sender;
 	err = clerk_targets_expand(k, q->recipients, q->recipient_envelopes, a, &v, &s.rcpts_n);
 	if (err != 0) {
 		LOG(k->c->house, ERROR, "recipients_not_expanded", LOG_S("id", q->id), LOG_E(err));
@@ -141,6 +136,33 @@ submit(struct clerk *k, const struct bus_peer *from, const struct bus_clerk_subm
 		return SUBMIT_REFUSED;
 	}
 	return queue_submit(k->queue, &s, detail);
+}
+
+static enum bus_submit
+submit(struct clerk *k, const struct bus_peer *from, const struct bus_clerk_submit_request *q, struct arena *a,
+    struct buf *detail)
+{
+	const char *why = not_allowed(k, from, q);
+	struct clerk_sender sender;
+	enum bus_submit result;
+
+	if (why == NULL)
+		why = not_sound(k, q);
+	if (why != NULL) {
+		LOG(k->c->house, WARN, "submission_refused", LOG_Z("role", bus_role_name(bus_peer_role(from))),
+		    LOG_Z("why", why));
+		buf_put_z(detail, why);
+		return SUBMIT_REFUSED;
+	}
+	if (q->origin == ORIGIN_STRANGER || q->origin == ORIGIN_SYSTEM)
+		return submit_sound(k, from, q, a, detail);
+	result = check_sender(k, from, q, &sender, detail);
+	if (result != SUBMIT_OK)
+		return result;
+	result = submit_sound(k, from, q, a, detail);
+	if (result != SUBMIT_OK)
+		clerk_sender_give_back(k, &sender, (int64_t)q->recipients.n);
+	return result;
 }
 
 static int

@@ -36,6 +36,8 @@ serve_submission(struct session *s)
 		.client = s->client,
 		.client_literal = literal,
 		.submission = true,
+		.signed_in = true,
+		.beginning = SMTP_BEGINS_SIGNED_IN,
 		.helo = s->helo,
 		.tls_text = s->tls});
 }

@@ -22,17 +22,24 @@ ask_rcpt(void *ctx, struct slice reverse_path, struct slice address, int64_t *re
 }
 
 static int
-ask_may_send_as(void *ctx, struct slice address, bool *allowed)
+ask_sender(void *ctx, struct slice address, bool begins, struct arena *a, struct smtp_submitter *out)
 {
 	struct submit_bus *b = ctx;
 	struct arena ARENA_CLEANUP mem;
-	struct bus_clerk_may_send_as_request q = {.account_id = b->account_id, .address = address};
-	struct bus_clerk_may_send_as_reply rep = {0};
+	struct bus_clerk_sender_request q = {.origin = b->origin,
+	    .account_id = b->account_id,
+	    .client = b->client,
+	    .address = address,
+	    .begins = begins};
+	struct bus_clerk_sender_reply rep = {0};
 	int err;
 
 	arena_init(&mem, REPLY_BYTES_MAX);
-	err = bus_call_again(b->bus, ROLE_CLERK, 0, BUS_clerk_may_send_as, &q, &mem, &rep, ASK_MS);
-	*allowed = err == 0 && rep.allowed == 1;
+	err = bus_call_again(b->bus, ROLE_CLERK, 0, BUS_clerk_sender, &q, &mem, &rep, ASK_MS);
+	*out = (struct smtp_submitter){.result = err == 0 ? rep.result : SENDER_OTHER,
+	    .message_bytes = rep.message_bytes,
+	    .recipients = rep.recipients,
+	    .detail = arena_copy(a, rep.detail)};
 	return err;
 }
 
@@ -60,8 +67,8 @@ ask_submit(void *ctx, const struct smtp_message *m, struct arena *a, int64_t *re
 {
 	struct submit_bus *b = ctx;
 	struct bus_clerk_submit_request q = {.id = m->id,
-	    .origin = b->origin,
-	    .account_id = b->account_id,
+	    .origin = m->submission ? b->origin : ORIGIN_STRANGER,
+	    .account_id = m->submission ? b->account_id : SLICE_EMPTY,
 	    .reverse_path = m->reverse_path,
 	    .envelope = m->envelope,
 	    .recipients = m->recipients,
@@ -85,7 +92,7 @@ struct smtp_backend
 submit_bus_backend(struct submit_bus *b)
 {
 	return (struct smtp_backend){.rcpt = ask_rcpt,
-	    .may_send_as = b->origin == ORIGIN_ACCOUNT ? ask_may_send_as : NULL,
+	    .sender = b->origin == ORIGIN_STRANGER ? NULL : ask_sender,
 	    .blob_create = ask_blob,
 	    .submit = ask_submit,
 	    .ctx = b};

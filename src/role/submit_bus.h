@@ -10,8 +10,10 @@
 /* On whose behalf a session asks. Lives as long as the session. */
 struct submit_bus {
 	struct bus *bus;
-	enum bus_origin origin;
-	struct slice account_id; /* ORIGIN_ACCOUNT: the submitting account; else empty */
+	enum bus_origin origin; /* of its submissions; without any: ORIGIN_STRANGER */
+	struct slice
+	    account_id; /* ORIGIN_ACCOUNT: the submitting account; ORIGIN_SUBMITTER: the ticket of a local program */
+	struct slice client; /* ORIGIN_SUBMITTER: the listed address */
 };
 
 /* The functions for a session's configuration; `b` is their context. */

@@ -1,16 +1,29 @@
 #include "smtp/header_watch.h"
 
-void
-smtp_header_watch_init(struct smtp_header_watch *w, bool keep_from)
+static const char *const kept_names[SMTP_KEPT_COUNT] = {[SMTP_KEPT_FROM] = "From",
+    [SMTP_KEPT_SENDER] = "Sender",
+    [SMTP_KEPT_RESENT_FROM] = "Resent-From",
+    [SMTP_KEPT_RESENT_SENDER] = "Resent-Sender"};
+
+const char *
+smtp_kept_name(enum smtp_kept k)
 {
-	*w = (struct smtp_header_watch){.keep_from = keep_from, .in_name = true, .empty = true};
-	buf_init(&w->from, SMTP_FROM_MAX);
+	return kept_names[k];
+}
+
+void
+smtp_header_watch_init(struct smtp_header_watch *w, bool keep)
+{
+	*w = (struct smtp_header_watch){.keep = keep, .in_name = true, .empty = true};
+	for (size_t i = 0; i < SMTP_KEPT_COUNT; i++)
+		buf_init(&w->kept[i], SMTP_FROM_MAX);
 }
 
 void
 smtp_header_watch_free(struct smtp_header_watch *w)
 {
-	buf_free(&w->from);
+	for (size_t i = 0; i < SMTP_KEPT_COUNT; i++)
+		buf_free(&w->kept[i]);
 }
 
 /* The colon has come: which field is it? White space before the colon is the obsolete syntax (RFC 5322 §4.5). */
@@ -28,10 +41,17 @@ name_ends(struct smtp_header_watch *w)
 		w->message_id_count++;
 	else if (slice_eq(name, SLICE("tls-required")))
 		w->in_tls_required = w->tls_required_count++ == 0;
-	else if (slice_eq(name, SLICE("from"))) {
-		if (w->from_count++ > 0 && w->keep_from)
-			buf_put_z(&w->from, ", ");
-		w->in_from = w->keep_from;
+	for (size_t i = 0; i < SMTP_KEPT_COUNT; i++) {
+		bool again;
+
+		if (!slice_ieq(name, slice_z(kept_names[i])))
+			continue;
+		again = w->kept_count[i]++ > 0;
+		if (!w->keep || (again && i != SMTP_KEPT_FROM))
+			continue;
+		w->into = &w->kept[i];
+		if (again)
+			buf_put_z(w->into, ", ");
 	}
 }
 
@@ -40,12 +60,14 @@ name_byte(struct smtp_header_watch *w, uint8_t c)
 {
 	if (w->empty && (c == ' ' || c == '\t')) {
 		w->in_name = w->empty = false; /* a folded line goes on */
-		if (w->in_from)
-			buf_put_u8(&w->from, ' ');
+		if (w->into != NULL)
+			buf_put_u8(w->into, ' ');
 		return;
 	}
-	if (w->empty)
-		w->in_from = w->in_tls_required = false;
+	if (w->empty) {
+		w->in_tls_required = false;
+		w->into = NULL;
+	}
 	w->empty = false;
 	if (c == ':')
 		name_ends(w);
@@ -62,10 +84,10 @@ name_byte(struct smtp_header_watch *w, uint8_t c)
 }
 
 static void
-keep_from(struct smtp_header_watch *w, struct slice text)
+keep_text(struct smtp_header_watch *w, struct slice text)
 {
 	while (text.p != NULL)
-		buf_put(&w->from, slice_cut(&text, '\r'));
+		buf_put(w->into, slice_cut(&text, '\r'));
 }
 
 static void
@@ -105,8 +127,8 @@ smtp_header_watch_feed(struct smtp_header_watch *w, struct slice run)
 			size_t lf = slice_find_byte(slice_from(run, i), '\n');
 			size_t to = lf == SLICE_NONE ? run.n : i + lf;
 
-			if (w->in_from && !w->in_name)
-				keep_from(w, slice_range(run, i, to));
+			if (w->into != NULL && !w->in_name)
+				keep_text(w, slice_range(run, i, to));
 			if (w->in_tls_required && !w->in_name)
 				keep_tls_required(w, slice_range(run, i, to));
 			i = to;

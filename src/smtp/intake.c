@@ -19,6 +19,7 @@ smtp_intake_free(struct smtp_intake *in)
 {
 	buf_free(&in->body);
 	smtp_header_watch_free(&in->watch);
+	smtp_header_fix_free(&in->fix);
 	if (in->fd >= 0)
 		close(in->fd);
 	in->fd = -1;
@@ -34,7 +35,9 @@ intake_open(struct smtp_server *s)
 	*in = (struct smtp_intake){.open = true, .fd = -1};
 	smtp_data_init(&in->data, (size_t)l->smtp_text_line_bytes);
 	in->data.binary = s->mail.body == SMTP_BODY_BINARYMIME;
-	smtp_header_watch_init(&in->watch, s->c->submission);
+	smtp_header_watch_init(&in->watch, s->submitting);
+	smtp_header_fix_init(&in->fix);
+	in->fixing = s->submitting;
 	buf_init(&in->body, (size_t)l->body_inline_bytes + INTAKE_WRITE + 4 * INTAKE_CHUNK);
 }
 
@@ -84,15 +87,25 @@ spill(struct smtp_server *s, struct smtp_intake *in)
 /* ---- reading -------------------------------------------------------------------------------------------- */
 
 static int
-keep_run(void *ctx, struct slice run)
+put_run(void *ctx, struct slice run)
 {
 	struct smtp_intake *in = ctx;
 
-	if (!in->watch.done)
-		smtp_header_watch_feed(&in->watch, run);
+	in->kept_bytes += (int64_t)run.n;
 	if (in->err == 0 && !in->too_large && !in->data.bare && !in->data.long_line)
 		buf_put(&in->body, run);
 	return 0;
+}
+
+static int
+keep_run(void *ctx, struct slice run)
+{
+	struct smtp_intake *in = ctx;
+	int e = in->fixing ? smtp_header_fix_feed(&in->fix, run, put_run, in) : put_run(in, run);
+
+	if (!in->watch.done && !in->fix.headless)
+		smtp_header_watch_feed(&in->watch, run);
+	return e;
 }
 
 /* What has come is put away; what cannot be kept is read on to its end, for the reply. */
@@ -101,7 +114,7 @@ keep(struct smtp_server *s, struct smtp_intake *in)
 {
 	const struct limits *l = &s->ch.house->limits;
 
-	if (in->data.bytes > (uint64_t)s->ch.message_bytes)
+	if (in->data.bytes > (uint64_t)s->message_bytes_max)
 		in->too_large = true;
 	if (in->err == 0)
 		in->err = in->body.err;
@@ -203,35 +216,55 @@ read_chunk(struct smtp_server *s, uint64_t size, bool wanted)
 
 /* ---- after the end ---------------------------------------------------------------------------------------- */
 
-/* Every mailbox in From must be the account's (RFC 6409 §6.1). Returns the reply that refuses it, or SMTP_R_OK. */
+/* Every mailbox in a field must be one that the submitter may send as; with `foreign`, or one elsewhere. Returns the reply that
+ * refuses it, or SMTP_R_OK. */
 static enum smtp_reply_id
-check_from(struct smtp_server *s, struct smtp_intake *in)
+check_field(struct smtp_server *s, struct smtp_intake *in, enum smtp_kept which, bool foreign)
 {
+	const struct buf *text = &in->watch.kept[which];
 	struct address_list list;
 
-	if (in->watch.from_count == 0)
-		return s->reverse_path.n > 0 ? SMTP_R_OK : SMTP_R_NO_FROM;
-	if (in->watch.from.err != 0 ||
-	    address_parse(
-		&s->arena, buf_slice(&in->watch.from), (size_t)s->ch.house->limits.message_addresses, &list) != 0 ||
+	if (text->err != 0 ||
+	    address_parse(&s->arena, buf_slice(text), (size_t)s->ch.house->limits.message_addresses, &list) != 0 ||
 	    list.truncated || address_first(&list) == NULL)
 		return SMTP_R_NO_FROM;
 	for (size_t i = 0; i < list.n; i++) {
-		bool allowed = false;
-		BUF_CLEANUP struct buf text;
+		struct smtp_submitter sender = {.result = SENDER_OTHER};
+		BUF_CLEANUP struct buf address;
 
-		buf_init(&text, 2 * SMTP_FROM_MAX);
+		buf_init(&address, 2 * SMTP_FROM_MAX);
 		if (list.v[i].kind != ADDRESS_MAILBOX)
 			continue;
-		buf_put(&text, list.v[i].local);
-		buf_put_z(&text, "@");
-		buf_put(&text, list.v[i].domain);
-		if (text.err != 0 || s->c->backend.may_send_as(s->c->backend.ctx, buf_slice(&text), &allowed) != 0)
+		buf_put(&address, list.v[i].local);
+		buf_put_z(&address, "@");
+		buf_put(&address, list.v[i].domain);
+		if (address.err != 0 ||
+		    s->c->backend.sender(s->c->backend.ctx, buf_slice(&address), false, &s->arena, &sender) != 0)
 			return SMTP_R_TEMPFAIL;
-		if (!allowed)
-			return SMTP_R_NOT_YOUR_FROM;
+		if (sender.result == SENDER_OK || (sender.result == SENDER_FOREIGN && foreign))
+			continue;
+		in->bad_field = smtp_kept_name(which);
+		return SMTP_R_NOT_YOUR_FROM;
 	}
 	return SMTP_R_OK;
+}
+
+/* The fields that say whom the message is from are the submitter's (RFC 6409 §6.1 and §8). What somebody sends on (Resent-From,
+ * RFC 5322 §3.6.6) keeps the From of its author, unless that is another one of the house: a colleague cannot be made to say
+ * something by pretending that he once did. */
+static enum smtp_reply_id
+check_senders(struct smtp_server *s, struct smtp_intake *in)
+{
+	const size_t *count = in->watch.kept_count;
+	bool resent = count[SMTP_KEPT_RESENT_FROM] > 0;
+	enum smtp_reply_id r = SMTP_R_OK;
+
+	if (count[SMTP_KEPT_FROM] == 0 && s->reverse_path.n == 0)
+		return SMTP_R_NO_FROM;
+	for (int i = 0; i < SMTP_KEPT_COUNT && r == SMTP_R_OK; i++)
+		if (count[i] > 0)
+			r = check_field(s, in, (enum smtp_kept)i, resent && i <= SMTP_KEPT_SENDER);
+	return r;
 }
 
 /* Why the text cannot be taken, or SMTP_R_OK. */
@@ -262,7 +295,7 @@ put_head(struct smtp_server *s, struct smtp_intake *in, struct buf *head, struct
 	    .hostname = s->c->hostname,
 	    .protocol = smtp_protocol_name((struct smtp_protocol){.extended = s->ch.extended,
 		.tls = tls.n > 0,
-		.signed_in = s->c->submission,
+		.signed_in = s->c->signed_in,
 		.lmtp = s->c->lmtp,
 		.utf8 = s->mail.utf8}),
 	    .tls = tls,
@@ -273,11 +306,14 @@ put_head(struct smtp_server *s, struct smtp_intake *in, struct buf *head, struct
 
 	if (s->recipients_count == 1)
 		r.recipient = s->recipients[0];
-	/* Where a user sits is nobody's business. */
-	if (s->c->submission)
-		r.helo = r.client_literal = SLICE_EMPTY;
+	/* Where a user sits is nobody's business; the history knows. */
+	if (s->submitting) {
+		r.helo = s->c->hostname;
+		r.client_literal = SLICE_EMPTY;
+		r.remark = s->c->signed_in ? SLICE("a user who has signed in") : SLICE("a listed submitter");
+	}
 	smtp_received_put(head, &r);
-	if (!s->c->submission)
+	if (!s->submitting)
 		return;
 	if (in->watch.date_count == 0) {
 		buf_put_z(head, "Date: ");
@@ -286,8 +322,10 @@ put_head(struct smtp_server *s, struct smtp_intake *in, struct buf *head, struct
 	}
 	if (in->watch.message_id_count == 0)
 		buf_printf(head, "Message-ID: <%.*s@%.*s>\r\n", SLICE_ARG(id), SLICE_ARG(s->c->hostname));
-	if (in->watch.from_count == 0)
+	if (in->watch.kept_count[SMTP_KEPT_FROM] == 0)
 		buf_printf(head, "From: <%.*s>\r\n", SLICE_ARG(s->reverse_path));
+	if (in->fix.headless)
+		buf_put_z(head, "\r\n");
 }
 
 /* The last word on a message: in LMTP one for each recipient that was accepted (RFC 2033 §4.2). */
@@ -310,6 +348,8 @@ reply_submitted(struct smtp_server *s, int e, int64_t result, struct slice id, s
 	s->c->sessions->messages_refused++;
 	if (e == 0 && result == SUBMIT_REFUSED && detail.n > 0)
 		reply_last(s, SMTP_R_REFUSED_DETAIL, detail);
+	else if (e == 0 && result == SUBMIT_RATE)
+		reply_last(s, SMTP_R_RATE, detail);
 	else if (e == 0 && result == SUBMIT_REFUSED)
 		reply_last(s, SMTP_R_REFUSED, SLICE_EMPTY);
 	else
@@ -321,7 +361,8 @@ static void
 submit(struct smtp_server *s)
 {
 	struct smtp_intake *in = &s->in;
-	struct slice tls = s->c->submission ? s->c->tls_text : smtp_tls_text(s->ch.st, &s->arena);
+	struct slice tls = s->c->beginning == SMTP_BEGINS_GREETING ? smtp_tls_text(s->ch.st, &s->arena)
+								   : s->c->tls_text;
 	struct slice detail = SLICE_EMPTY;
 	BUF_CLEANUP struct buf head, envelope;
 	char id[ULID_LEN + 1];
@@ -338,7 +379,8 @@ submit(struct smtp_server *s)
 		e = spill(s, in);
 	if (e == 0 && (envelope.err != 0 || head.err != 0))
 		e = ERR_NOMEM;
-	m = (struct smtp_message){.id = slice_z(id),
+	m = (struct smtp_message){.submission = s->submitting,
+	    .id = slice_z(id),
 	    .reverse_path = s->reverse_path,
 	    .envelope = buf_slice(&envelope),
 	    .recipients = {s->recipients, s->recipients_count},
@@ -349,7 +391,7 @@ submit(struct smtp_server *s)
 	    .head = buf_slice(&head),
 	    .body = buf_slice(&in->body),
 	    .blob = in->blob,
-	    .size_bytes = (int64_t)in->data.bytes};
+	    .size_bytes = in->kept_bytes};
 	if (e == 0)
 		e = s->c->backend.submit(s->c->backend.ctx, &m, &s->arena, &result, &detail);
 	s->c->sessions->bytes += in->data.bytes;
@@ -360,14 +402,23 @@ submit(struct smtp_server *s)
 	reply_submitted(s, e, result, m.id, detail);
 }
 
+/* What the header of a submission still held, and whom it says that the message is from. */
+static enum smtp_reply_id
+finish_header(struct smtp_server *s, struct smtp_intake *in)
+{
+	if (smtp_header_fix_end(&in->fix, put_run, in) != 0 || in->body.err != 0)
+		return SMTP_R_TEMPFAIL;
+	return check_senders(s, in);
+}
+
 /* The text is there: it goes to the backend, or is refused. */
 static void
 end_text(struct smtp_server *s)
 {
 	enum smtp_reply_id refusal = judge(s, &s->in);
 
-	if (refusal == SMTP_R_OK)
-		refusal = s->c->submission ? check_from(s, &s->in) : SMTP_R_OK;
+	if (refusal == SMTP_R_OK && s->submitting)
+		refusal = finish_header(s, &s->in);
 	if (refusal == SMTP_R_OK) {
 		submit(s);
 		return;
@@ -376,7 +427,7 @@ end_text(struct smtp_server *s)
 	LOG(s->ch.house, INFO, "smtp_refused", LOG_S("client", s->c->client), LOG_S("from", s->reverse_path),
 	    LOG_I("code", smtp_replies[refusal].code), LOG_Z("why", smtp_replies[refusal].text),
 	    LOG_I("size", s->in.data.bytes));
-	reply_last(s, refusal, SLICE_EMPTY);
+	reply_last(s, refusal, refusal == SMTP_R_NOT_YOUR_FROM ? slice_z(s->in.bad_field) : SLICE_EMPTY);
 }
 
 void

@@ -13,7 +13,9 @@ transaction_reset(struct smtp_server *s)
 {
 	smtp_intake_free(&s->in);
 	arena_reset(&s->arena);
-	s->in_mail = s->chunks_failed = false;
+	s->in_mail = s->submitting = s->chunks_failed = false;
+	s->message_bytes_max = s->ch.message_bytes;
+	s->recipients_max = s->ch.house->limits.smtp_recipients;
 	s->mail = (struct smtp_mail_envelope){0};
 	s->reverse_path = SLICE_EMPTY;
 	s->recipients = s->envelopes = NULL;
@@ -47,11 +49,11 @@ read_mail_envelope(struct smtp_server *s, const struct smtp_parameters *ps, cons
 {
 	const struct limits *l = &s->ch.house->limits;
 	const struct smtp_envelope_rules rules = {.now_s = house_now_s(s->ch.house),
-	    .message_bytes = s->ch.message_bytes,
-	    .hold_max_s = s->c->submission ? l->submission_hold_ms / 1000 : 0,
-	    .priority_max = s->c->submission || s->c->lmtp ? SMTP_PRIORITY_MAX : 0,
+	    .message_bytes = s->message_bytes_max,
+	    .hold_max_s = s->submitting ? l->submission_hold_ms / 1000 : 0,
+	    .priority_max = s->submitting || s->c->lmtp ? SMTP_PRIORITY_MAX : 0,
 	    .tls = smtp_channel_is_tls(&s->ch),
-	    .auth = s->c->submission};
+	    .auth = s->submitting};
 	enum smtp_reply_id refusal = smtp_mail_envelope_read(ps, &rules, &s->mail);
 
 	if (refusal != SMTP_R_OK)
@@ -73,15 +75,36 @@ may_begin(struct smtp_server *s)
 	return s->c->policy.require_tls && !smtp_channel_is_tls(&s->ch) ? SMTP_R_TLS_NEEDED : SMTP_R_OK;
 }
 
-static enum smtp_reply_id
-may_send_as(struct smtp_server *s, const struct smtp_path *path)
+/* The lower of the house's limit and the sender's own (0: none). */
+static int64_t
+lower(int64_t house, int64_t own)
 {
-	bool allowed = true;
-	int e = 0;
+	return own > 0 && own < house ? own : house;
+}
 
-	if (s->c->submission && !path->null)
-		e = s->c->backend.may_send_as(s->c->backend.ctx, path->address, &allowed);
-	return e != 0 ? SMTP_R_TEMPFAIL : allowed ? SMTP_R_OK : SMTP_R_NOT_YOUR_ADDRESS;
+/* Whether the sender may begin a message, and as what: a listed stranger may submit as its senders and is else like any
+ * other. `detail`: a sentence that goes with the reply. */
+static enum smtp_reply_id
+sender_may_begin(struct smtp_server *s, const struct smtp_path *path, struct slice *detail)
+{
+	struct smtp_submitter sender = {.result = SENDER_OTHER};
+	int e;
+
+	*detail = SLICE_EMPTY;
+	if (!s->c->submission && !s->c->listed)
+		return SMTP_R_OK;
+	e = s->c->backend.sender(s->c->backend.ctx, path->null ? SLICE_EMPTY : path->address, true, &s->arena, &sender);
+	if (e != 0)
+		return SMTP_R_TEMPFAIL;
+	*detail = sender.detail;
+	if (sender.result == SENDER_RATE)
+		return SMTP_R_RATE;
+	s->submitting = sender.result == SENDER_OK;
+	if (!s->submitting)
+		return s->c->submission ? SMTP_R_NOT_YOUR_ADDRESS : SMTP_R_OK;
+	s->message_bytes_max = lower(s->message_bytes_max, sender.message_bytes);
+	s->recipients_max = lower(s->recipients_max, sender.recipients);
+	return SMTP_R_OK;
 }
 
 static void
@@ -90,6 +113,7 @@ command_mail(struct smtp_server *s, const struct smtp_command *c)
 	enum smtp_reply_id refusal = may_begin(s);
 	struct smtp_parameters ps;
 	struct smtp_path path;
+	struct slice detail;
 	int e;
 
 	if (refusal != SMTP_R_OK) {
@@ -108,11 +132,13 @@ command_mail(struct smtp_server *s, const struct smtp_command *c)
 		transaction_reset(s);
 		return;
 	}
-	refusal = read_mail_envelope(s, &ps, &path);
-	if (refusal == SMTP_R_OK)
-		refusal = may_send_as(s, &path);
+	refusal = sender_may_begin(s, &path, &detail);
+	if (refusal == SMTP_R_OK) {
+		detail = SLICE_EMPTY;
+		refusal = read_mail_envelope(s, &ps, &path);
+	}
 	if (refusal != SMTP_R_OK) {
-		smtp_reply(&s->ch, refusal);
+		smtp_reply_more(&s->ch, refusal, detail);
 		transaction_reset(s);
 		return;
 	}
@@ -164,7 +190,7 @@ recipient_judge(struct smtp_server *s, struct slice address, struct slice envelo
 		smtp_reply(&s->ch, SMTP_R_TEMPFAIL);
 		return false;
 	}
-	if (result == RCPT_OK || (result == RCPT_REMOTE && s->c->submission)) {
+	if (result == RCPT_OK || (result == RCPT_REMOTE && s->submitting)) {
 		bool added = recipient_add(s, address, envelope);
 
 		smtp_reply(&s->ch, added ? SMTP_R_RECIPIENT_OK : SMTP_R_NO_SPACE);
@@ -220,14 +246,13 @@ rcpt(struct smtp_server *s, struct slice argument)
 static void
 command_rcpt(struct smtp_server *s, const struct smtp_command *c)
 {
-	const int64_t max = s->ch.house->limits.smtp_recipients;
 	struct arena_mark mark = arena_mark(&s->arena);
 
 	if (!s->in_mail) {
 		smtp_reply(&s->ch, SMTP_R_MAIL_FIRST);
 	} else if (s->in.open || s->chunks_failed) {
 		smtp_reply(&s->ch, s->in.open ? SMTP_R_CHUNKS_BEGUN : SMTP_R_CHUNKS_FAILED);
-	} else if ((int64_t)s->recipients_count >= max) {
+	} else if ((int64_t)s->recipients_count >= s->recipients_max) {
 		if (++s->rcpts > RCPTS_REFUSED_MAX)
 			smtp_channel_end(&s->ch, SMTP_R_TOO_MANY_ERRORS);
 		else
@@ -321,11 +346,12 @@ greet(struct smtp_server *s)
 
 	if (c->refused) {
 		smtp_channel_end(&s->ch, SMTP_R_TOO_MANY_SESSIONS);
-	} else if (c->submission) {
+	} else if (c->beginning != SMTP_BEGINS_GREETING) {
 		/* The porch has heard EHLO and AUTH; RFC 4954 keeps the state without a security layer. */
 		s->ch.greeted = s->ch.extended = slice_to_z(c->helo, s->ch.helo, sizeof(s->ch.helo)) == 0 &&
 		    c->helo.n > 0;
-		smtp_reply(&s->ch, SMTP_R_SIGNED_IN);
+		if (c->beginning == SMTP_BEGINS_SIGNED_IN)
+			smtp_reply(&s->ch, SMTP_R_SIGNED_IN);
 	} else {
 		const struct smtp_reply_row *r = &smtp_replies[c->lmtp ? SMTP_R_GREETING_LMTP : SMTP_R_GREETING];
 
@@ -354,6 +380,7 @@ smtp_session(struct stream *st, const struct smtp_session_config *c)
 		s->ch.mails_max = 0;
 	s->in.fd = -1;
 	arena_init(&s->arena, TRANSACTION_BYTES_MAX);
+	transaction_reset(s);
 	greet(s);
 	while (!s->ch.over) {
 		int e = smtp_channel_line(&s->ch, (size_t)s->ch.house->limits.smtp_command_bytes, &line);

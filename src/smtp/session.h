@@ -6,6 +6,7 @@
 #include "smtp/channel.h"
 #include "smtp/data.h"
 #include "smtp/envelope.h"
+#include "smtp/header_fix.h"
 #include "smtp/header_watch.h"
 
 /* The text of a message while it arrives: in memory up to limits.body_inline_bytes, then in a file. */
@@ -13,10 +14,14 @@ struct smtp_intake {
 	bool open;
 	struct smtp_data data;
 	struct smtp_header_watch watch;
+	struct smtp_header_fix fix; /* of a submission */
+	bool fixing;
 	struct buf body;       /* all of it, or what is not yet in the file */
 	struct slice blob;     /* the file's name, or empty */
 	int fd;                /* -1: none */
 	int64_t written_bytes; /* in the file */
+	int64_t kept_bytes;    /* of the message, without what was taken out */
+	const char *bad_field; /* which says a sender that is not theirs */
 	bool too_large;
 	int err; /* could not be kept: 451 at the end (ERR_FULL: 452) */
 	/* A block must come in time (RFC 5321 §4.5.3.2.5), not a byte: limits.smtp_data_rate of limits.smtp_data_timeout_ms. */
@@ -27,8 +32,10 @@ struct smtp_intake {
 struct smtp_server {
 	struct smtp_channel ch;
 	const struct smtp_session_config *c;
-	struct arena arena; /* of the transaction; empty between two */
-	bool in_mail;       /* MAIL was accepted */
+	struct arena arena;                        /* of the transaction; empty between two */
+	bool in_mail;                              /* MAIL was accepted */
+	bool submitting;                           /* this transaction is a submission */
+	int64_t message_bytes_max, recipients_max; /* of this transaction */
 	struct slice reverse_path;
 	struct smtp_mail_envelope mail;
 	struct slice *recipients, *envelopes; /* of the arena; parallel */

@@ -22,6 +22,8 @@ struct world {
 	struct buf body, head, recipients, reverse_path, envelope, recipient_envelopes;
 	char id[ULID_LEN + 1];
 	int64_t size_bytes;
+	int64_t own_message_bytes, own_recipients;
+	bool over_rate;
 	int64_t submit_result; /* what the backend says */
 	int blob_fd;           /* a copy of the one handed out */
 	int blobs;
@@ -76,10 +78,20 @@ fake_rcpt(void *ctx, struct slice reverse_path, struct slice address, int64_t *r
 }
 
 static int
-fake_may_send_as(void *ctx, struct slice address, bool *allowed)
+fake_sender(void *ctx, struct slice address, bool begins, struct arena *a, struct smtp_submitter *out)
 {
-	(void)ctx;
-	*allowed = slice_ieq(address, SLICE("alice@example.test")) || slice_ieq(address, SLICE("info@example.test"));
+	struct world *w = ctx;
+	size_t at = slice_rfind_byte(address, '@');
+	bool own = slice_ieq(address, SLICE("alice@example.test")) || slice_ieq(address, SLICE("info@example.test"));
+
+	*out = (struct smtp_submitter){.result = SENDER_FOREIGN,
+	    .message_bytes = w->own_message_bytes,
+	    .recipients = w->own_recipients,
+	    .detail = arena_copy(a, SLICE("enough"))};
+	if (own || (begins && address.n == 0))
+		out->result = begins && w->over_rate ? SENDER_RATE : SENDER_OK;
+	else if (at != SLICE_NONE && slice_ieq(slice_from(address, at + 1), SLICE("example.test")))
+		out->result = SENDER_OTHER;
 	return 0;
 }
 
@@ -295,7 +307,7 @@ setup(void **state)
 	w->config = (struct smtp_session_config){.loop = w->loop,
 	    .sessions = &w->sessions,
 	    .hostname = SLICE("mx.example.test"),
-	    .backend = {fake_rcpt, fake_may_send_as, fake_blob, fake_submit, w},
+	    .backend = {fake_rcpt, fake_sender, fake_blob, fake_submit, w},
 	    .client = SLICE("192.0.2.1"),
 	    .client_literal = SLICE("[192.0.2.1]")};
 	w->presession = (struct smtp_presession_config){.loop = w->loop,
@@ -759,7 +771,8 @@ submission_sends_as_its_own(void **state)
 {
 	struct world *w = *state;
 
-	w->config.submission = true;
+	w->config.submission = w->config.signed_in = true;
+	w->config.beginning = SMTP_BEGINS_SIGNED_IN;
 	w->config.helo = SLICE("laptop");
 	w->config.tls_text = SLICE("TLSv1.3 X");
 	PLAY(w, "<235 2.7.0", ">AUTH PLAIN x", "<503 5.5.1", ">STARTTLS", "<502 5.5.1", ">MAIL FROM:<bob@example.test>",
@@ -791,7 +804,8 @@ submission_checks_from(void **state)
 	    {">Date: x\r\nMessage-ID: <y>", "<250"}};
 	struct world *w = *state;
 
-	w->config.submission = true;
+	w->config.submission = w->config.signed_in = true;
+	w->config.beginning = SMTP_BEGINS_SIGNED_IN;
 	w->config.helo = SLICE("laptop");
 	for (size_t i = 0; i < COUNT_OF(v); i++)
 		PLAY(w, "<235", ">MAIL FROM:<alice@example.test>", "<250", ">RCPT TO:<bob@example.test>", "<250",

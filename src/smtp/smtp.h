@@ -37,6 +37,7 @@ void smtp_sessions_stop(struct smtp_sessions *s);
  * that the session made, CRLF lines) followed by the body, which is in `body` or, when `blob` is not empty, in that
  * file. */
 struct smtp_message {
+	bool submission;                       /* not a stranger's */
 	struct slice id;                       /* ULID, also in the Received field and in the 250 reply */
 	struct slice reverse_path;             /* without <>; empty: the null one */
 	struct slice envelope;                 /* parameters of MAIL, `NAME=value` lines ended by LF */
@@ -47,20 +48,34 @@ struct smtp_message {
 	int64_t size_bytes; /* of the body */
 };
 
+/* What the house says to a sender in a submission. */
+struct smtp_submitter {
+	int64_t result;                    /* enum bus_sender */
+	int64_t message_bytes, recipients; /* the most that one message of theirs may have; 0: as anybody's */
+	struct slice detail;               /* a sentence for SENDER_RATE */
+};
+
 /* What a server session asks its role. All functions may park; they return 0 or an error, which the client sees as
  * 451 4.3.0. */
 struct smtp_backend {
 	/* May this recipient be accepted from this reverse-path (as in smtp_message)? `result` is enum bus_rcpt. The address is local-part@domain, cut at the last @: the
 	 * domain in lower case and without final dot, the local part unquoted; or a bare "postmaster". */
 	int (*rcpt)(void *ctx, struct slice reverse_path, struct slice address, int64_t *result);
-	/* Submission only (else NULL): is the address one of the account's own? */
-	int (*may_send_as)(void *ctx, struct slice address, bool *allowed);
+	/* Submission only (else NULL): may who submits send as the address? `begins`: this is MAIL, where the null reverse-path
+	 * ("") may be asked for, and where the rates are looked at. The detail lies in `a`. */
+	int (*sender)(void *ctx, struct slice address, bool begins, struct arena *a, struct smtp_submitter *out);
 	/* A file for a body over limits.body_inline_bytes: its name (in `a`) and a descriptor, which the session closes. */
 	int (*blob_create)(void *ctx, struct arena *a, struct slice *name, int *fd);
 	/* Takes the message; returns when it is durable. `result` is enum bus_submit, detail (in `a`) a sentence for
-	 * SUBMIT_REFUSED. */
+	 * SUBMIT_REFUSED and SUBMIT_RATE. */
 	int (*submit)(void *ctx, const struct smtp_message *m, struct arena *a, int64_t *result, struct slice *detail);
 	void *ctx;
+};
+
+enum smtp_beginning {
+	SMTP_BEGINS_GREETING,
+	SMTP_BEGINS_SIGNED_IN, /* with 235: EHLO and AUTH were heard by the porch */
+	SMTP_BEGINS_SILENT     /* with the client's MAIL: the porch has answered everything before it */
 };
 
 /* What holds for the clients of one listener; zeroed: the house's limits. */
@@ -82,9 +97,13 @@ struct smtp_session_config {
 	bool refused;                /* too many sessions from this address: 421 4.7.0 instead of the greeting */
 	struct smtp_policy policy;
 	bool lmtp; /* RFC 2033: LHLO, and a reply for each recipient */
-	/* After sign-in: the session begins with 235 instead of the greeting, may send to anywhere, and sends only as the
-	 * account's own addresses. `helo` and `tls` are what the porch saw ("" in the clear). */
+	/* A submission (RFC 6409): the session may send to anywhere, and sends only as the addresses that backend.sender allows. */
 	bool submission;
+	bool signed_in; /* the submitter has given a password; else a listed one */
+	/* A stranger who may also submit: a transaction whose sender backend.sender allows is a submission. */
+	bool listed;
+	/* Of a submission: how it begins, and what the porch saw before ("" in the clear). */
+	enum smtp_beginning beginning;
 	struct slice helo, tls_text;
 };
 /* Serves until QUIT, the end of the input, an error or a limit. The caller closes the stream. */

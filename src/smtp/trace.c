@@ -40,6 +40,8 @@ smtp_received_put(struct buf *out, const struct smtp_received *r)
 		buf_put(out, r->client_literal);
 		buf_put_z(out, ")");
 	}
+	if (r->remark.n > 0)
+		buf_printf(out, " (%.*s)", SLICE_ARG(r->remark));
 	buf_put_z(out, "\r\n\tby ");
 	buf_put(out, r->hostname);
 	buf_put_z(out, " with ");

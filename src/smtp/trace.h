@@ -9,6 +9,7 @@
 struct smtp_received {
 	struct slice helo;           /* as given; cleaned here */
 	struct slice client_literal; /* "[192.0.2.1]"; empty: left out (submission keeps the user's address private) */
+	struct slice remark;         /* a comment in words instead of it, or empty */
 	struct slice hostname;
 	struct slice protocol; /* "ESMTP", "ESMTPS", "ESMTPSA", "UTF8LMTP", … (RFC 3848, RFC 6531) */
 	struct slice tls;      /* a comment, or empty */

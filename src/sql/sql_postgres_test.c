@@ -42,6 +42,16 @@ static const struct sql_migration secret_schema[] = {
 #include "directory/secret_migrations.def"
 #endif
     {0, NULL, NULL}};
+static const struct sql_text guard_statements[] = {
+#if __has_include("guard/guard_sql.def")
+#include "guard/guard_sql.def"
+#endif
+    {NULL, NULL}};
+static const struct sql_migration guard_schema[] = {
+#if __has_include("guard/guard_migrations.def")
+#include "guard/guard_migrations.def"
+#endif
+    {0, NULL, NULL}};
 static const struct sql_text queue_statements[] = {
 #if __has_include("queue/queue_sql.def")
 #include "queue/queue_sql.def"
@@ -70,6 +80,7 @@ static const struct {
 } rooms[] = {
     {"directory", directory_statements, directory_schema},
     {"secret", secret_statements, secret_schema},
+    {"guard", guard_statements, guard_schema},
     {"queue", queue_statements, queue_schema},
     {"store", store_statements, store_schema},
 };
