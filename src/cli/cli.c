@@ -148,6 +148,7 @@ take_value(struct cli *c, const struct cli_arg *a, const char *value)
 	struct slice s = slice_z(value);
 	const char *key = a->key;
 	json_t *v = NULL;
+	uint64_t number;
 	int64_t n;
 	int err;
 
@@ -162,6 +163,11 @@ take_value(struct cli *c, const struct cli_arg *a, const char *value)
 		if (cli_bytes(s, &n) != 0)
 			return cli_fail(c, EX_USAGE, "%s is not a number of bytes, as 1048576, 20M or 5G", value);
 		v = json_integer(n);
+		break;
+	case CLI_NUMBER:
+		if (slice_to_u64(s, INT64_MAX, &number) != 0)
+			return cli_fail(c, EX_USAGE, "%s is not a number", value);
+		v = json_integer((json_int_t)number);
 		break;
 	case CLI_SECONDS:
 		if (cli_seconds(s, &n) != 0)

@@ -235,13 +235,15 @@ control_run_account_show(struct control_session *s)
 	json_object_set_new(o, "enabled", json_boolean(w.out.enabled));
 	json_object_set_new(o, "admin", json_boolean(w.out.admin));
 	control_set_time(o, "created_at", w.out.created_us);
+	err = clerk_sending_show(s, w.out.id, o);
 	/* An account is shown even while its desk is down. */
 	if (BUS_CALL(s->k->c->bus, ROLE_DESK, desk_of(s, w.out.id), desk_account_status, &q, &s->arena, &rep,
 		CLERK_ASK_MS) == 0)
 		stored = json_loadb((const char *)rep.json.p, rep.json.n, 0, NULL);
 	if (stored != NULL)
 		json_object_set_new(o, "stored", stored);
-	err = control_row(s, o);
+	if (err == 0)
+		err = control_row(s, o);
 	json_decref(o);
 	return err;
 }

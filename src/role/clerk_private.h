@@ -77,6 +77,9 @@ NODISCARD int clerk_sender_of_account(
 /* Whether a message to so many may be sent now; counts it if so, with `count`. If not, a sentence for the sender. */
 bool clerk_sender_take(
     struct clerk *k, const struct clerk_sender *s, int64_t recipients, bool count, struct buf *detail);
+/* What holds for an account, and what it has sent, into a JSON object. */
+struct control_session;
+NODISCARD int clerk_sending_show(struct control_session *s, struct slice account_id, json_t *into);
 /* The message was not taken after all. */
 void clerk_sender_give_back(struct clerk *k, const struct clerk_sender *s, int64_t recipients);
 

@@ -90,9 +90,8 @@ clerk_sender_take(struct clerk *k, const struct clerk_sender *s, int64_t recipie
 	if (house_now_us(k->c->house) - before.refused_last_us > 3600LL * 1000000)
 		LOG(k->c->house, WARN, "sender_stopped", LOG_Z("sender", s->name), LOG_Z("of", why.what),
 		    LOG_Z("in_a", why.day ? "day" : "hour"), LOG_I("limit", why.limit), LOG_I("wait_s", why.wait_s));
-	buf_printf(detail, "You may send %s %lld %s in %s, and have done so; try again ",
-	    why.what[0] == 'm' ? "at most" : "to at most", (long long)why.limit, why.what,
-	    why.day ? "a day" : "an hour");
+	buf_printf(detail, "You may send %s%lld %s in %s, and this would be more; try again ",
+	    why.what[0] == 'm' ? "" : "to ", (long long)why.limit, why.what, why.day ? "a day" : "an hour");
 	put_wait(detail, why.wait_s);
 	return false;
 }
@@ -116,6 +115,19 @@ clerk_sender_find(struct clerk *k, const struct bus_peer *from, int64_t origin, 
 	return clerk_sender_of_account(k, account_id, address, out);
 }
 
+/* More recipients than a rate allows at all would never be sent to: who asks splits them over several messages. */
+static int64_t
+most_recipients(const struct clerk_sender *s)
+{
+	const int64_t v[] = {s->recipients, s->rates.recipients_per_hour, s->rates.recipients_per_day};
+	int64_t least = 0;
+
+	for (size_t i = 0; i < COUNT_OF(v); i++)
+		if (v[i] > 0 && (least == 0 || v[i] < least))
+			least = v[i];
+	return least;
+}
+
 static int
 on_sender(struct clerk *k, struct bus_peer *from, struct bus_clerk_sender_request *q, struct arena *a,
     struct bus_clerk_sender_reply *rep)
@@ -134,7 +146,7 @@ on_sender(struct clerk *k, struct bus_peer *from, struct bus_clerk_sender_reques
 	if (q->begins == 1 && s.result == SENDER_OK && !clerk_sender_take(k, &s, 1, false, &detail))
 		rep->result = SENDER_RATE;
 	rep->message_bytes = s.message_bytes;
-	rep->recipients = s.recipients;
+	rep->recipients = k->c->settings->plain ? s.recipients : most_recipients(&s);
 	rep->detail = arena_copy(a, buf_slice(&detail));
 	return 0;
 }
