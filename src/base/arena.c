@@ -36,6 +36,14 @@ arena_free(struct arena *a)
 }
 
 void
+arena_wipe(struct arena *a)
+{
+	for (struct arena_chunk *c = a->chunk; c != NULL; c = c->next)
+		explicit_bzero(c->data, c->cap);
+	arena_free(a);
+}
+
+void
 arena_reset(struct arena *a)
 {
 	struct arena_chunk *keep = a->chunk;

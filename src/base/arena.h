@@ -24,6 +24,8 @@ struct arena_mark {
 /* No memory is taken before the first allocation. */
 void arena_init(struct arena *a, size_t max);
 void arena_free(struct arena *a);
+/* The same, and what was in it does not stay in memory: for passwords. */
+void arena_wipe(struct arena *a);
 /* Gives everything back but keeps one chunk for reuse. */
 void arena_reset(struct arena *a);
 struct arena_mark arena_mark(const struct arena *a);

@@ -92,7 +92,8 @@ NODISCARD int directory_expand(struct sqltx *tx, const struct limits *limits, st
     struct directory_targets *out);
 
 /* Sign-in name to account: an address of an account (not an alias, no tag), or, with `short_names`, its local part
- * in the house's first domain. ERR_NOTFOUND, also when the account is disabled. */
+ * in the house's first domain. ERR_NOTFOUND, also when the account is disabled; out->address is then the name as an
+ * account's would be compared, out->id that of the disabled account or empty. */
 NODISCARD int directory_login(
     struct sqltx *tx, struct arena *a, struct slice name, bool short_names, struct directory_account *out);
 /* Its own address, that with a tag, and aliases with the account itself among their targets (no catch-all). */

@@ -278,6 +278,7 @@ directory_login(struct sqltx *tx, struct arena *a, struct slice name, bool short
 {
 	struct directory_address at;
 	struct slice full = name, domain;
+	bool parsed;
 	int err = 0;
 
 	if (slice_find_byte(name, '@') == SLICE_NONE) {
@@ -287,10 +288,15 @@ directory_login(struct sqltx *tx, struct arena *a, struct slice name, bool short
 	}
 	if (err == 0)
 		err = directory_address_parse(full, false, a, &at);
+	parsed = err == 0;
 	if (err == 0)
 		err = directory_account_by(tx, a, &directory_sql_account_by_key, &at.key, out);
-	if (err == ERR_SYNTAX || (err == 0 && !out->enabled))
+	if (err == 0 && !out->enabled)
+		return ERR_NOTFOUND;
+	if (err == ERR_SYNTAX || err == ERR_NOTFOUND) {
+		*out = (struct directory_account){.address = parsed ? at.key : name};
 		err = ERR_NOTFOUND;
+	}
 	return err;
 }
 

@@ -1,11 +1,8 @@
-/* password.c: preparing, Argon2id, SCRAM keys. The imported schemes are in password_import.c. */
+/* password.c: preparing, Argon2id, SCRAM keys of passwords. The imported schemes are in password_import.c. */
 #include "directory/password.h"
 
 #include "directory/password_private.h"
 
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
-#include <openssl/kdf.h>
 #include <sodium.h>
 #include <utf8proc.h>
 
@@ -15,6 +12,54 @@ map_space(utf8proc_int32_t c, void *data)
 {
 	(void)data;
 	return c > 0x7f && utf8proc_category(c) == UTF8PROC_CATEGORY_ZS ? ' ' : c;
+}
+
+/* RFC 4013 §2.3: controls, private use, what is no character, what changes the display or is there for other protocols. */
+static bool
+is_prohibited(utf8proc_int32_t c)
+{
+	switch (utf8proc_category(c)) {
+	case UTF8PROC_CATEGORY_CC:
+	case UTF8PROC_CATEGORY_CF:
+	case UTF8PROC_CATEGORY_CO:
+	case UTF8PROC_CATEGORY_CS:
+	case UTF8PROC_CATEGORY_ZL:
+	case UTF8PROC_CATEGORY_ZP: return true;
+	default: break;
+	}
+	return (c & 0xfffe) == 0xfffe || (c >= 0xfdd0 && c <= 0xfdef) || c == 0xfffc || c == 0xfffd ||
+	    (c >= 0x2ff0 && c <= 0x2ffb);
+}
+
+static bool
+is_right_to_left(utf8proc_int32_t c)
+{
+	utf8proc_propval_t class = utf8proc_get_property(c)->bidi_class;
+
+	return class == UTF8PROC_BIDI_CLASS_R || class == UTF8PROC_BIDI_CLASS_AL;
+}
+
+/* RFC 4013 §2.3 and §2.4 (RFC 3454 §6): text that runs from right to left does so from its first character to its last, and
+ * has none that runs the other way. */
+static bool
+may_stand(struct slice text)
+{
+	utf8proc_int32_t c = 0, first = 0;
+	bool right = false, left = false;
+
+	for (size_t at = 0; at < text.n;) {
+		struct slice rest = slice_from(text, at);
+		utf8proc_ssize_t n = utf8proc_iterate(rest.p, (utf8proc_ssize_t)rest.n, &c);
+
+		if (n <= 0 || is_prohibited(c))
+			return false;
+		if (at == 0)
+			first = c;
+		right |= is_right_to_left(c);
+		left |= utf8proc_get_property(c)->bidi_class == UTF8PROC_BIDI_CLASS_L;
+		at += (size_t)n;
+	}
+	return !right || (!left && is_right_to_left(first) && is_right_to_left(c));
 }
 
 int
@@ -37,8 +82,12 @@ password_prepare(struct slice password, struct buf *out)
 	    UTF8PROC_STABLE | UTF8PROC_COMPOSE | UTF8PROC_COMPAT | UTF8PROC_IGNORE, map_space, NULL);
 	if (n < 0)
 		return n == UTF8PROC_ERROR_NOMEM ? ERR_NOMEM : ERR_INVALID;
-	buf_put(out, slice_of(mapped, (size_t)n));
-	err = out->err;
+	if (may_stand(slice_of(mapped, (size_t)n)))
+		buf_put(out, slice_of(mapped, (size_t)n));
+	else
+		err = ERR_INVALID;
+	if (err == 0)
+		err = out->err;
 	sodium_memzero(mapped, (size_t)n);
 	free(mapped);
 	return err;
@@ -110,37 +159,11 @@ password_is_current(const struct house *h, struct slice hash)
 
 /* ---- SCRAM --------------------------------------------------------------------------------------------------- */
 
-const struct scram_kind scram_kinds[2] = {
-    [SCRAM_SHA_1] = {SLICE_INIT("SCRAM-SHA-1"), "SHA1", 20},
-    [SCRAM_SHA_256] = {SLICE_INIT("SCRAM-SHA-256"), "SHA256", 32},
-};
-
-/* RFC 5802 §3: SaltedPassword := Hi(password, salt, i); ClientKey := HMAC(SaltedPassword, "Client Key");
- * StoredKey := H(ClientKey); ServerKey := HMAC(SaltedPassword, "Server Key"). */
 int
-scram_derive(const struct scram_kind *k, struct slice password, struct slice salt, int iterations, uint8_t stored[32],
-    uint8_t server[32])
+password_scram(
+    struct house *h, enum scram_hash kind, struct slice password, const struct scram_keys *like, struct buf *out)
 {
-	const EVP_MD *md = EVP_get_digestbyname(k->md);
-	uint8_t salted[32], client[32];
-	unsigned int n = 0;
-	bool good = md != NULL &&
-	    PKCS5_PBKDF2_HMAC(password.n == 0 ? "" : (const char *)password.p, (int)password.n, salt.p, (int)salt.n,
-		iterations, md, (int)k->n, salted) == 1 &&
-	    HMAC(md, salted, (int)k->n, (const uint8_t *)"Client Key", 10, client, &n) != NULL &&
-	    HMAC(md, salted, (int)k->n, (const uint8_t *)"Server Key", 10, server, &n) != NULL &&
-	    EVP_Digest(client, k->n, stored, NULL, md, NULL) == 1;
-
-	sodium_memzero(salted, sizeof(salted));
-	sodium_memzero(client, sizeof(client));
-	return good ? 0 : ERR_NOMEM;
-}
-
-int
-password_scram(struct house *h, enum scram_hash kind, struct slice password, struct buf *out)
-{
-	const struct scram_kind *k = &scram_kinds[kind];
-	uint8_t salt[16], stored[32], server[32];
+	struct scram_keys k SCRAM_KEYS_CLEANUP = *like;
 	struct buf p PASSWORD_CLEANUP;
 	int err;
 
@@ -148,22 +171,11 @@ password_scram(struct house *h, enum scram_hash kind, struct slice password, str
 	if (password.n > (size_t)h->limits.password_bytes)
 		return ERR_LIMIT;
 	err = password_prepare(password, &p);
-	if (err != 0)
-		return err;
-	house_random(h, salt, sizeof(salt));
-	err = scram_derive(
-	    k, buf_slice(&p), slice_of(salt, sizeof(salt)), (int)h->limits.scram_iterations, stored, server);
-	if (err != 0)
-		return err;
-	buf_printf(out, "{%.*s}%lld,", SLICE_ARG(k->name), (long long)h->limits.scram_iterations);
-	buf_put_base64(out, slice_of(salt, sizeof(salt)));
-	buf_put_u8(out, ',');
-	buf_put_base64(out, slice_of(stored, k->n));
-	buf_put_u8(out, ',');
-	buf_put_base64(out, slice_of(server, k->n));
-	sodium_memzero(stored, sizeof(stored));
-	sodium_memzero(server, sizeof(server));
-	return out->err;
+	if (err == 0)
+		err = scram_keys_make(kind, buf_slice(&p), &k);
+	if (err == 0)
+		scram_keys_put(kind, &k, out);
+	return err != 0 ? err : out->err;
 }
 
 /* ---- verifying ---------------------------------------------------------------------------------------------------- */

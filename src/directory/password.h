@@ -2,26 +2,26 @@
  * other servers, in Dovecot's spelling "{SCHEME}hash". Everything here blocks for as long as the hash costs: worker
  * threads only. No function logs or keeps a password; copies are wiped.
  *
- * Passwords are bytes. Where they are UTF-8 they are prepared first (the part of SASLprep, RFC 4013, that matters:
- * NFKC, non-ASCII spaces to U+0020, invisible characters dropped, controls refused; bidirectional rules and the
- * frozen Unicode 3.2 tables are not applied), so that a composed and a decomposed "ü" are one password. */
+ * Passwords are bytes. Where they are UTF-8 they are prepared first (SASLprep, RFC 4013, by the tables of
+ * today's Unicode instead of those of 3.2, and with unassigned characters allowed), so that a composed and a decomposed "ü" are one password. */
 #ifndef DIRECTORY_PASSWORD_H
 #define DIRECTORY_PASSWORD_H
 
 #include "base/buf.h"
 #include "base/house.h"
+#include "directory/scram.h"
 
 #define PASSWORD_HASH_MAX 1024
 
-enum scram_hash { SCRAM_SHA_1, SCRAM_SHA_256 };
-
-/* The prepared form. ERR_INVALID: not UTF-8, or a control character: then the bytes stand as they are. */
+/* The prepared form. ERR_INVALID: not UTF-8, or with a character that may not be in it: then a password's bytes stand as they
+ * are. */
 NODISCARD int password_prepare(struct slice password, struct buf *out);
 /* Appends "{ARGON2ID}$argon2id$…" with the costs of house->limits. ERR_LIMIT: too long; ERR_NOMEM. */
 NODISCARD int password_hash(struct house *h, struct slice password, struct buf *out);
-/* Appends "{SCRAM-SHA-256}iterations,salt,StoredKey,ServerKey" (base64; RFC 5802 §3, RFC 7677). ERR_INVALID: a password
- * that SCRAM cannot carry. */
-NODISCARD int password_scram(struct house *h, enum scram_hash kind, struct slice password, struct buf *out);
+/* Appends the SCRAM keys of a password, with the salt and the iterations of `like`. ERR_INVALID: a password that SCRAM cannot
+ * carry. */
+NODISCARD int password_scram(
+    struct house *h, enum scram_hash kind, struct slice password, const struct scram_keys *like, struct buf *out);
 /* 0: it is the password; ERR_DENIED: it is not; ERR_UNSUPPORTED, ERR_SYNTAX or ERR_LIMIT: the hash cannot be checked. */
 NODISCARD int password_verify(struct slice hash, struct slice password);
 /* True if it is what password_hash() makes today: else it is renewed at the next sign-in. */

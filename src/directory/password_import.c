@@ -251,68 +251,34 @@ verify_pbkdf2(struct slice hash, struct slice password, const struct password_sc
 
 /* ---- {SCRAM-SHA-256}iterations,salt,stored,server ---------------------------------------------------------------------------- */
 
-struct scram_parts {
-	int iterations;
-	struct buf salt, stored;
-};
-
-static void
-scram_parts_free(struct scram_parts *p)
+static enum scram_hash
+scram_of(const struct password_scheme_row *row)
 {
-	buf_free(&p->salt);
-	buf_free(&p->stored);
-}
-
-static int
-parse_scram(struct slice hash, const struct scram_kind *k, struct scram_parts *p)
-{
-	struct slice rest = hash, iterations = slice_cut(&rest, ','), salt = slice_cut(&rest, ','),
-		     stored = slice_cut(&rest, ',');
-	uint64_t n = 0;
-	int err = slice_to_u64(iterations, ITERATIONS_MAX, &n);
-
-	p->iterations = (int)n;
-	if (err == 0)
-		err = buf_put_unbase64(&p->salt, salt);
-	if (err == 0)
-		err = buf_put_unbase64(&p->stored, stored);
-	if (err == 0 && (n == 0 || p->salt.n == 0 || p->stored.n != k->n || rest.n == 0))
-		err = ERR_SYNTAX;
-	return err;
-}
-
-static const struct scram_kind *
-scram_kind_of(const struct password_scheme_row *row)
-{
-	return &scram_kinds[slice_ieq(row->name, scram_kinds[0].name) ? 0 : 1];
+	return slice_ieq(row->name, scram_kinds[SCRAM_SHA_1].name) ? SCRAM_SHA_1 : SCRAM_SHA_256;
 }
 
 static int
 check_scram(struct slice hash, const struct password_scheme_row *row)
 {
-	struct scram_parts p __attribute__((cleanup(scram_parts_free))) = {0};
+	struct scram_keys k SCRAM_KEYS_CLEANUP;
 
-	buf_init(&p.salt, SALT_MAX);
-	buf_init(&p.stored, 64);
-	return parse_scram(hash, scram_kind_of(row), &p);
+	return scram_keys_parse(scram_of(row), hash, &k);
 }
 
 static int
 verify_scram(struct slice hash, struct slice password, const struct password_scheme_row *row)
 {
-	struct scram_parts p __attribute__((cleanup(scram_parts_free))) = {0};
-	const struct scram_kind *k = scram_kind_of(row);
-	uint8_t stored[32], server[32];
-	int err;
+	enum scram_hash kind = scram_of(row);
+	struct scram_keys k SCRAM_KEYS_CLEANUP, made SCRAM_KEYS_CLEANUP = {0};
+	int err = scram_keys_parse(kind, hash, &k);
 
-	buf_init(&p.salt, SALT_MAX);
-	buf_init(&p.stored, 64);
-	err = parse_scram(hash, k, &p);
 	if (err == 0 && slice_find_byte(password, 0) != SLICE_NONE) /* HMAC pads keys with NULs */
 		err = ERR_DENIED;
-	if (err == 0)
-		err = scram_derive(k, password, buf_slice(&p.salt), p.iterations, stored, server);
-	return err != 0 ? err : compare(stored, buf_slice(&p.stored).p, k->n);
+	if (err != 0)
+		return err;
+	made = k;
+	err = scram_keys_make(kind, password, &made);
+	return err != 0 ? err : compare(made.stored, k.stored, scram_kinds[kind].n);
 }
 
 /* ---- {PLAIN} ------------------------------------------------------------------------------------------------------------------ */

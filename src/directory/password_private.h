@@ -10,15 +10,6 @@
 /* Wipes and frees. */
 void password_wipe(struct buf *b);
 
-struct scram_kind {
-	struct slice name;
-	const char *md;
-	size_t n;
-};
-extern const struct scram_kind scram_kinds[2];
-NODISCARD int scram_derive(const struct scram_kind *k, struct slice password, struct slice salt, int iterations,
-    uint8_t stored[32], uint8_t server[32]);
-
 /* One scheme of the table. */
 struct password_scheme_row {
 	struct slice name;

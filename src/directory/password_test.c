@@ -89,6 +89,7 @@ test_refused_imports(void **state)
 static void
 test_ours(void **state)
 {
+	struct scram_keys like = {.iterations = 4096, .salt = "0123456789abcdef", .salt_n = 16};
 	struct house h;
 	struct buf hash BUF_CLEANUP, other BUF_CLEANUP;
 
@@ -107,14 +108,14 @@ test_ours(void **state)
 	assert_false(password_is_current(&h, buf_slice(&hash)));
 	assert_false(password_is_current(&h, slice_z(secret_hashes[0])));
 	buf_reset(&hash);
-	assert_int_equal(password_scram(&h, SCRAM_SHA_256, SLICE("pencil"), &hash), 0);
+	assert_int_equal(password_scram(&h, SCRAM_SHA_256, SLICE("pencil"), &like, &hash), 0);
 	assert_int_equal(password_verify(buf_slice(&hash), SLICE("pencil")), 0);
 	assert_int_equal(password_verify(buf_slice(&hash), SLICE("pencils")), ERR_DENIED);
-	assert_int_equal(password_scram(&h, SCRAM_SHA_1, SLICE("\xff"), &other), ERR_INVALID);
+	assert_int_equal(password_scram(&h, SCRAM_SHA_1, SLICE("\xff"), &like, &other), ERR_INVALID);
 	buf_reset(&other);
 	h.limits.password_bytes = 3;
 	assert_int_equal(password_hash(&h, SLICE("four"), &other), ERR_LIMIT);
-	assert_int_equal(password_scram(&h, SCRAM_SHA_1, SLICE("four"), &other), ERR_LIMIT);
+	assert_int_equal(password_scram(&h, SCRAM_SHA_1, SLICE("four"), &like, &other), ERR_LIMIT);
 }
 
 /* RFC 4013 §3, and spellings of one password. */
@@ -127,7 +128,9 @@ test_prepare(void **state)
 	    {"a\xc2\xa0"
 	     "b",
 		"a b"},
-	    {"u\xcc\x88", "\xc3\xbc"}};
+	    {"u\xcc\x88", "\xc3\xbc"}, {"\xd8\xa7\xd8\xa8", "\xd8\xa7\xd8\xa8"}};
+	/* RFC 4013 §3's last two, a control, a private one, both directions */
+	static const char *const bad[] = {"\x07", "\xd8\xa7\x31", "a\xc2\x80", "\xee\x80\x80", "\xd8\xa7\x61\xd8\xa7"};
 	struct house h;
 	struct buf hash BUF_CLEANUP;
 
@@ -142,6 +145,8 @@ test_prepare(void **state)
 	house_init(&h, "test");
 	h.limits.argon2_memory_kib = 1024;
 	buf_init(&hash, PASSWORD_HASH_MAX);
+	for (size_t i = 0; i < COUNT_OF(bad); i++)
+		assert_int_equal(password_prepare(slice_z(bad[i]), &hash), ERR_INVALID);
 	assert_int_equal(password_prepare(SLICE("a\x07"), &hash), ERR_INVALID);
 	assert_int_equal(password_prepare(SLICE("\xff"), &hash), ERR_INVALID);
 	assert_int_equal(password_hash(&h, SLICE("gr\xc3\xbcn"), &hash), 0);

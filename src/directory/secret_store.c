@@ -27,23 +27,23 @@ secret_credential_get(struct sqltx *tx, struct arena *a, struct slice account_id
 		err = sql_next(&r);
 	if (err != 1)
 		return err < 0 ? err : ERR_NOTFOUND;
-	*out = (struct secret_credential){arena_copy(a, sql_col_bytes(&r, 0)), arena_copy(a, sql_col_bytes(&r, 1)),
-	    arena_copy(a, sql_col_bytes(&r, 2)), sql_col_int(&r, 3)};
+	*out = (struct secret_credential){arena_copy(a, sql_col_bytes(&r, 0)),
+	    {arena_copy(a, sql_col_bytes(&r, 1)), arena_copy(a, sql_col_bytes(&r, 2))}, sql_col_int(&r, 3)};
 	return arena_failed(a) ? ERR_NOMEM : 0;
 }
 
 int
 secret_credential_set(struct sqltx *tx, struct house *h, struct slice account_id, const struct secret_credential *c)
 {
-	return SQL_EXEC(tx, &sql_credential_set, SQLT(account_id), SQLT(c->hash), SQLT(c->scram_sha1),
-	    SQLT(c->scram_sha256), SQLI(house_now_us(h)));
+	return SQL_EXEC(tx, &sql_credential_set, SQLT(account_id), SQLT(c->hash), SQLT(c->scram[SCRAM_SHA_1]),
+	    SQLT(c->scram[SCRAM_SHA_256]), SQLI(house_now_us(h)));
 }
 
 int
 secret_credential_renew(struct sqltx *tx, struct slice account_id, struct slice old, const struct secret_credential *c)
 {
-	return SQL_EXEC(tx, &sql_credential_renew, SQLT(account_id), SQLT(c->hash), SQLT(c->scram_sha1),
-	    SQLT(c->scram_sha256), SQLT(old));
+	return SQL_EXEC(tx, &sql_credential_renew, SQLT(account_id), SQLT(c->hash), SQLT(c->scram[SCRAM_SHA_1]),
+	    SQLT(c->scram[SCRAM_SHA_256]), SQLT(old));
 }
 
 int
@@ -57,10 +57,10 @@ secret_forget(struct sqltx *tx, struct slice account_id)
 /* ---- app passwords ------------------------------------------------------------------------------------------ */
 
 int
-secret_app_key(struct sqltx *tx, struct house *h, uint8_t key[32])
+secret_key(struct sqltx *tx, struct house *h, struct slice name, uint8_t key[32])
 {
 	struct sql_rows r SQL_ROWS_CLEANUP = {0};
-	int err = SQL_QUERY(tx, &r, &sql_key_get, SQLT(SLICE("app_password")));
+	int err = SQL_QUERY(tx, &r, &sql_key_get, SQLT(name));
 
 	if (err == 0)
 		err = sql_next(&r);
@@ -71,7 +71,7 @@ secret_app_key(struct sqltx *tx, struct house *h, uint8_t key[32])
 	if (err != 0)
 		return err < 0 ? err : ERR_DAMAGED;
 	house_random(h, key, 32);
-	return SQL_EXEC(tx, &sql_key_insert, SQLT(SLICE("app_password")), SQLB(slice_of(key, 32)));
+	return SQL_EXEC(tx, &sql_key_insert, SQLT(name), SQLB(slice_of(key, 32)));
 }
 
 /* 32 letters and digits that are not easily taken for each other. */
@@ -94,12 +94,10 @@ app_password_make(struct house *h, char text[APP_PASSWORD_TEXT_MAX])
 	sodium_memzero(random, sizeof(random));
 }
 
-bool
-app_password_hash(
-    const uint8_t key[32], struct slice account_id, struct slice text, uint8_t hash[APP_PASSWORD_HASH_BYTES])
+/* The letters alone. */
+static bool
+letters(struct slice text, char plain[APP_PASSWORD_CHARS])
 {
-	crypto_generichash_state state;
-	char plain[APP_PASSWORD_CHARS];
 	size_t n = 0;
 	bool good = text.n <= 3 * APP_PASSWORD_CHARS;
 
@@ -108,11 +106,21 @@ app_password_hash(
 
 		if (c == '-' || c == ' ')
 			continue;
-		good = n < sizeof(plain) && c != '\0' && strchr(alphabet, c) != NULL;
+		good = n < APP_PASSWORD_CHARS && c != '\0' && strchr(alphabet, c) != NULL;
 		if (good)
 			plain[n++] = (char)c;
 	}
-	good = good && n == sizeof(plain);
+	return good && n == APP_PASSWORD_CHARS;
+}
+
+bool
+app_password_hash(
+    const uint8_t key[32], struct slice account_id, struct slice text, uint8_t hash[APP_PASSWORD_HASH_BYTES])
+{
+	crypto_generichash_state state;
+	char plain[APP_PASSWORD_CHARS];
+	bool good = letters(text, plain);
+
 	if (good) {
 		crypto_generichash_init(&state, key, 32, APP_PASSWORD_HASH_BYTES);
 		crypto_generichash_update(&state, account_id.p, account_id.n);
@@ -125,16 +133,32 @@ app_password_hash(
 	return good;
 }
 
+void
+app_password_spell(struct slice text, char out[APP_PASSWORD_TEXT_MAX])
+{
+	char plain[APP_PASSWORD_CHARS];
+	size_t n = 0;
+
+	ASSERT(letters(text, plain));
+	for (size_t i = 0; i < sizeof(plain); i++) {
+		if (i > 0 && i % 5 == 0)
+			out[n++] = '-';
+		out[n++] = plain[i];
+	}
+	out[n] = '\0';
+	sodium_memzero(plain, sizeof(plain));
+}
+
 int
-secret_app_add(struct sqltx *tx, struct house *h, struct arena *a, struct slice account_id, struct slice name,
-    const uint8_t hash[APP_PASSWORD_HASH_BYTES], struct slice *id)
+secret_app_add(struct sqltx *tx, struct house *h, struct arena *a, struct slice account_id,
+    const struct app_password *p, struct slice *id)
 {
 	struct app_password *v;
 	char ulid[ULID_LEN + 1];
 	size_t n;
 	int err;
 
-	if (name.n == 0 || name.n > APP_PASSWORD_NAME_MAX)
+	if (p->name.n == 0 || p->name.n > APP_PASSWORD_NAME_MAX)
 		return ERR_INVALID;
 	err = secret_app_list(tx, a, account_id, &v, &n);
 	if (err == 0 && n >= (size_t)h->limits.app_passwords)
@@ -143,8 +167,15 @@ secret_app_add(struct sqltx *tx, struct house *h, struct arena *a, struct slice 
 		return err;
 	house_ulid(h, ulid);
 	*id = arena_copy(a, slice_z(ulid));
-	return SQL_EXEC(tx, &sql_app_insert, SQLT(account_id), SQLT(slice_z(ulid)), SQLT(name),
-	    SQLB(slice_of(hash, APP_PASSWORD_HASH_BYTES)), SQLI(house_now_us(h)));
+	return SQL_EXEC(tx, &sql_app_insert, SQLT(account_id), SQLT(slice_z(ulid)), SQLT(p->name), SQLB(p->hash),
+	    SQLI(house_now_us(h)), SQLT(p->scram[SCRAM_SHA_1]), SQLT(p->scram[SCRAM_SHA_256]));
+}
+
+int
+secret_app_set_scram(struct sqltx *tx, struct slice account_id, struct slice id, const struct slice scram[SCRAM_KINDS])
+{
+	return SQL_EXEC(
+	    tx, &sql_app_scram, SQLT(account_id), SQLT(id), SQLT(scram[SCRAM_SHA_1]), SQLT(scram[SCRAM_SHA_256]));
 }
 
 int
@@ -169,6 +200,7 @@ secret_app_list(struct sqltx *tx, struct arena *a, struct slice account_id, stru
 		    .last_used_us = sql_col_int(&r, 3),
 		    .last_used_by = arena_copy(a, sql_col_bytes(&r, 4)),
 		    .hash = arena_copy(a, sql_col_bytes(&r, 5)),
+		    .scram = {arena_copy(a, sql_col_bytes(&r, 6)), arena_copy(a, sql_col_bytes(&r, 7))},
 		};
 	}
 	return err != 0 ? err : arena_failed(a) ? ERR_NOMEM : 0;

@@ -5,6 +5,7 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
+#include "directory/scram.h"
 #include "sql/sql.h"
 
 extern const struct sql_migration secret_migrations[];
@@ -13,7 +14,7 @@ extern const size_t secret_migrations_count;
 /* The hashes of one account's password. */
 struct secret_credential {
 	struct slice hash; /* "{ARGON2ID}…" or an imported one; empty: no password, nobody signs in with one */
-	struct slice scram_sha1, scram_sha256; /* may be empty */
+	struct slice scram[SCRAM_KINDS]; /* "{SCRAM-SHA-256}…"; may be empty */
 	int64_t changed_us;
 };
 /* ERR_NOTFOUND. */
@@ -38,17 +39,24 @@ struct app_password {
 	struct slice name;
 	struct slice last_used_by; /* client address, or empty */
 	struct slice hash;
+	struct slice scram[SCRAM_KINDS];  /* may be empty */
 	int64_t created_us, last_used_us; /* last_used_us: 0 never; recorded at most once an hour */
 };
-/* The key of the hashes; made at the first call. */
-NODISCARD int secret_app_key(struct sqltx *tx, struct house *h, uint8_t key[32]);
+/* A key of the vault's own by its name ("app_password": of these hashes; "scram_salt"); made at the first call. */
+NODISCARD int secret_key(struct sqltx *tx, struct house *h, struct slice name, uint8_t key[32]);
 void app_password_make(struct house *h, char text[APP_PASSWORD_TEXT_MAX]);
 /* False if the text has not the form of an app password; dashes, spaces and case do not matter. */
 bool app_password_hash(
     const uint8_t key[32], struct slice account_id, struct slice text, uint8_t hash[APP_PASSWORD_HASH_BYTES]);
-/* ERR_LIMIT: the account has limits.app_passwords of them; ERR_INVALID: the name is empty, over-long or no text. */
+/* The password as it was shown, from what was typed; of a text for which app_password_hash() is true. */
+void app_password_spell(struct slice text, char out[APP_PASSWORD_TEXT_MAX]);
+/* Adds one with p's name, hash and SCRAM keys. ERR_LIMIT: the account has limits.app_passwords of them; ERR_INVALID: the
+ * name is empty or over-long. */
 NODISCARD int secret_app_add(struct sqltx *tx, struct house *h, struct arena *a, struct slice account_id,
-    struct slice name, const uint8_t hash[APP_PASSWORD_HASH_BYTES], struct slice *id);
+    const struct app_password *p, struct slice *id);
+/* Other SCRAM keys of the same password. */
+NODISCARD int secret_app_set_scram(
+    struct sqltx *tx, struct slice account_id, struct slice id, const struct slice scram[SCRAM_KINDS]);
 NODISCARD int secret_app_list(
     struct sqltx *tx, struct arena *a, struct slice account_id, struct app_password **v, size_t *n);
 /* ERR_NOTFOUND. */

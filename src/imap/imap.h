@@ -5,18 +5,15 @@
 #ifndef IMAP_IMAP_H
 #define IMAP_IMAP_H
 
-#include "directory/signin.h"
-#include "rt/tls.h"
+#include "directory/guest.h"
 #include "rt/work.h"
 
 struct store_account;
 
-/* Shared by all sessions of a process; for status. */
+/* Shared by all signed-in sessions of a process; for status. */
 struct imap_counters {
-	int64_t sessions_open;   /* now */
-	int64_t sessions;        /* since start */
-	int64_t sign_ins;        /* porch only */
-	int64_t sign_ins_failed; /* porch only */
+	int64_t sessions_open; /* now */
+	int64_t sessions;      /* since start */
 	int64_t commands;
 	int64_t commands_bad;
 	int64_t messages_fetched;
@@ -24,22 +21,12 @@ struct imap_counters {
 	int64_t idling; /* now */
 };
 
-struct imap_presession_config {
-	struct house *house;
-	struct loop *loop;
-	struct tls_server *tls; /* NULL: STARTTLS is not offered; implicit TLS is done by the caller beforehand */
-	bool cleartext_sign_in; /* else LOGINDISABLED until TLS */
-	struct slice client;    /* address text, for the log and the rate limits */
-	struct imap_counters *counters;
-	const bool *stopping; /* when it becomes true (and the fiber is woken) the session ends with BYE */
-};
-
 /* Serves an unauthenticated client. 0: signed in, `*desk` is the stream to join with stream_proxy(), nothing of
  * the session's memory is left. Otherwise the session is over (the client has its BYE where that could be
  * sent): ERR_CLOSED after LOGOUT or the client's end, ERR_TIMEOUT, ERR_DENIED after too many failures, … The stream
  * stays the caller's. */
 NODISCARD int imap_presession(
-    struct stream *st, const struct imap_presession_config *c, const struct signin_ops *ops, struct stream **desk);
+    struct stream *st, const struct guest_config *c, const struct signin_ops *ops, struct stream **desk);
 
 struct imap_session_config {
 	struct house *house;

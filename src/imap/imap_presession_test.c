@@ -10,7 +10,7 @@
 
 #include "rt/rt_test.h"
 
-struct guest {
+struct visitor {
 	struct rt_test *x;
 	struct stream *st, *server, *desk, *desk_other;
 	struct fiber *fiber;
@@ -19,7 +19,7 @@ struct guest {
 	int answer; /* of sign_in */
 	int asked;
 	char login[64], password[64], authzid[64], tag[64];
-	struct imap_counters counters;
+	struct guest_counters counters;
 	struct buf out;
 };
 
@@ -32,7 +32,7 @@ keep(char out[64], struct slice s)
 static int
 fake_sign_in(void *ctx, const struct signin_request *r, struct stream **desk)
 {
-	struct guest *g = ctx;
+	struct visitor *g = ctx;
 
 	g->asked++;
 	keep(g->login, r->login);
@@ -48,9 +48,9 @@ fake_sign_in(void *ctx, const struct signin_request *r, struct stream **desk)
 static void
 guest_fiber(void *arg)
 {
-	struct guest *g = arg;
-	struct signin_ops ops = {fake_sign_in, g};
-	struct imap_presession_config c = {.house = &g->x->house,
+	struct visitor *g = arg;
+	struct signin_ops ops = {.sign_in = fake_sign_in, .ctx = g};
+	struct guest_config c = {.house = &g->x->house,
 	    .loop = g->x->loop,
 	    .cleartext_sign_in = g->cleartext,
 	    .client = SLICE("127.0.0.1"),
@@ -63,7 +63,7 @@ guest_fiber(void *arg)
 }
 
 static const char *
-until(struct guest *g, const char *start)
+until(struct visitor *g, const char *start)
 {
 	struct slice line;
 
@@ -81,14 +81,14 @@ until(struct guest *g, const char *start)
 }
 
 static void
-say(struct guest *g, struct slice s)
+say(struct visitor *g, struct slice s)
 {
 	assert_int_equal(stream_write(g->st, s), 0);
 	assert_int_equal(stream_flush(g->st), 0);
 }
 
 static void
-expect(struct guest *g, const char *command, const char *want)
+expect(struct visitor *g, const char *command, const char *want)
 {
 	const char *got;
 
@@ -103,9 +103,9 @@ expect(struct guest *g, const char *command, const char *want)
 }
 
 static void
-begin(struct guest *g, struct rt_test *x, bool cleartext)
+begin(struct visitor *g, struct rt_test *x, bool cleartext)
 {
-	*g = (struct guest){.x = x, .cleartext = cleartext};
+	*g = (struct visitor){.x = x, .cleartext = cleartext};
 	x->house.log_level = LOG_ERROR + 1;
 	buf_init(&g->out, 1 << 20);
 	assert_int_equal(stream_pair(x->loop, &g->st, &g->server), 0);
@@ -114,7 +114,7 @@ begin(struct guest *g, struct rt_test *x, bool cleartext)
 }
 
 static void
-end(struct guest *g)
+end(struct visitor *g)
 {
 	stream_close(&g->st);
 	if (g->fiber != NULL)
@@ -128,7 +128,7 @@ end(struct guest *g)
 
 RT_TEST(test_offers)
 {
-	struct guest g;
+	struct visitor g;
 
 	begin(&g, x, false);
 	expect(
@@ -148,10 +148,10 @@ RT_TEST(test_offers)
 
 RT_TEST(test_login)
 {
-	struct guest g;
+	struct visitor g;
 
 	begin(&g, x, true);
-	expect(&g, "CAPABILITY", "AUTH=PLAIN\r\nx OK");
+	expect(&g, "CAPABILITY", " AUTH=SCRAM-SHA-256 AUTH=SCRAM-SHA-1 AUTH=PLAIN\r\nx OK");
 	say(&g, SLICE("t7 LOGIN {5}\r\n"));
 	assert_non_null(strstr(until(&g, "+"), "+ "));
 	say(&g, SLICE("alice \"pass \\\"word\\\"\"\r\nt8 SELECT INBOX\r\n"));
@@ -167,7 +167,7 @@ RT_TEST(test_login)
 
 RT_TEST(test_authenticate)
 {
-	struct guest g;
+	struct visitor g;
 
 	begin(&g, x, true);
 	expect(&g, "AUTHENTICATE CRAM-MD5", "x NO");
@@ -194,7 +194,7 @@ RT_TEST(test_authenticate)
 
 RT_TEST(test_failures)
 {
-	struct guest g;
+	struct visitor g;
 	int64_t start;
 
 	x->house.limits.sign_in_attempts = 2;
@@ -236,7 +236,7 @@ RT_TEST(test_hostile)
 	};
 
 	for (size_t i = 0; i < COUNT_OF(rows); i++) {
-		struct guest g;
+		struct visitor g;
 		const char *got;
 
 		begin(&g, x, true);
@@ -254,7 +254,7 @@ RT_TEST(test_hostile)
 
 RT_TEST(test_long_line)
 {
-	struct guest g;
+	struct visitor g;
 	char a[4096];
 
 	begin(&g, x, true);
@@ -272,7 +272,7 @@ RT_TEST(test_long_line)
 
 RT_TEST(test_silence)
 {
-	struct guest g;
+	struct visitor g;
 
 	x->house.limits.sign_in_timeout_ms = 50;
 	begin(&g, x, true);

@@ -1,43 +1,30 @@
 /* pop3.h: POP3 (RFC 1939, 2449, 2595, 5034) in two halves. pop3_presession() runs in the porch: greeting, CAPA,
- * STLS, USER/PASS, AUTH PLAIN. When a sign-in succeeds it hands back the stream to the account's desk and the
+ * STLS, USER/PASS, AUTH. When a sign-in succeeds it hands back the stream to the account's desk and the
  * porch only joins both. pop3_session() runs in the desk on a fiber of its own, answers the sign-in (+OK) and
  * serves a snapshot of the Inbox; what was marked with DELE is removed at QUIT, durably, before its +OK. */
 #ifndef POP3_POP3_H
 #define POP3_POP3_H
 
-#include "directory/signin.h"
-#include "rt/tls.h"
+#include "directory/guest.h"
 #include "rt/work.h"
 
 struct store_account;
 
-/* Shared by all sessions of a process; for status. */
+/* Shared by all signed-in sessions of a process; for status. */
 struct pop3_counters {
-	int64_t sessions_open;   /* now */
-	int64_t sessions;        /* since start */
-	int64_t sign_ins;        /* porch only */
-	int64_t sign_ins_failed; /* porch only */
+	int64_t sessions_open; /* now */
+	int64_t sessions;      /* since start */
 	int64_t commands;
 	int64_t commands_bad;
 	int64_t messages_retrieved;
 	int64_t messages_deleted;
 };
 
-struct pop3_presession_config {
-	struct house *house;
-	struct loop *loop;
-	struct tls_server *tls; /* NULL: STLS is not offered; implicit TLS is done by the caller beforehand */
-	bool cleartext_sign_in; /* else neither USER nor SASL is offered or taken until TLS */
-	struct slice client;    /* address text */
-	struct pop3_counters *counters;
-	const bool *stopping; /* when it becomes true (and the fiber is woken) the session ends */
-};
-
 /* Serves an unauthenticated client. 0: signed in, `*desk` is the stream to join with stream_proxy(), nothing of
  * the session's memory is left. Otherwise the session is over: ERR_CLOSED after QUIT or the client's end,
  * ERR_TIMEOUT, ERR_DENIED after too many failures, … The stream stays the caller's. */
 NODISCARD int pop3_presession(
-    struct stream *st, const struct pop3_presession_config *c, const struct signin_ops *ops, struct stream **desk);
+    struct stream *st, const struct guest_config *c, const struct signin_ops *ops, struct stream **desk);
 
 struct pop3_session_config {
 	struct house *house;

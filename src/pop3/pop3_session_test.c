@@ -14,6 +14,7 @@ struct client {
 	struct stream *st, *server, *desk, *desk_other;
 	struct fiber *fiber;
 	struct pop3_counters counters;
+	struct guest_counters before;
 	struct buf out;
 	bool stopping, cleartext;
 	int result, answer, asked;
@@ -50,12 +51,12 @@ static void
 presession_fiber(void *arg)
 {
 	struct client *c = arg;
-	struct signin_ops ops = {fake_sign_in, c};
-	struct pop3_presession_config config = {.house = &c->p->house,
+	struct signin_ops ops = {.sign_in = fake_sign_in, .ctx = c};
+	struct guest_config config = {.house = &c->p->house,
 	    .loop = c->p->loop,
 	    .cleartext_sign_in = c->cleartext,
 	    .client = SLICE("127.0.0.1"),
-	    .counters = &c->counters,
+	    .counters = &c->before,
 	    .stopping = &c->stopping};
 
 	c->result = pop3_presession(c->server, &config, &ops, &c->desk);

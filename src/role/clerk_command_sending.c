@@ -32,9 +32,9 @@ set_identity(struct sqltx *tx, void *arg)
 	struct work *w = arg;
 	int err = find(tx, w);
 
-	return err != 0 ? err
-			: directory_identity_set(
-			      tx, w->s->k->c->house, w->account.id, w->identity, w->name, &w->s->what);
+	return err != 0
+	    ? err
+	    : directory_identity_set(tx, w->s->k->c->house, w->account.id, w->identity, w->name, &w->s->what);
 }
 
 static int
@@ -136,7 +136,8 @@ set_limits(struct sqltx *tx, void *arg)
 	if (err == 0)
 		err = directory_limits_get(tx, w->account.id, &w->limits);
 	for (size_t i = 0; i < COUNT_OF(members); i++) {
-		int64_t now = control_bool(&w->s->request, "defaults") ? DIRECTORY_LIMIT_DEFAULT : *member(&w->limits, i);
+		int64_t now = control_bool(&w->s->request, "defaults") ? DIRECTORY_LIMIT_DEFAULT
+								       : *member(&w->limits, i);
 
 		*member(&w->limits, i) = control_int(&w->s->request, members[i].key, now);
 	}

@@ -55,10 +55,11 @@ on_login(struct clerk *k, struct bus_peer *from, struct bus_clerk_login_request 
 	(void)from;
 	k->counters.login++;
 	err = sql_read(k->directory_db, read_login, &l);
+	if (err != 0 && err != ERR_NOTFOUND)
+		return err;
+	rep->salt_id = l.account.id.n > 0 ? l.account.id : l.account.address;
 	if (err == ERR_NOTFOUND)
 		return 0;
-	if (err != 0)
-		return err;
 	rep->found = 1;
 	rep->account_id = l.account.id;
 	rep->address = l.account.address;

@@ -153,8 +153,8 @@ vault_free(struct vault **vp)
 }
 
 static const enum bus_type answered[] = {BUS_vault_certificates, BUS_vault_sign, BUS_vault_verify, BUS_vault_redeem,
-    BUS_vault_set_password, BUS_vault_forget, BUS_vault_app_password_add, BUS_vault_app_password_list,
-    BUS_vault_app_password_remove};
+    BUS_vault_scram_begin, BUS_vault_scram_prove, BUS_vault_set_password, BUS_vault_forget, BUS_vault_app_password_add,
+    BUS_vault_app_password_list, BUS_vault_app_password_remove};
 
 static void
 register_handlers(struct vault *v, struct bus *b)
@@ -163,6 +163,8 @@ register_handlers(struct vault *v, struct bus *b)
 	BUS_HANDLE(b, vault_sign, vault_on_sign, v);
 	BUS_HANDLE(b, vault_verify, vault_on_verify, v);
 	BUS_HANDLE(b, vault_redeem, vault_on_redeem, v);
+	BUS_HANDLE(b, vault_scram_begin, vault_on_scram_begin, v);
+	BUS_HANDLE(b, vault_scram_prove, vault_on_scram_prove, v);
 	BUS_HANDLE(b, vault_set_password, vault_on_set_password, v);
 	BUS_HANDLE(b, vault_forget, vault_on_forget, v);
 	BUS_HANDLE(b, vault_app_password_add, vault_on_app_password_add, v);

@@ -7,8 +7,8 @@
 struct app_call {
 	struct house *house;
 	struct arena *arena;
-	struct slice account_id, name, id;
-	const uint8_t *hash;
+	struct slice account_id, id;
+	struct app_password fresh;
 	struct app_password *v;
 	size_t n;
 };
@@ -18,7 +18,7 @@ add(struct sqltx *tx, void *arg)
 {
 	struct app_call *c = arg;
 
-	return secret_app_add(tx, c->house, c->arena, c->account_id, c->name, c->hash, &c->id);
+	return secret_app_add(tx, c->house, c->arena, c->account_id, &c->fresh, &c->id);
 }
 
 static int
@@ -42,10 +42,14 @@ vault_on_app_password_add(struct vault *v, struct bus_peer *from, struct bus_vau
     struct arena *a, struct bus_vault_app_password_add_reply *reply)
 {
 	struct vault *self VAULT_ACTIVE = vault_enter(v);
+	struct vault_account account = {.house = v->house, .arena = a, .account_id = r->account_id};
+	struct vault_scram_job j VAULT_SCRAM_JOB_CLEANUP = {0};
 	uint8_t hash[APP_PASSWORD_HASH_BYTES];
 	char text[APP_PASSWORD_TEXT_MAX];
-	struct app_call c = {
-	    .house = v->house, .arena = a, .account_id = r->account_id, .name = slice_trim(r->name), .hash = hash};
+	struct app_call c = {.house = v->house,
+	    .arena = a,
+	    .account_id = r->account_id,
+	    .fresh = {.name = slice_trim(r->name), .hash = slice_of(hash, sizeof(hash))}};
 	int err;
 
 	(void)from;
@@ -53,7 +57,15 @@ vault_on_app_password_add(struct vault *v, struct bus_peer *from, struct bus_vau
 		return ERR_INVALID;
 	app_password_make(v->house, text);
 	ASSERT(app_password_hash(v->app_key, r->account_id, slice_z(text), hash));
-	err = sql_write(v->db, add, &c);
+	vault_scram_job_init(&j, v, slice_z(text));
+	err = vault_account_read(v, &account);
+	vault_scram_like(v, r->account_id, &account.credential, false, j.like);
+	if (err == 0)
+		err = work_run(v->hashers, vault_scram_job_run, &j);
+	for (size_t i = 0; i < SCRAM_KINDS; i++)
+		c.fresh.scram[i] = buf_slice(&j.made[i]);
+	if (err == 0)
+		err = sql_write(v->db, add, &c);
 	reply->id = SLICE("");
 	reply->password = SLICE("");
 	if (err == 0) {

@@ -15,12 +15,51 @@ wipe(struct slice s)
 
 /* ---- in the hashers' threads -------------------------------------------------------------------------------------- */
 
+void
+vault_scram_job_init(struct vault_scram_job *j, struct vault *v, struct slice password)
+{
+	*j = (struct vault_scram_job){.house = v->house, .password = password};
+	for (size_t i = 0; i < SCRAM_KINDS; i++)
+		buf_init(&j->made[i], PASSWORD_HASH_MAX);
+}
+
+void
+vault_scram_job_free(struct vault_scram_job *j)
+{
+	for (size_t i = 0; i < SCRAM_KINDS; i++)
+		buf_free(&j->made[i]);
+}
+
+int
+vault_scram_job_run(void *job)
+{
+	struct vault_scram_job *j = job;
+	int err = 0;
+
+	for (enum scram_hash kind = 0; err == 0 && kind < SCRAM_KINDS; kind++)
+		err = password_scram(j->house, kind, j->password, &j->like[kind], &j->made[kind]);
+	if (err != ERR_INVALID)
+		return err;
+	for (size_t i = 0; i < SCRAM_KINDS; i++)
+		buf_reset(&j->made[i]);
+	return 0;
+}
+
+/* What was made, for the database. */
+static void
+take_scram(const struct vault_scram_job *j, struct slice scram[SCRAM_KINDS])
+{
+	for (size_t i = 0; i < SCRAM_KINDS; i++)
+		scram[i] = j->made[i].n == 0 ? SLICE("") : buf_slice(&j->made[i]);
+}
+
 struct hash_job {
 	struct house *house;
 	struct slice password;
 	struct slice hash;  /* to verify against */
 	struct slice dummy; /* hashed as well when `hash` is of another kind: refusals cost the same */
-	struct buf made, scram_sha1, scram_sha256;
+	struct buf made;
+	struct vault_scram_job scram;
 };
 
 static void
@@ -28,16 +67,14 @@ hash_job_init(struct hash_job *j, struct vault *v, struct slice password)
 {
 	*j = (struct hash_job){.house = v->house, .password = password, .dummy = buf_slice(&v->dummy)};
 	buf_init(&j->made, PASSWORD_HASH_MAX);
-	buf_init(&j->scram_sha1, PASSWORD_HASH_MAX);
-	buf_init(&j->scram_sha256, PASSWORD_HASH_MAX);
+	vault_scram_job_init(&j->scram, v, password);
 }
 
 static void
 hash_job_free(struct hash_job *j)
 {
 	buf_free(&j->made);
-	buf_free(&j->scram_sha1);
-	buf_free(&j->scram_sha256);
+	vault_scram_job_free(&j->scram);
 }
 #define HASH_JOB_CLEANUP __attribute__((cleanup(hash_job_free)))
 
@@ -59,33 +96,15 @@ make_job(void *arg)
 	struct hash_job *j = arg;
 	int err = password_hash(j->house, j->password, &j->made);
 
-	if (err == 0)
-		err = password_scram(j->house, SCRAM_SHA_1, j->password, &j->scram_sha1);
-	if (err == 0)
-		err = password_scram(j->house, SCRAM_SHA_256, j->password, &j->scram_sha256);
-	if (err == ERR_INVALID) { /* a password that SCRAM cannot carry */
-		buf_reset(&j->scram_sha1);
-		buf_reset(&j->scram_sha256);
-		err = 0;
-	}
-	return err;
+	return err != 0 ? err : vault_scram_job_run(&j->scram);
 }
 
 /* ---- in the database's threads ------------------------------------------------------------------------------------- */
 
-struct account_call {
-	struct house *house;
-	struct arena *arena;
-	struct slice account_id, old, client, app_id;
-	struct secret_credential credential;
-	struct app_password *apps;
-	size_t apps_n;
-};
-
 static int
 read_account(struct sqltx *tx, void *arg)
 {
-	struct account_call *c = arg;
+	struct vault_account *c = arg;
 	int err = secret_credential_get(tx, c->arena, c->account_id, &c->credential);
 
 	if (err == ERR_NOTFOUND)
@@ -93,18 +112,32 @@ read_account(struct sqltx *tx, void *arg)
 	return err != 0 ? err : secret_app_list(tx, c->arena, c->account_id, &c->apps, &c->apps_n);
 }
 
+int
+vault_account_read(struct vault *v, struct vault_account *c)
+{
+	return sql_read(v->db, read_account, c);
+}
+
 static int
 renew(struct sqltx *tx, void *arg)
 {
-	struct account_call *c = arg;
+	struct vault_account *c = arg;
 
 	return secret_credential_renew(tx, c->account_id, c->old, &c->credential);
 }
 
 static int
+renew_app(struct sqltx *tx, void *arg)
+{
+	struct vault_account *c = arg;
+
+	return secret_app_set_scram(tx, c->account_id, c->app_id, c->scram);
+}
+
+static int
 store(struct sqltx *tx, void *arg)
 {
-	struct account_call *c = arg;
+	struct vault_account *c = arg;
 
 	return secret_credential_set(tx, c->house, c->account_id, &c->credential);
 }
@@ -112,7 +145,7 @@ store(struct sqltx *tx, void *arg)
 static int
 note_use(struct sqltx *tx, void *arg)
 {
-	struct account_call *c = arg;
+	struct vault_account *c = arg;
 
 	return secret_app_used(tx, c->house, c->account_id, c->app_id, c->client);
 }
@@ -120,7 +153,7 @@ note_use(struct sqltx *tx, void *arg)
 static int
 forget_account(struct sqltx *tx, void *arg)
 {
-	return secret_forget(tx, ((struct account_call *)arg)->account_id);
+	return secret_forget(tx, ((struct vault_account *)arg)->account_id);
 }
 
 /* ---- verifying --------------------------------------------------------------------------------------------------------- */
@@ -139,78 +172,137 @@ memory_key(const struct vault *v, struct slice account_id, struct slice password
 	sodium_memzero(&s, sizeof(s));
 }
 
-/* True if it is one of the account's app passwords; its use is recorded. */
-static bool
-is_app_password(struct vault *v, struct account_call *c, struct slice password)
+void
+vault_note_app_use(struct vault *v, struct vault_account *c, const struct app_password *used)
+{
+	int err;
+
+	if (!app_password_use_is_news(v->house, used))
+		return;
+	c->app_id = used->id;
+	err = sql_write(v->db, note_use, c);
+	if (err != 0)
+		LOG(v->house, WARN, "app_password_use_not_recorded", LOG_E(err));
+}
+
+/* One of the account's app passwords, or NULL. */
+static const struct app_password *
+find_app_password(struct vault *v, const struct vault_account *c, struct slice password)
 {
 	const struct app_password *found = NULL;
 	uint8_t hash[APP_PASSWORD_HASH_BYTES];
-	int err;
 
 	if (c->apps_n == 0 || !app_password_hash(v->app_key, c->account_id, password, hash))
-		return false;
+		return NULL;
 	for (size_t i = 0; i < c->apps_n; i++)
 		if (c->apps[i].hash.n == sizeof(hash) && sodium_memcmp(c->apps[i].hash.p, hash, sizeof(hash)) == 0)
 			found = &c->apps[i];
-	if (found == NULL)
-		return false;
-	if (app_password_use_is_news(v->house, found)) {
-		c->app_id = found->id;
-		err = sql_write(v->db, note_use, c);
-		if (err != 0)
-			LOG(v->house, WARN, "app_password_use_not_recorded", LOG_E(err));
-	}
-	return true;
+	return found;
 }
 
-/* A hash of another server, or of another cost, becomes today's. Failing to is no failure of the sign-in. */
 static void
-renew_hash(struct vault *v, struct account_call *c, struct slice password)
+log_renewed(struct vault *v, const struct vault_account *c, int err)
 {
-	struct hash_job j HASH_JOB_CLEANUP;
-	int err;
-
-	hash_job_init(&j, v, password);
-	err = work_run(v->hashers, make_job, &j);
-	if (err == 0) {
-		c->old = c->credential.hash;
-		c->credential.hash = buf_slice(&j.made);
-		c->credential.scram_sha1 = buf_slice(&j.scram_sha1);
-		c->credential.scram_sha256 = buf_slice(&j.scram_sha256);
-		err = sql_write(v->db, renew, c);
-	}
 	if (err == 0)
 		LOG(v->house, INFO, "password_hash_renewed", LOG_S("account", c->account_id));
 	else
 		LOG(v->house, WARN, "password_hash_not_renewed", LOG_S("account", c->account_id), LOG_E(err));
 }
 
-/* 0: right; ERR_DENIED: wrong; ERR_BUSY; other errors. */
-static int
-check(struct vault *v, struct slice account_id, struct slice password, struct slice client, struct arena *a)
+/* An app password gets the SCRAM keys that it has not, or not with the account's salt. */
+static void
+renew_app_keys(struct vault *v, struct vault_account *c, const struct app_password *app, struct slice password,
+    const struct scram_keys like[SCRAM_KINDS])
 {
-	struct account_call c = {.house = v->house, .arena = a, .account_id = account_id, .client = client};
+	struct vault_scram_job j VAULT_SCRAM_JOB_CLEANUP;
+	char text[APP_PASSWORD_TEXT_MAX];
+	int err;
+
+	app_password_spell(password, text);
+	vault_scram_job_init(&j, v, slice_z(text));
+	memcpy(j.like, like, sizeof(j.like));
+	err = work_run(v->hashers, vault_scram_job_run, &j);
+	if (err == 0) {
+		c->app_id = app->id;
+		take_scram(&j, c->scram);
+		err = sql_write(v->db, renew_app, c);
+	}
+	log_renewed(v, c, err);
+	sodium_memzero(text, sizeof(text));
+}
+
+/* A hash of another server, or of another cost, becomes today's, and so do SCRAM keys that are missing. Failing to is no
+ * failure of the sign-in. */
+static void
+renew_hash(struct vault *v, struct vault_account *c, struct slice password, const struct scram_keys like[SCRAM_KINDS])
+{
 	struct hash_job j HASH_JOB_CLEANUP;
 	int err;
 
 	hash_job_init(&j, v, password);
-	err = sql_read(v->db, read_account, &c);
+	memcpy(j.scram.like, like, sizeof(j.scram.like));
+	err = work_run(v->hashers, make_job, &j);
+	if (err == 0) {
+		c->old = c->credential.hash;
+		c->credential.hash = buf_slice(&j.made);
+		take_scram(&j.scram, c->credential.scram);
+		err = sql_write(v->db, renew, c);
+	}
+	log_renewed(v, c, err);
+}
+
+/* Has it all that is made of a password today? A password that SCRAM cannot carry never gets keys. */
+static bool
+is_current(
+    struct vault *v, const struct vault_account *c, struct slice password, const struct scram_keys like[SCRAM_KINDS])
+{
+	struct buf prepared BUF_CLEANUP;
+	bool carried;
+
+	if (!password_is_current(v->house, c->credential.hash))
+		return false;
+	buf_init(&prepared, SIZE_MAX);
+	carried = password_prepare(password, &prepared) == 0;
+	if (prepared.p != NULL)
+		sodium_memzero(prepared.p, prepared.cap);
+	return !carried || vault_scram_is_like(like, c->credential.scram);
+}
+
+/* 0: right; ERR_DENIED: wrong; ERR_BUSY; other errors. */
+static int
+check(struct vault *v, struct slice account_id, struct slice password, struct slice client, struct arena *a)
+{
+	struct vault_account c = {.house = v->house, .arena = a, .account_id = account_id, .client = client};
+	struct scram_keys like[SCRAM_KINDS];
+	struct hash_job j HASH_JOB_CLEANUP;
+	const struct app_password *app;
+	int err;
+
+	hash_job_init(&j, v, password);
+	err = vault_account_read(v, &c);
 	if (err != 0)
 		return err;
-	if (is_app_password(v, &c, password))
+	app = find_app_password(v, &c, password);
+	/* App passwords follow the account's salt; the password itself has it renewed with the iterations of today. */
+	vault_scram_like(v, account_id, &c.credential, app == NULL, like);
+	if (app != NULL) {
+		vault_note_app_use(v, &c, app);
+		if (!vault_scram_is_like(like, app->scram))
+			renew_app_keys(v, &c, app, password, like);
 		return 0;
+	}
 	j.hash = c.credential.hash;
 	err = work_run(v->hashers, verify_job, &j);
-	if (err == 0 && !password_is_current(v->house, j.hash))
-		renew_hash(v, &c, password);
+	if (err == 0 && !is_current(v, &c, password, like))
+		renew_hash(v, &c, password, like);
 	if (err == 0 || err == ERR_DENIED || err == ERR_BUSY)
 		return err;
 	LOG(v->house, ERROR, "password_hash_unusable", LOG_S("account", account_id), LOG_E(err));
 	return ERR_DENIED;
 }
 
-static int
-give_ticket(struct vault *v, struct slice account_id, int64_t service, struct arena *a, struct slice *out)
+int
+vault_give_ticket(struct vault *v, struct slice account_id, int64_t service, struct arena *a, struct slice *out)
 {
 	uint8_t *ticket = arena_alloc(a, VAULT_TICKET_BYTES);
 
@@ -219,6 +311,21 @@ give_ticket(struct vault *v, struct slice account_id, int64_t service, struct ar
 	house_random(v->house, ticket, VAULT_TICKET_BYTES);
 	*out = slice_of(ticket, VAULT_TICKET_BYTES);
 	return vault_memory_put(&v->tickets, *out, account_id, service);
+}
+
+int64_t
+vault_count_verified(struct vault *v, int err)
+{
+	if (err == ERR_DENIED) {
+		v->refused++;
+		return VERIFY_BAD;
+	}
+	if (err != 0) {
+		v->busy++;
+		return VERIFY_BUSY;
+	}
+	v->verified++;
+	return VERIFY_OK;
 }
 
 int
@@ -250,16 +357,8 @@ vault_on_verify(struct vault *v, struct bus_peer *from, struct bus_vault_verify_
 	wipe(r->password);
 	sodium_memzero(key, sizeof(key));
 	if (err == 0)
-		err = give_ticket(v, r->account_id, r->service, a, &reply->ticket);
-	if (err == ERR_DENIED) {
-		v->refused++;
-	} else if (err != 0) {
-		reply->result = VERIFY_BUSY;
-		v->busy++;
-	} else {
-		reply->result = VERIFY_OK;
-		v->verified++;
-	}
+		err = vault_give_ticket(v, r->account_id, r->service, a, &reply->ticket);
+	reply->result = vault_count_verified(v, err);
 	return 0;
 }
 
@@ -307,10 +406,9 @@ import_hash(struct slice hash, struct secret_credential *c, struct slice *passwo
 		return 0;
 	}
 	c->hash = hash;
-	if (slice_ieq(scheme, SLICE("SCRAM-SHA-1")))
-		c->scram_sha1 = hash;
-	if (slice_ieq(scheme, SLICE("SCRAM-SHA-256")))
-		c->scram_sha256 = hash;
+	for (size_t i = 0; i < SCRAM_KINDS; i++)
+		if (slice_ieq(scheme, scram_kinds[i].name))
+			c->scram[i] = hash;
 	return 0;
 }
 
@@ -319,9 +417,8 @@ vault_on_set_password(struct vault *v, struct bus_peer *from, struct bus_vault_s
     struct bus_vault_set_password_reply *reply)
 {
 	struct vault *self VAULT_ACTIVE = vault_enter(v);
-	struct account_call c = {.house = v->house,
-	    .account_id = r->account_id,
-	    .credential = {.hash = SLICE(""), .scram_sha1 = SLICE(""), .scram_sha256 = SLICE("")}};
+	struct vault_account c = {.house = v->house, .account_id = r->account_id, .arena = a};
+	struct secret_credential fresh = {.hash = SLICE(""), .scram = {SLICE(""), SLICE("")}};
 	struct slice password = r->password;
 	struct hash_job j HASH_JOB_CLEANUP;
 	struct buf detail BUF_CLEANUP;
@@ -332,16 +429,20 @@ vault_on_set_password(struct vault *v, struct bus_peer *from, struct bus_vault_s
 	if (r->account_id.n == 0 || r->account_id.n > VAULT_ACCOUNT_ID_MAX)
 		err = ERR_INVALID;
 	if (err == 0 && r->hash.n > 0)
-		err = import_hash(r->hash, &c.credential, &password, &detail);
+		err = import_hash(r->hash, &fresh, &password, &detail);
 	hash_job_init(&j, v, password);
+	if (err == 0) /* the salt stays: app passwords have keys with it */
+		err = vault_account_read(v, &c);
+	vault_scram_like(v, r->account_id, &c.credential, true, j.scram.like);
 	if (err == 0 && password.n > 0) {
 		err = work_run(v->hashers, make_job, &j);
 		if (err == ERR_LIMIT)
 			buf_printf(
 			    &detail, "a password has at most %lld bytes.", (long long)v->house->limits.password_bytes);
-		c.credential = (struct secret_credential){
-		    buf_slice(&j.made), buf_slice(&j.scram_sha1), buf_slice(&j.scram_sha256), 0};
+		fresh.hash = buf_slice(&j.made);
+		take_scram(&j.scram, fresh.scram);
 	}
+	c.credential = fresh;
 	if (err == 0)
 		err = sql_write(v->db, store, &c);
 	vault_credentials_changed(v, r->account_id);
@@ -357,7 +458,7 @@ vault_on_forget(struct vault *v, struct bus_peer *from, struct bus_vault_forget_
     struct bus_vault_forget_reply *reply)
 {
 	struct vault *self VAULT_ACTIVE = vault_enter(v);
-	struct account_call c = {.account_id = r->account_id};
+	struct vault_account c = {.account_id = r->account_id};
 	int err = sql_write(v->db, forget_account, &c);
 
 	(void)from;
@@ -370,11 +471,12 @@ vault_on_forget(struct vault *v, struct bus_peer *from, struct bus_vault_forget_
 /* ---- starting --------------------------------------------------------------------------------------------------------------- */
 
 static int
-app_key(struct sqltx *tx, void *arg)
+own_keys(struct sqltx *tx, void *arg)
 {
 	struct vault *v = arg;
+	int err = secret_key(tx, v->house, SLICE("app_password"), v->app_key);
 
-	return secret_app_key(tx, v->house, v->app_key);
+	return err != 0 ? err : secret_key(tx, v->house, SLICE("scram_salt"), v->salt_key);
 }
 
 static int
@@ -399,8 +501,9 @@ vault_password_start(struct vault *v)
 	vault_memory_init(
 	    &v->remembered, v->house, (size_t)v->house->limits.verify_remembered, v->house->limits.verify_remember_ms);
 	vault_memory_init(&v->tickets, v->house, (size_t)v->house->limits.sign_in_tickets, VAULT_TICKET_LIFE_MS);
+	vault_scram_start(v);
 	buf_init(&v->dummy, PASSWORD_HASH_MAX);
-	err = sql_write(v->db, app_key, v);
+	err = sql_write(v->db, own_keys, v);
 	return err != 0 ? err : work_run(v->hashers, dummy_job, v);
 }
 
@@ -411,6 +514,7 @@ vault_password_end(struct vault *v)
 		return;
 	vault_memory_free(&v->remembered);
 	vault_memory_free(&v->tickets);
+	vault_scram_end(v);
 	buf_free(&v->dummy);
 	(void)sodium_munlock(v->memory_key, sizeof(v->memory_key)); /* which wipes */
 	(void)sodium_munlock(v->app_key, sizeof(v->app_key));

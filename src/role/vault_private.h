@@ -11,6 +11,7 @@
 
 #define VAULT_TICKET_BYTES 32
 #define VAULT_TICKET_LIFE_MS 60000
+#define VAULT_SALT_BYTES 16
 #define VAULT_SESSION_KEY_BYTES 80
 #define VAULT_SESSION_KEYS 3
 #define VAULT_SESSION_KEY_LIFE_US (INT64_C(12) * 3600 * 1000000)
@@ -31,12 +32,15 @@ struct vault {
 	struct vault_session_keys gate_keys, porch_keys;
 	struct vault_memory remembered; /* keyed hashes of passwords that were right */
 	struct vault_memory tickets;
+	struct vault_memory proofs; /* nonces of SCRAM that proved something */
 	uint8_t memory_key[32];
 	uint8_t app_key[32];
-	struct buf dummy; /* a hash that costs what a real one does */
-	uint64_t changes; /* of credentials: what was verified before one is not remembered after it */
-	int desks;        /* of the house: each redeems tickets of its own accounts only */
-	size_t active;    /* handlers that run: the vault is not freed under them */
+	uint8_t salt_key[32];  /* of SCRAM's salts; kept */
+	uint8_t nonce_key[32]; /* of the seals on nonces; of this process */
+	struct buf dummy;      /* a hash that costs what a real one does */
+	uint64_t changes;      /* of credentials: what was verified before one is not remembered after it */
+	int desks;             /* of the house: each redeems tickets of its own accounts only */
+	size_t active;         /* handlers that run: the vault is not freed under them */
 	uint64_t verified, refused, busy, signatures, refused_signatures;
 };
 
@@ -53,6 +57,51 @@ vault_leave(struct vault **v)
 	(*v)->active--;
 }
 #define VAULT_ACTIVE __attribute__((cleanup(vault_leave), unused))
+
+/* What the database knows of an account's passwords; in the arena. */
+struct vault_account {
+	struct house *house;
+	struct arena *arena;
+	struct slice account_id, client;
+	struct secret_credential credential;
+	struct app_password *apps;
+	size_t apps_n;
+	struct slice old, app_id;        /* for renewing */
+	struct slice scram[SCRAM_KINDS]; /* likewise */
+};
+/* Fills credential and apps; an account that has neither is no error. */
+NODISCARD int vault_account_read(struct vault *v, struct vault_account *c);
+/* Records the use of an app password, at most once an hour. */
+void vault_note_app_use(struct vault *v, struct vault_account *c, const struct app_password *used);
+NODISCARD int vault_give_ticket(
+    struct vault *v, struct slice account_id, int64_t service, struct arena *a, struct slice *out);
+/* Counts how a verification ended (0, ERR_DENIED, others): its enum vault_verify_result. */
+int64_t vault_count_verified(struct vault *v, int err);
+/* The SCRAM keys of a password, in a hasher's thread; `like` is from vault_scram_like(). Both stay empty for a password
+ * that SCRAM cannot carry. */
+struct vault_scram_job {
+	struct house *house;
+	struct slice password;
+	struct scram_keys like[SCRAM_KINDS];
+	struct buf made[SCRAM_KINDS];
+};
+void vault_scram_job_init(struct vault_scram_job *j, struct vault *v, struct slice password);
+void vault_scram_job_free(struct vault_scram_job *j);
+#define VAULT_SCRAM_JOB_CLEANUP __attribute__((cleanup(vault_scram_job_free)))
+NODISCARD int vault_scram_job_run(void *job);
+
+/* vault_scram.c */
+void vault_scram_start(struct vault *v);
+void vault_scram_end(struct vault *v);
+/* Salt and iterations that keys of this account have, by its credential; `fresh`: of a new password, with today's iterations. */
+void vault_scram_like(const struct vault *v, struct slice salt_id, const struct secret_credential *c, bool fresh,
+    struct scram_keys like[SCRAM_KINDS]);
+/* Do keys in text have these? */
+bool vault_scram_is_like(const struct scram_keys like[SCRAM_KINDS], const struct slice scram[SCRAM_KINDS]);
+int vault_on_scram_begin(struct vault *v, struct bus_peer *from, struct bus_vault_scram_begin_request *r,
+    struct arena *a, struct bus_vault_scram_begin_reply *reply);
+int vault_on_scram_prove(struct vault *v, struct bus_peer *from, struct bus_vault_scram_prove_request *r,
+    struct arena *a, struct bus_vault_scram_prove_reply *reply);
 
 /* vault_password.c: handlers, and what start() prepares for them. */
 NODISCARD int vault_password_start(struct vault *v);

@@ -12,6 +12,7 @@
 
 #include <ftw.h>
 #include <jansson.h>
+#include <openssl/hmac.h>
 #include <openssl/pem.h>
 #include <openssl/rsa.h>
 #include <openssl/x509.h>
@@ -275,6 +276,136 @@ app_passwords(struct world *w)
 	assert_int_equal(verify(w, ALICE, text, NULL), VERIFY_BAD);
 }
 
+/* ---- SCRAM ------------------------------------------------------------------------------------------------------ */
+
+/* What a client of SCRAM would send: the proof of a password, with what the vault said. */
+static void
+make_proof(enum scram_hash kind, struct slice password, const struct bus_vault_scram_begin_reply *b,
+    struct slice message, uint8_t proof[32])
+{
+	const struct scram_kind *k = &scram_kinds[kind];
+	const EVP_MD *md = EVP_get_digestbyname(k->md);
+	uint8_t salted[32], stored[32], signature[32];
+
+	assert_int_equal(PKCS5_PBKDF2_HMAC((const char *)password.p, (int)password.n, b->salt.p, (int)b->salt.n,
+			     (int)b->iterations, md, (int)k->n, salted),
+	    1);
+	HMAC(md, salted, (int)k->n, (const uint8_t *)"Client Key", 10, proof, NULL);
+	EVP_Digest(proof, k->n, stored, NULL, md, NULL);
+	HMAC(md, stored, (int)k->n, message.p, message.n, signature, NULL);
+	for (size_t i = 0; i < k->n; i++)
+		proof[i] ^= signature[i];
+}
+
+static struct bus_vault_scram_begin_reply
+scram_begin(struct world *w, enum scram_hash kind, struct slice account_id, struct slice salt_id)
+{
+	struct bus_vault_scram_begin_reply r = {0};
+
+	assert_int_equal(
+	    ASK(w, ROLE_PORCH, vault_scram_begin, &r, .account_id = account_id, .salt_id = salt_id, .hash = kind), 0);
+	return r;
+}
+
+static struct bus_vault_scram_prove_reply
+scram_send(struct world *w, enum scram_hash kind, struct slice id, struct slice nonce, struct slice message,
+    const uint8_t proof[32])
+{
+	struct bus_vault_scram_prove_reply r = {0};
+
+	assert_int_equal(ASK(w, ROLE_PORCH, vault_scram_prove, &r, .account_id = id, .hash = kind, .nonce = nonce,
+			     .auth_message = message, .proof = slice_of(proof, scram_kinds[kind].n),
+			     .service = SERVICE_IMAP, .client = SLICE("192.0.2.1")),
+	    0);
+	assert_int_equal(r.ticket.n, r.result == VERIFY_OK ? VAULT_TICKET_BYTES : 0);
+	assert_int_equal(r.signature.n, r.result == VERIFY_OK ? scram_kinds[kind].n : 0);
+	return r;
+}
+
+/* A whole sign-in: enum vault_verify_result. */
+static int64_t
+scram(struct world *w, enum scram_hash kind, struct slice id, struct slice password)
+{
+	struct bus_vault_scram_begin_reply b = scram_begin(w, kind, id, id);
+	struct slice message = arena_printf(&w->arena, "n=x,r=c,r=c%.*s,s=,i=,c=biws,r=", SLICE_ARG(b.nonce));
+	uint8_t proof[32];
+
+	make_proof(kind, password, &b, message, proof);
+	return scram_send(w, kind, id, b.nonce, message, proof).result;
+}
+
+static void
+scram_nonces(struct world *w)
+{
+	struct bus_vault_scram_begin_reply b = scram_begin(w, SCRAM_SHA_256, ALICE, ALICE);
+	struct slice message = arena_printf(&w->arena, "x%.*sx", SLICE_ARG(b.nonce)), ticket, other;
+	uint8_t proof[32];
+
+	make_proof(SCRAM_SHA_256, SLICE("secret"), &b, message, proof);
+	/* A proof counts once, for its account and hash, with the nonce that it was made for. */
+	other = scram_begin(w, SCRAM_SHA_256, ALICE, ALICE).nonce;
+	assert_int_equal(scram_send(w, SCRAM_SHA_256, ALICE, other, message, proof).result, VERIFY_BAD);
+	assert_int_equal(scram_send(w, SCRAM_SHA_256, BOB, b.nonce, message, proof).result, VERIFY_BAD);
+	assert_int_equal(scram_send(w, SCRAM_SHA_1, ALICE, b.nonce, message, proof).result, VERIFY_BAD);
+	assert_int_equal(scram_send(w, SCRAM_SHA_256, ALICE, SLICE("AAAA"), message, proof).result, VERIFY_BAD);
+	assert_int_equal(scram_send(w, SCRAM_SHA_256, ALICE, SLICE(""), message, proof).result, VERIFY_BAD);
+	ticket = scram_send(w, SCRAM_SHA_256, ALICE, b.nonce, message, proof).ticket;
+	assert_int_equal(redeem(w, ticket), 0);
+	assert_int_equal(scram_send(w, SCRAM_SHA_256, ALICE, b.nonce, message, proof).result, VERIFY_BAD);
+}
+
+static void
+scrams(struct world *w)
+{
+	struct bus_vault_app_password_add_reply add = {0};
+	struct bus_vault_scram_begin_reply real, nobody, again;
+
+	assert_int_equal(set_password(w, ALICE, SLICE("secret"), SLICE_EMPTY).n, 0);
+	for (enum scram_hash kind = 0; kind < SCRAM_KINDS; kind++) {
+		assert_int_equal(scram(w, kind, ALICE, SLICE("secret")), VERIFY_OK);
+		assert_int_equal(scram(w, kind, ALICE, SLICE("wrong")), VERIFY_BAD);
+		assert_int_equal(scram(w, kind, BOB, SLICE("secret")), VERIFY_BAD);
+	}
+	scram_nonces(w);
+	/* nobody's salt is like anybody's: steady, its own, of one length */
+	real = scram_begin(w, SCRAM_SHA_256, ALICE, ALICE);
+	nobody = scram_begin(w, SCRAM_SHA_256, SLICE("="), SLICE("nobody@example.test"));
+	again = scram_begin(w, SCRAM_SHA_256, SLICE("="), SLICE("nobody@example.test"));
+	assert_true(slice_eq(nobody.salt, again.salt) && nobody.salt.n == real.salt.n);
+	assert_int_equal(nobody.iterations, real.iterations);
+	assert_false(slice_eq(nobody.salt, real.salt));
+	assert_false(slice_eq(nobody.salt, scram_begin(w, SCRAM_SHA_1, SLICE("="), SLICE("nobody@example.test")).salt));
+	/* app passwords are tried too, and outlive a change of the password */
+	assert_int_equal(
+	    ASK(w, ROLE_CLERK, vault_app_password_add, &add, .account_id = ALICE, .name = SLICE("phone")), 0);
+	assert_int_equal(scram(w, SCRAM_SHA_256, ALICE, add.password), VERIFY_OK);
+	assert_int_equal(set_password(w, ALICE, SLICE("other"), SLICE_EMPTY).n, 0);
+	assert_int_equal(scram(w, SCRAM_SHA_1, ALICE, add.password), VERIFY_OK);
+	assert_int_equal(scram(w, SCRAM_SHA_256, ALICE, SLICE("secret")), VERIFY_BAD);
+	assert_int_equal(scram(w, SCRAM_SHA_256, ALICE, SLICE("other")), VERIFY_OK);
+	/* more iterations: with the next password that is sent; the app password follows likewise */
+	w->house.limits.scram_iterations = 5000;
+	vault_credentials_changed(w->context.state, ALICE);
+	assert_int_equal(scram_begin(w, SCRAM_SHA_256, ALICE, ALICE).iterations, 4096);
+	assert_int_equal(verify(w, ALICE, SLICE("other"), NULL), VERIFY_OK);
+	assert_int_equal(scram_begin(w, SCRAM_SHA_256, ALICE, ALICE).iterations, 5000);
+	assert_int_equal(scram(w, SCRAM_SHA_256, ALICE, SLICE("other")), VERIFY_OK);
+	assert_int_equal(scram(w, SCRAM_SHA_256, ALICE, add.password), VERIFY_BAD);
+	assert_int_equal(verify(w, ALICE, add.password, NULL), VERIFY_OK);
+	assert_int_equal(scram(w, SCRAM_SHA_256, ALICE, add.password), VERIFY_OK);
+	/* an imported hash of another kind has no keys before a password was sent; SCRAM's own works at once */
+	assert_int_equal(set_password(w, BOB, SLICE_EMPTY, SLICE("{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=")).n, 0);
+	assert_int_equal(scram(w, SCRAM_SHA_1, BOB, SLICE("secret")), VERIFY_BAD);
+	assert_int_equal(verify(w, BOB, SLICE("secret"), NULL), VERIFY_OK);
+	assert_int_equal(scram(w, SCRAM_SHA_1, BOB, SLICE("secret")), VERIFY_OK);
+	assert_int_equal(
+	    set_password(w, BOB, SLICE_EMPTY,
+		SLICE("{SCRAM-SHA-1}4096,QSXCR+Q6sek8bf92,6dlGYMOdZcOPutkcNY8U2g7vK9Y=,D+CSWLOshSulAsxiupA+qs2/fTE="))
+		.n,
+	    0);
+	assert_int_equal(scram(w, SCRAM_SHA_1, BOB, SLICE("pencil")), VERIFY_OK);
+}
+
 /* ---- keys -------------------------------------------------------------------------------------------------------------- */
 
 static int
@@ -471,6 +602,12 @@ test_app_passwords(void **state)
 	run(app_passwords);
 }
 static void
+test_scrams(void **state)
+{
+	(void)state;
+	run(scrams);
+}
+static void
 test_self_signed(void **state)
 {
 	(void)state;
@@ -490,6 +627,7 @@ main(void)
 	    cmocka_unit_test(test_passwords),
 	    cmocka_unit_test(test_imports),
 	    cmocka_unit_test(test_app_passwords),
+	    cmocka_unit_test(test_scrams),
 	    cmocka_unit_test(test_self_signed),
 	    cmocka_unit_test(test_configured),
 	};

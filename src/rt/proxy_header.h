@@ -10,7 +10,7 @@
 #define PROXY_HEADER_V2_MAX 4096 /* with its addresses and all that follows them */
 
 struct proxy_header {
-	bool known;                /* false: the balancer speaks for itself (LOCAL), or does not know (UNKNOWN, UNSPEC, a UNIX
+	bool known; /* false: the balancer speaks for itself (LOCAL), or does not know (UNKNOWN, UNSPEC, a UNIX
 	                            * socket): the connection's own addresses count */
 	struct net_address client; /* with their ports */
 	struct net_address server;

@@ -69,8 +69,9 @@ version_2(void **state)
 	(void)state;
 	/* TCP over IPv4, with three bytes of a TLV behind it and the client's first bytes. */
 	assert_int_equal(
-	    proxy_header_parse(
-		SLICE(V2 "\x21\x11\x00\x0f\xc0\x00\x02\x01\xc0\x00\x02\x02\x00\x50\x00\x19\x04\x00\x00" "EHLO"), &size, &h),
+	    proxy_header_parse(SLICE(V2 "\x21\x11\x00\x0f\xc0\x00\x02\x01\xc0\x00\x02\x02\x00\x50\x00\x19\x04\x00\x00"
+					"EHLO"),
+		&size, &h),
 	    0);
 	assert_int_equal(size, 31);
 	net_address_text(&h.client, text);

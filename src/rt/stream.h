@@ -77,6 +77,11 @@ NODISCARD int stream_start_tls_server(struct stream *st, struct tls_server *s, i
 /* `name` is sent as SNI and, when the client verifies, checked against the certificate. */
 NODISCARD int stream_start_tls_client(struct stream *st, struct tls_client *c, struct slice name, int64_t deadline_ms);
 bool stream_is_tls(const struct stream *st);
+/* What this connection and no other has, for a sign-in that is bound to it. Appends, for the exporter (RFC 9266), 32 bytes
+ * that only both ends know, or the hash of the server's certificate (RFC 5929 §4): 0, or ERR_UNAVAILABLE in the clear, for a
+ * client's stream, and where the protocol version or a resumption does not allow to tell. */
+enum stream_binding { STREAM_BINDING_EXPORTER, STREAM_BINDING_SERVER_END_POINT };
+NODISCARD int stream_tls_binding(struct stream *st, enum stream_binding kind, struct buf *out);
 /* Version, cipher, SNI, verification result of the session; all static or owned by the stream. */
 const struct tls_info *stream_tls_info(struct stream *st);
 

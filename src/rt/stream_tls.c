@@ -147,6 +147,23 @@ fill_info(struct tls_session *t, bool verify)
 		(void)snprintf(t->info.server_name, sizeof(t->info.server_name), "%s", name);
 }
 
+/* RFC 5929 §4.1: by the hash of the certificate's signature, but never MD5 or SHA-1; none where the signature has no single
+ * hash. */
+static void
+keep_end_point(struct tls_session *t)
+{
+	X509 *shown = t->generation == NULL ? NULL : tls_server_shown(t);
+	int hash = NID_undef;
+	unsigned n = 0;
+	const EVP_MD *md;
+
+	if (shown == NULL || X509_get_signature_info(shown, &hash, NULL, NULL, NULL) != 1)
+		return;
+	md = hash == NID_md5 || hash == NID_sha1 ? EVP_sha256() : EVP_get_digestbynid(hash);
+	if (md != NULL && X509_digest(shown, md, t->end_point, &n) == 1)
+		t->end_point_n = n;
+}
+
 /* Runs the handshake of st->tls to its end. A failure sticks, and leaves the sentence in the info. */
 static int
 shake(struct stream *st, bool verify, int64_t deadline_ms)
@@ -163,6 +180,7 @@ shake(struct stream *st, bool verify, int64_t deadline_ms)
 	}
 	if (r == 0) {
 		fill_info(t, verify);
+		keep_end_point(t);
 		/* Keys and certificates have done their work. */
 		SSL_certs_clear(t->ssl);
 		forget_server(t);
@@ -288,4 +306,35 @@ const struct tls_info *
 stream_tls_info(struct stream *st)
 {
 	return st->tls == NULL ? NULL : &st->tls->info;
+}
+
+/* RFC 9266 §2; §3: below TLS 1.3 only with the extended master secret, without which two connections may share a secret. */
+static int export(struct tls_session *t, struct buf *out)
+{
+	static const char label[] = "EXPORTER-Channel-Binding";
+	uint8_t key[32];
+	bool good = SSL_version(t->ssl) == TLS1_3_VERSION || SSL_get_extms_support(t->ssl) == 1;
+
+	ERR_clear_error();
+	good = good &&
+	    SSL_export_keying_material(t->ssl, key, sizeof(key), label, sizeof(label) - 1, (const uint8_t *)"", 0, 1) ==
+		1;
+	ERR_clear_error();
+	if (good)
+		buf_put(out, slice_of(key, sizeof(key)));
+	OPENSSL_cleanse(key, sizeof(key));
+	return good ? out->err : ERR_UNAVAILABLE;
+}
+
+int
+stream_tls_binding(struct stream *st, enum stream_binding kind, struct buf *out)
+{
+	struct tls_session *t = st->tls;
+
+	if (!stream_is_tls(st) || t->dead || SSL_is_server(t->ssl) != 1)
+		return ERR_UNAVAILABLE;
+	if (kind == STREAM_BINDING_EXPORTER)
+		return export(t, out);
+	buf_put(out, slice_of(t->end_point, t->end_point_n));
+	return t->end_point_n == 0 ? ERR_UNAVAILABLE : out->err;
 }

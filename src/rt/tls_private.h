@@ -68,6 +68,8 @@ struct tls_session {
 	bool inside;                       /* a fiber is in SSL_do_handshake(), perhaps parked in a signature */
 	bool dead;                         /* an error that OpenSSL does not recover from */
 	struct tls_info info;
+	uint8_t end_point[EVP_MAX_MD_SIZE]; /* of a server: the hash of its certificate (RFC 5929 §4) */
+	size_t end_point_n;                 /* 0: not known */
 };
 
 /* tls_key.c */
@@ -79,6 +81,9 @@ NODISCARD int tls_key_make(const struct tls_key_methods *m, struct tls_entry *e)
 /* tls_server.c */
 void tls_server_unref(struct tls_server *s);
 void tls_generation_unref(struct tls_generation *g);
+
+/* The certificate that the handshake's client was shown, or NULL where a resumption leaves that open. */
+X509 *tls_server_shown(struct tls_session *t);
 
 /* tls_common.c */
 /* What both sides share: TLS 1.2 or later, no renegotiation, no compression, buffers given back. */

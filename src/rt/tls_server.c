@@ -284,6 +284,19 @@ on_certificate(SSL *ssl, void *arg)
 	return ok;
 }
 
+X509 *
+tls_server_shown(struct tls_session *t)
+{
+	const char *sni = SSL_get_servername(t->ssl, TLSEXT_NAMETYPE_host_name);
+	const struct tls_choice *c = choice_for(t->generation, slice_z(sni));
+	const struct tls_entry *ec = c->by_type[TLS_KEY_EC], *rsa = c->by_type[TLS_KEY_RSA];
+
+	if (SSL_session_reused(t->ssl) == 0)
+		return SSL_get_certificate(t->ssl);
+	/* The ticket does not tell which of two it was. */
+	return ec != NULL && rsa != NULL ? NULL : ec != NULL ? ec->leaf : rsa != NULL ? rsa->leaf : NULL;
+}
+
 static int
 on_server_name(SSL *ssl, int *alert, void *arg)
 {

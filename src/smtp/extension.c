@@ -1,6 +1,8 @@
 /* extension.c: what EHLO and LHLO announce, from the table of extensions. */
 #include "smtp/channel.h"
 
+#include "directory/sasl.h"
+
 #define PARAMETER_BYTES 200
 
 enum offered { ALWAYS, CLEAR, TLS, SIGN_IN };
@@ -22,8 +24,7 @@ parameter_SIZE(const struct smtp_channel *ch, struct buf *out)
 static void
 parameter_MECHANISMS(const struct smtp_channel *ch, struct buf *out)
 {
-	(void)ch;
-	buf_put_z(out, " PLAIN LOGIN");
+	sasl_put_mechanisms(out, ch->st, SERVICE_SUBMISSION, SLICE(" "), SLICE(""));
 }
 
 /* RFC 4865 §3: seconds, and the same as a time. */

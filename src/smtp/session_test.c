@@ -314,7 +314,7 @@ setup(void **state)
 	    .sessions = &w->sessions,
 	    .hostname = SLICE("mx.example.test"),
 	    .client = SLICE("192.0.2.1"),
-	    .signin = {fake_sign_in, w}};
+	    .signin = {.sign_in = fake_sign_in, .ctx = w}};
 	w->submit_result = SUBMIT_OK;
 	w->blob_fd = -1;
 	buf_init(&w->body, 10 << 20);
@@ -840,21 +840,23 @@ sign_in_in_all_ways(void **state)
 	w->presession.cleartext_sign_in = true;
 	w->house.limits.sign_in_attempts = 3;
 	PLAY(w, "<220 mx", ">AUTH PLAIN AGFsaWNlAHNlY3JldA==", "<503", ">EHLO c.test", "<250-mx", "<250-PIPELINING",
-	    "<250-SIZE", "<250-8BITMIME", "<250-AUTH PLAIN LOGIN", OTHERS_SUBMISSION, ">AUTH CRAM-MD5", "<504 5.5.4",
-	    ">AUTH PLAIN =", "<501 5.5.2", ">AUTH PLAIN ####", "<501 5.5.2", ">AUTH PLAIN YQ==", "<501 5.5.2",
-	    ">AUTH LOGIN", "<334 VXNlcm5hbWU6", ">*", "<501 5.0.0", ">AUTH PLAIN AGFsaWNlAHdyb25n", "<535 5.7.8",
-	    ">AUTH PLAIN", "<334 ", ">YWxpY2UAYWxpY2UAc2VjcmV0", "<235 2.7.0 from the desk", ">hello",
-	    "<250 desk got hello");
+	    "<250-SIZE", "<250-8BITMIME", "<250-AUTH SCRAM-SHA-256 SCRAM-SHA-1 PLAIN LOGIN", OTHERS_SUBMISSION,
+	    ">AUTH CRAM-MD5", "<504 5.5.4", ">AUTH PLAIN =", "<501 5.5.2", ">AUTH PLAIN ####", "<501 5.5.2",
+	    ">AUTH PLAIN YQ==", "<501 5.5.2", ">AUTH LOGIN", "<334 VXNlcm5hbWU6", ">*", "<501 5.0.0",
+	    ">AUTH PLAIN AGFsaWNlAHdyb25n", "<535 5.7.8", ">AUTH PLAIN", "<334 ", ">YWxpY2UAYWxpY2UAc2VjcmV0",
+	    "<235 2.7.0 from the desk", ">hello", "<250 desk got hello");
 	want(&w->signed_in, "[|alice|wrong|c.test][alice|alice|secret|c.test]");
 	buf_reset(&w->signed_in);
 	/* LOGIN; and what is sent along goes to the desk. */
 	PLAY(w, "<220", ">EHLO c.test", "<250-mx", "<250-PIPELINING", "<250-SIZE", "<250-8BITMIME",
-	    "<250-AUTH PLAIN LOGIN", OTHERS_SUBMISSION, ">AUTH LOGIN YWxpY2U=", "<334 UGFzc3dvcmQ6",
-	    "=c2VjcmV0\r\nMAIL early\r\n", "<235 2.7.0 from the desk", "<250 desk got MAIL early");
+	    "<250-AUTH SCRAM-SHA-256 SCRAM-SHA-1 PLAIN LOGIN", OTHERS_SUBMISSION,
+	    ">AUTH LOGIN YWxpY2U=", "<334 UGFzc3dvcmQ6", "=c2VjcmV0\r\nMAIL early\r\n", "<235 2.7.0 from the desk",
+	    "<250 desk got MAIL early");
 	want(&w->signed_in, "[|alice|secret|c.test]");
 	PLAY(w, "<220", ">EHLO c.test", "<250-mx", "<250-PIPELINING", "<250-SIZE", "<250-8BITMIME",
-	    "<250-AUTH PLAIN LOGIN", OTHERS_SUBMISSION, ">AUTH PLAIN AGFsaWNlAHdyb25n", "<535",
-	    ">AUTH PLAIN AGFsaWNlAHdyb25n", "<535", ">AUTH PLAIN AGFsaWNlAHdyb25n", "<535", "<421 4.7.0", "<EOF");
+	    "<250-AUTH SCRAM-SHA-256 SCRAM-SHA-1 PLAIN LOGIN", OTHERS_SUBMISSION, ">AUTH PLAIN AGFsaWNlAHdyb25n",
+	    "<535", ">AUTH PLAIN AGFsaWNlAHdyb25n", "<535", ">AUTH PLAIN AGFsaWNlAHdyb25n", "<535", "<421 4.7.0",
+	    "<EOF");
 	w->sign_in_result = ERR_UNAVAILABLE;
 	PLAY(w, "<220", ">HELO c.test", "<250 ", ">AUTH PLAIN AGFsaWNlAHNlY3JldA==", "<454 4.7.0", BYE);
 }

@@ -1,0 +1,50 @@
+/* porch_private.h: the porch's state, shared by porch.c (doors, sessions) and porch_signin.c. */
+#ifndef ROLE_PORCH_PRIVATE_H
+#define ROLE_PORCH_PRIVATE_H
+
+#include "role/porch_brake.h"
+#include "role/role.h"
+#include "role/tls_bus.h"
+
+#include "base/log.h"
+#include "imap/imap.h"
+#include "pop3/pop3.h"
+#include "smtp/smtp.h"
+
+struct door {
+	struct porch *porch;
+	const struct role_listener *listener;
+	struct net_acceptor *acceptor;
+};
+
+struct porch {
+	struct role_context *c;
+	struct tls_bus *tls;
+	struct porch_brake brake;
+	struct door *doors;
+	size_t doors_count;
+	struct list waiting; /* struct porch_session: before sign-in */
+	bool stopping;
+	struct guest_counters imap, pop3;
+	struct smtp_sessions smtp;
+	int64_t joined; /* sessions with their desk now */
+	int64_t handshakes_failed;
+	int64_t sign_ins, sign_ins_failed;
+};
+
+/* One client, on its fiber's stack. */
+struct porch_session {
+	struct list_node node; /* in porch.waiting */
+	struct porch *porch;
+	enum listen_service service;
+	struct stream *client, *desk;
+	char address[NET_ADDRESS_TEXT_MAX];
+	struct brake_address *brake; /* until it is signed in; NULL where nothing is braked */
+	struct fiber *waiter, *talk;
+	bool done;
+};
+
+/* porch_signin.c: with a porch_session as their ctx. */
+struct signin_ops porch_signin_ops(struct porch_session *s);
+
+#endif
