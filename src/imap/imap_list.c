@@ -1,171 +1,240 @@
-/* imap_list.c: LIST and LSUB (RFC 3501 §6.3.8, §6.3.9) with \HasChildren (RFC 3348) and special uses (RFC 6154). */
-#include "imap/imap_session.h"
+/* imap_list.c: LIST (RFC 9051 §6.3.9: with the options of RFC 5258, STATUS of RFC 5819, \HasChildren of RFC 3348 and the special
+ * uses of RFC 6154). The names that exist, those subscribed to without existing, and with RECURSIVEMATCH the levels above them
+ * are put into one sorted list; each is told once, whatever matches it. */
+#include "imap/imap_list.h"
 
 #include "base/map.h"
-#include "imap/imap_pattern.h"
-#include "imap/imap_utf7.h"
 
 static const struct slice role_names[] = {
-    [STORE_ROLE_DRAFTS] = SLICE_INIT(" \\Drafts"),
-    [STORE_ROLE_SENT] = SLICE_INIT(" \\Sent"),
-    [STORE_ROLE_JUNK] = SLICE_INIT(" \\Junk"),
-    [STORE_ROLE_TRASH] = SLICE_INIT(" \\Trash"),
-    [STORE_ROLE_ARCHIVE] = SLICE_INIT(" \\Archive"),
+    [STORE_ROLE_DRAFTS] = SLICE_INIT("\\Drafts"),
+    [STORE_ROLE_SENT] = SLICE_INIT("\\Sent"),
+    [STORE_ROLE_JUNK] = SLICE_INIT("\\Junk"),
+    [STORE_ROLE_TRASH] = SLICE_INIT("\\Trash"),
+    [STORE_ROLE_ARCHIVE] = SLICE_INIT("\\Archive"),
 };
 
-struct listing {
-	struct imap_session *s;
-	const char *verb;             /* "LIST" */
-	struct imap_pattern *pattern; /* NULL: nothing can match */
-	bool percent;                 /* the pattern has a "%" */
-	bool root;                    /* an empty pattern: only the delimiter is asked for */
-};
-
-static bool
-parse_listing(struct imap_session *s, struct imap_lex *x, struct listing *l)
+bool
+imap_role_named(struct slice name, enum store_role *role)
 {
-	struct buf BUF_CLEANUP reference;
-	struct buf BUF_CLEANUP pattern;
-	struct slice raw_reference, raw_pattern;
-	size_t max = (size_t)s->limits->imap_command_bytes;
+	for (size_t i = 0; i < COUNT_OF(role_names); i++) {
+		if (role_names[i].n > 0 && slice_ieq(slice_from(role_names[i], 1), name)) {
+			*role = (enum store_role)i;
+			return true;
+		}
+	}
+	return false;
+}
 
-	imap_lex_space(x);
-	raw_reference = imap_lex_astring(x);
-	imap_lex_space(x);
-	raw_pattern = imap_lex_list_mailbox(x);
-	imap_lex_end(x);
-	if (imap_bad_syntax(s, x))
-		return false;
-	l->s = s;
-	l->root = raw_pattern.n == 0;
-	l->percent = slice_find_byte(raw_pattern, '%') != SLICE_NONE;
-	buf_init(&reference, max * 3);
-	buf_init(&pattern, max * 3);
-	/* What is no modified UTF-7 is no part of any name. */
-	if (imap_name_decode(s, raw_reference, &reference) == 0 && imap_name_decode(s, raw_pattern, &pattern) == 0)
-		l->pattern = imap_pattern_new(
-		    &s->arena, buf_slice(&reference), buf_slice(&pattern), (size_t)s->limits->mailbox_name_bytes);
-	return true;
+/* A name that may be told. */
+struct entry {
+	struct slice name;
+	const struct store_mailbox *m; /* NULL: it does not exist */
+	bool subscribed;
+	bool below; /* something that the selection wants is below it */
+};
+
+struct names {
+	const struct imap_listing *l;
+	struct entry *v;
+	size_t n, cap;
+	struct map map; /* name → index + 1 */
+};
+
+static void
+names_free(struct names *t)
+{
+	map_free(&t->map);
+}
+
+static void *
+index_value(size_t i)
+{
+	return (void *)(uintptr_t)(i + 1);
+}
+
+static struct entry *
+names_find(const struct names *t, struct slice name)
+{
+	uintptr_t i = (uintptr_t)map_get(&t->map, name);
+
+	return i == 0 ? NULL : &t->v[i - 1];
+}
+
+/* The entry of the name, made if there is none; NULL past a limit. */
+static struct entry *
+names_add(struct names *t, struct slice name)
+{
+	struct imap_session *s = t->l->s;
+	struct entry *e = names_find(t, name);
+	struct entry *v;
+
+	if (e != NULL)
+		return e;
+	v = arena_grow(&s->arena, t->v, t->n, &t->cap, sizeof(*v), t->map.max);
+	if (v == NULL || map_put(&t->map, name, index_value(t->n)) != 0)
+		return NULL;
+	t->v = v;
+	t->v[t->n] = (struct entry){.name = name};
+	return &t->v[t->n++];
 }
 
 static bool
-is_under_inbox(struct slice name)
+has_role(const struct store_mailbox *m)
 {
-	return slice_starts(name, SLICE("INBOX")) && (name.n == 5 || slice_at(name, 5) == '/');
+	return m != NULL && m->role < COUNT_OF(role_names) && role_names[m->role].n > 0;
 }
 
 static bool
-matches(const struct listing *l, struct slice name)
+is_selected(const struct imap_listing *l, const struct entry *e)
 {
-	return l->pattern != NULL && imap_pattern_match(l->pattern, name, is_under_inbox(name));
+	if ((l->options & IMAP_LIST_SUBSCRIBED) != 0)
+		return e->subscribed && ((l->options & IMAP_LIST_SPECIAL_USE) == 0 || has_role(e->m));
+	if ((l->options & IMAP_LIST_SPECIAL_USE) != 0)
+		return has_role(e->m);
+	return e->m != NULL;
+}
+
+static int
+read_names(struct names *t)
+{
+	struct imap_session *s = t->l->s;
+	struct store_mailbox *v;
+	struct slice_list subscribed = {0};
+	size_t n;
+	int err = store_mailboxes(s->account, &s->arena, &v, &n);
+
+	if (err == 0 && (t->l->options & IMAP_LIST_SUBSCRIBED) != 0)
+		err = store_subscriptions(s->account, &s->arena, &subscribed);
+	for (size_t i = 0; i < n && err == 0; i++) {
+		struct entry *e = names_add(t, v[i].name);
+
+		if (e == NULL)
+			return ERR_LIMIT;
+		e->m = &v[i];
+		e->subscribed = v[i].subscribed;
+	}
+	for (size_t i = 0; i < subscribed.n && err == 0; i++) {
+		struct entry *e = names_add(t, subscribed.v[i]);
+
+		if (e == NULL)
+			return ERR_LIMIT;
+		e->subscribed = true;
+	}
+	return err;
+}
+
+/* Marks every level above what is selected; levels that do not exist are added. */
+static int
+mark_levels(struct names *t)
+{
+	size_t n = t->n;
+
+	for (size_t i = 0; i < n; i++) {
+		struct slice name = t->v[i].name;
+
+		if (!is_selected(t->l, &t->v[i]))
+			continue;
+		for (size_t at = 1; at < name.n; at++) {
+			struct entry *e;
+
+			if (slice_at(name, at) != '/')
+				continue;
+			e = names_add(t, slice_head(name, at));
+			if (e == NULL)
+				return ERR_LIMIT;
+			e->below = true;
+		}
+	}
+	return 0;
 }
 
 static void
-write_name(const struct listing *l, struct slice attributes, struct slice name)
+put_attribute(struct buf *out, struct slice name)
 {
-	struct buf BUF_CLEANUP out;
+	if (!slice_ends(buf_slice(out), SLICE("(")))
+		buf_put_u8(out, ' ');
+	buf_put(out, name);
+}
 
-	buf_init(&out, name.n * 8 + 256);
-	buf_printf(&out, "* %s (", l->verb);
-	buf_put(&out, attributes);
-	buf_put(&out, SLICE(") \"/\" "));
-	imap_put_mailbox(&out, name, imap_utf8_names(l->s));
-	buf_put(&out, SLICE("\r\n"));
-	imap_write_buf(l->s, &out);
+static void
+put_attributes(const struct imap_listing *l, const struct entry *e, struct buf *out)
+{
+	if (e->m == NULL)
+		put_attribute(out, SLICE("\\NonExistent"));
+	else if (!e->m->selectable)
+		put_attribute(out, SLICE("\\Noselect"));
+	if (e->m != NULL)
+		put_attribute(out, e->m->has_children ? SLICE("\\HasChildren") : SLICE("\\HasNoChildren"));
+	if (has_role(e->m))
+		put_attribute(out, role_names[e->m->role]);
+	if (e->subscribed && (l->options & IMAP_LIST_RETURN_SUBSCRIBED) != 0)
+		put_attribute(out, SLICE("\\Subscribed"));
+}
+
+static void
+tell(const struct imap_listing *l, const struct entry *e)
+{
+	struct imap_session *s = l->s;
+	struct buf *out = &s->line;
+
+	buf_reset(out);
+	buf_put(out, SLICE("* LIST ("));
+	put_attributes(l, e, out);
+	buf_put(out, SLICE(") \"/\" "));
+	imap_put_mailbox(out, e->name, imap_utf8_names(s));
+	if (e->below && (l->options & IMAP_LIST_SUBSCRIBED) != 0)
+		buf_put(out, SLICE(" (CHILDINFO (\"SUBSCRIBED\"))"));
+	else if (e->below)
+		buf_put(out, SLICE(" (CHILDINFO (\"SPECIAL-USE\"))"));
+	buf_put(out, SLICE("\r\n"));
+	if ((l->options & IMAP_LIST_RETURN_STATUS) != 0 && e->m != NULL && e->m->selectable)
+		imap_put_status(s, out, e->m, l->status_items);
+	imap_write_buf(s, out);
+}
+
+static int
+compare_entries(const void *a, const void *b)
+{
+	return store_name_compare(((const struct entry *)a)->name, ((const struct entry *)b)->name);
+}
+
+static int
+list_all(const struct imap_listing *l)
+{
+	struct names t __attribute__((cleanup(names_free))) = {.l = l};
+	int err;
+
+	map_init(&t.map, (size_t)(l->s->limits->mailboxes + l->s->limits->mailbox_subscriptions) * 4,
+	    house_random_u64(l->s->c->house));
+	err = read_names(&t);
+	if (err == 0 && (l->options & IMAP_LIST_RECURSIVEMATCH) != 0)
+		err = mark_levels(&t);
+	if (err != 0)
+		return err;
+	if (t.n > 1)
+		qsort(t.v, t.n, sizeof(*t.v), compare_entries);
+	for (size_t i = 0; i < t.n && !l->s->ended; i++)
+		if ((is_selected(l, &t.v[i]) || t.v[i].below) && imap_listing_matches(l, t.v[i].name))
+			tell(l, &t.v[i]);
+	return 0;
 }
 
 void
 imap_do_list(struct imap_session *s, struct imap_lex *x)
 {
-	struct listing l = {.verb = "LIST"};
-	struct store_mailbox *v;
-	size_t n;
+	struct imap_listing l;
 	int err;
 
-	if (!parse_listing(s, x, &l))
+	if (!imap_parse_listing(s, x, true, &l))
 		return;
 	if (l.root) {
 		imap_write(s, SLICE("* LIST (\\Noselect) \"/\" \"\"\r\n"));
 		imap_ok(s, "", "done");
 		return;
 	}
-	err = store_mailboxes(s->account, &s->arena, &v, &n);
-	if (err != 0) {
-		imap_no_err(s, err);
-		return;
-	}
-	for (size_t i = 0; i < n && !s->ended; i++) {
-		char attributes[64];
-		int len;
-		struct slice role = v[i].role < COUNT_OF(role_names) ? role_names[v[i].role] : SLICE_EMPTY;
-
-		if (!matches(&l, v[i].name))
-			continue;
-		len = snprintf(attributes, sizeof(attributes), "%s%s%.*s", v[i].selectable ? "" : "\\Noselect ",
-		    v[i].has_children ? "\\HasChildren" : "\\HasNoChildren", SLICE_ARG(role));
-		write_name(&l, slice_of(attributes, (size_t)len), v[i].name);
-	}
-	imap_ok(s, "", "done");
-}
-
-/* A subscribed name hides below a level that "%" matches: the level is told once, as not selectable (RFC 3501 §6.3.9).
- * `known`: names subscribed to and levels told. */
-static int
-list_levels_above(const struct listing *l, struct slice name, struct map *known)
-{
-	for (size_t i = 1; i < name.n; i++) {
-		struct slice level = slice_head(name, i);
-		int err;
-
-		if (slice_at(name, i) != '/' || !matches(l, level) || map_get(known, level) != NULL)
-			continue;
-		write_name(l, SLICE("\\Noselect"), level);
-		err = map_put(known, level, known);
-		if (err != 0)
-			return err;
-	}
-	return 0;
-}
-
-static int
-list_subscribed(const struct listing *l, struct slice_list names)
-{
-	struct map known __attribute__((cleanup(map_free)));
-	int err = 0;
-
-	map_init(&known, (size_t)l->s->limits->mailboxes * (size_t)l->s->limits->mailbox_depth * 2,
-	    house_random_u64(l->s->c->house));
-	for (size_t i = 0; i < names.n && err == 0 && l->percent; i++)
-		err = map_put(&known, names.v[i], &known);
-	for (size_t i = 0; i < names.n && err == 0 && !l->s->ended; i++) {
-		if (matches(l, names.v[i]))
-			write_name(l, SLICE_EMPTY, names.v[i]);
-		else if (l->percent)
-			err = list_levels_above(l, names.v[i], &known);
-	}
-	return err;
-}
-
-void
-imap_do_lsub(struct imap_session *s, struct imap_lex *x)
-{
-	struct listing l = {.verb = "LSUB"};
-	struct slice_list names;
-	int err;
-
-	if (!parse_listing(s, x, &l))
-		return;
-	if (l.root) {
-		imap_write(s, SLICE("* LSUB (\\Noselect) \"/\" \"\"\r\n"));
-		imap_ok(s, "", "done");
-		return;
-	}
-	err = store_subscriptions(s->account, &s->arena, &names);
-	if (err != 0) {
-		imap_no_err(s, err);
-		return;
-	}
-	err = list_subscribed(&l, names);
+	if ((l.status_items & IMAP_STATUS_HIGHESTMODSEQ) != 0)
+		imap_condstore_on(s);
+	err = list_all(&l);
 	if (err != 0)
 		imap_no_err(s, err);
 	else

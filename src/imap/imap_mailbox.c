@@ -4,8 +4,6 @@
 #include "base/log.h"
 #include "imap/imap_utf7.h"
 
-#include <inttypes.h>
-
 int
 imap_name_decode(const struct imap_session *s, struct slice raw, struct buf *out)
 {
@@ -117,32 +115,6 @@ imap_do_namespace(struct imap_session *s, struct imap_lex *x)
 	imap_ok(s, "", "done");
 }
 
-/* RFC 8474 §4.1: with the identifier of what was made. */
-void
-imap_do_create(struct imap_session *s, struct imap_lex *x)
-{
-	struct buf BUF_CLEANUP code;
-	struct store_mailbox m;
-	struct slice name;
-	int err;
-
-	if (!one_name(s, x, &name))
-		return;
-	err = store_mailbox_create(s->account, name, STORE_ROLE_NONE);
-	if (err == 0)
-		err = store_mailbox(s->account, name, &s->arena, &m);
-	if (err != 0) {
-		imap_no_err(s, err);
-		return;
-	}
-	buf_init(&code, 128);
-	buf_put(&code, SLICE("[MAILBOXID ("));
-	imap_put_object_id(&code, 'F', m.object_id);
-	buf_put(&code, SLICE(")]"));
-	buf_put_u8(&code, 0);
-	imap_ok(s, code.err == 0 ? (const char *)code.p : "", "done");
-}
-
 void
 imap_do_delete(struct imap_session *s, struct imap_lex *x)
 {
@@ -194,63 +166,6 @@ imap_do_unsubscribe(struct imap_session *s, struct imap_lex *x)
 
 	if (one_name(s, x, &name))
 		finish(s, store_subscribe(s->account, name, false));
-}
-
-void
-imap_do_status(struct imap_session *s, struct imap_lex *x)
-{
-	struct store_mailbox m;
-	struct buf BUF_CLEANUP out;
-	struct slice name;
-	unsigned items;
-	int err;
-
-	imap_lex_space(x);
-	name = imap_lex_mailbox(s, x);
-	imap_lex_space(x);
-	items = imap_parse_status(x);
-	imap_lex_end(x);
-	if (imap_bad_syntax(s, x))
-		return;
-	err = name.p == NULL ? ERR_NOTFOUND : store_mailbox(s->account, name, &s->arena, &m);
-	if (err == 0 && !m.selectable)
-		err = ERR_NOTFOUND;
-	if (err != 0) {
-		imap_no_err(s, err);
-		return;
-	}
-	if (items & IMAP_STATUS_HIGHESTMODSEQ)
-		imap_condstore_on(s);
-	buf_init(&out, (size_t)s->limits->mailbox_name_bytes * 8 + 512);
-	buf_put(&out, SLICE("* STATUS "));
-	imap_put_mailbox(&out, m.name, imap_utf8_names(s));
-	buf_put(&out, SLICE(" ("));
-	if (items & IMAP_STATUS_MESSAGES)
-		buf_printf(&out, "MESSAGES %u ", m.messages);
-	if ((items & IMAP_STATUS_RECENT) && !imap_is_on(s, IMAP_ON_REV2))
-		buf_printf(&out, "RECENT %u ", m.recent);
-	if (items & IMAP_STATUS_UIDNEXT)
-		buf_printf(&out, "UIDNEXT %u ", m.uidnext);
-	if (items & IMAP_STATUS_UIDVALIDITY)
-		buf_printf(&out, "UIDVALIDITY %u ", m.uidvalidity);
-	if (items & IMAP_STATUS_UNSEEN)
-		buf_printf(&out, "UNSEEN %u ", m.unseen);
-	if (items & IMAP_STATUS_DELETED)
-		buf_printf(&out, "DELETED %u ", m.deleted);
-	if (items & IMAP_STATUS_SIZE)
-		buf_printf(&out, "SIZE %" PRId64 " ", m.bytes);
-	if (items & IMAP_STATUS_HIGHESTMODSEQ)
-		buf_printf(&out, "HIGHESTMODSEQ %" PRIu64 " ", m.highestmodseq);
-	if (items & IMAP_STATUS_MAILBOXID) {
-		buf_put(&out, SLICE("MAILBOXID ("));
-		imap_put_object_id(&out, 'F', m.object_id);
-		buf_put(&out, SLICE(") "));
-	}
-	if (slice_ends(buf_slice(&out), SLICE(" ")))
-		buf_truncate(&out, out.n - 1);
-	buf_put(&out, SLICE(")\r\n"));
-	imap_write_buf(s, &out);
-	imap_ok(s, "", "done");
 }
 
 void

@@ -27,7 +27,8 @@ enum imap_status_item {
 	IMAP_STATUS_DELETED = 32,        /* RFC 9051 */
 	IMAP_STATUS_SIZE = 64,           /* RFC 8438 */
 	IMAP_STATUS_HIGHESTMODSEQ = 128, /* RFC 7162 */
-	IMAP_STATUS_MAILBOXID = 256      /* RFC 8474 */
+	IMAP_STATUS_MAILBOXID = 256,     /* RFC 8474 */
+	IMAP_STATUS_APPENDLIMIT = 512    /* RFC 7889 */
 };
 unsigned imap_parse_status(struct imap_lex *x);
 

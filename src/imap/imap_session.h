@@ -124,6 +124,11 @@ NODISCARD int imap_name_decode(const struct imap_session *s, struct slice raw, s
  * that cannot be is told by p == NULL without failing the lexer. */
 struct slice imap_lex_mailbox(struct imap_session *s, struct imap_lex *x);
 
+/* A special use by its name without the backslash (RFC 6154 §2). */
+bool imap_role_named(struct slice name, enum store_role *role);
+/* The whole untagged STATUS response; items: enum imap_status_item. */
+void imap_put_status(struct imap_session *s, struct buf *out, const struct store_mailbox *m, unsigned items);
+
 /* ---- messages named by a set ---- */
 struct imap_iter {
 	struct imap_sequence set; /* resolved */

@@ -15,7 +15,8 @@ WORLD_TEST(test_states)
 
 	client_start(&c, w);
 	expect(&c, "CAPABILITY",
-	    "* CAPABILITY IMAP4rev1 IMAP4rev2 LITERAL+ ID ENABLE IDLE NAMESPACE CHILDREN SPECIAL-USE ");
+	    "* CAPABILITY IMAP4rev1 IMAP4rev2 LITERAL+ ID ENABLE IDLE COMPRESS=DEFLATE NAMESPACE CHILDREN "
+	    "SPECIAL-USE ");
 	expect(&c, "NOOP", "x OK");
 	expect(&c, "FETCH 1 FLAGS", "x BAD");
 	expect(&c, "LOGIN a b", "x BAD");

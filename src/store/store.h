@@ -144,6 +144,8 @@ NODISCARD int store_mailboxes(struct store_account *acc, struct arena *a, struct
 NODISCARD int store_mailbox(struct store_account *acc, struct slice name, struct arena *a, struct store_mailbox *out);
 /* Names subscribed to, mailboxes that no longer exist included (RFC 9051 §6.3.7), sorted. */
 NODISCARD int store_subscriptions(struct store_account *acc, struct arena *a, struct slice_list *out);
+/* The order of lists: INBOX and what is below it first, then by bytes, children behind their parent. Does not park. */
+int store_name_compare(struct slice a, struct slice b);
 /* The form in which names are kept: INBOX in upper case (as first level too), no empty levels, no leading or trailing
  * '/', no control characters, valid UTF-8, within limits. A single trailing '/' (CREATE "x/") is dropped. The result
  * lies in `a`. ERR_INVALID, ERR_LIMIT. Does not park. */

@@ -11,9 +11,8 @@ struct list_op {
 	size_t names_n, names_cap;
 };
 
-/* INBOX first, then by name, '/' before everything else, so that children follow their parent. */
-static int
-compare_names(struct slice a, struct slice b)
+int
+store_name_compare(struct slice a, struct slice b)
 {
 	bool a_inbox = slice_eq(a, SLICE("INBOX")) || slice_starts(a, SLICE("INBOX/"));
 	bool b_inbox = slice_eq(b, SLICE("INBOX")) || slice_starts(b, SLICE("INBOX/"));
@@ -32,13 +31,13 @@ compare_names(struct slice a, struct slice b)
 static int
 compare_mailboxes(const void *a, const void *b)
 {
-	return compare_names(((const struct store_mailbox *)a)->name, ((const struct store_mailbox *)b)->name);
+	return store_name_compare(((const struct store_mailbox *)a)->name, ((const struct store_mailbox *)b)->name);
 }
 
 static int
 compare_slices(const void *a, const void *b)
 {
-	return compare_names(*(const struct slice *)a, *(const struct slice *)b);
+	return store_name_compare(*(const struct slice *)a, *(const struct slice *)b);
 }
 
 static int
