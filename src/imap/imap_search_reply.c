@@ -57,18 +57,12 @@ put_partial(
 	buf_put_u8(out, ')');
 }
 
-/* The lowest and the highest, also of sorted hits. */
+/* The lowest and the highest; of sorted hits the first and the last (RFC 5267 §3.1). */
 static void
 extremes(const struct imap_hits *h, uint32_t *min, uint32_t *max)
 {
-	*min = UINT32_MAX;
-	*max = 0;
-	for (size_t i = 0; i < h->n; i++) {
-		if (h->seqs[i] < *min)
-			*min = h->seqs[i];
-		if (h->seqs[i] > *max)
-			*max = h->seqs[i];
-	}
+	*min = h->n == 0 ? 0 : h->seqs[0];
+	*max = h->n == 0 ? 0 : h->seqs[h->n - 1];
 }
 
 /* RFC 4731 §3.2: the highest of those that are told. */

@@ -15,8 +15,7 @@ WORLD_TEST(test_states)
 
 	client_start(&c, w);
 	expect(&c, "CAPABILITY",
-	    "* CAPABILITY IMAP4rev1 IMAP4rev2 LITERAL+ ID ENABLE IDLE COMPRESS=DEFLATE NAMESPACE CHILDREN "
-	    "SPECIAL-USE ");
+	    "* CAPABILITY IMAP4rev1 IMAP4rev2 LITERAL+ ID ENABLE IDLE ");
 	expect(&c, "NOOP", "x OK");
 	expect(&c, "FETCH 1 FLAGS", "x BAD");
 	expect(&c, "LOGIN a b", "x BAD");
@@ -95,7 +94,7 @@ WORLD_TEST(test_mailboxes)
 	exactly(&c, "LSUB \"\" z*", "");
 	expect(&c, "STATUS INBOX (MESSAGES UIDNEXT UIDVALIDITY UNSEEN RECENT)",
 	    "* STATUS INBOX (MESSAGES 0 RECENT 0 UIDNEXT 1 UIDVALIDITY ");
-	expect(&c, "STATUS INBOX (MESSAGES HIGHESTMODSEQ)", "x BAD");
+	expect(&c, "STATUS INBOX (MESSAGES NONSENSE)", "x BAD");
 	expect(&c, "STATUS INBOX ()", "x BAD");
 	expect(&c, "LIST \"\" &AOQ*", "x OK");
 	client_end(&c);
