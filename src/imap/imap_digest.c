@@ -46,7 +46,8 @@ display_of(struct collecting *g, const struct address *ad)
 
 /* The first address of a field, or the name of the group that it begins with (RFC 5256 §3: the addr-mailbox of its envelope form). */
 static int
-keep_address(struct collecting *g, const struct header *h, struct slice field, struct slice *mailbox, struct slice *display)
+keep_address(
+    struct collecting *g, const struct header *h, struct slice field, struct slice *mailbox, struct slice *display)
 {
 	const struct header_field *f = header_find(h, field);
 	struct address_list list = {0};

@@ -5,7 +5,7 @@
 #include "imap/imap_search.h"
 
 enum imap_digest_text {
-	IMAP_DIGEST_CC,   /* addr-mailbox of the first address, folded by i;unicode-casemap, as are all */
+	IMAP_DIGEST_CC, /* addr-mailbox of the first address, folded by i;unicode-casemap, as are all */
 	IMAP_DIGEST_FROM,
 	IMAP_DIGEST_TO,
 	IMAP_DIGEST_DISPLAYFROM, /* RFC 5957 §3 */
@@ -33,7 +33,7 @@ struct imap_digest {
 /* Fills d[0..h->n-1] for the hits, in their order, from the view; strings lie in `a`, which should have the size
  * IMAP_DIGEST_BYTES_MAX. 0, ERR_LIMIT or an error of the store. Parks; tells progress. */
 #define IMAP_DIGEST_BYTES_MAX (256u << 20)
-NODISCARD int imap_digest_collect(struct imap_session *s, struct store_view *v, const struct imap_hits *h, unsigned want,
-    bool uid, struct arena *a, struct imap_digest *d);
+NODISCARD int imap_digest_collect(struct imap_session *s, struct store_view *v, const struct imap_hits *h,
+    unsigned want, bool uid, struct arena *a, struct imap_digest *d);
 
 #endif

@@ -14,8 +14,7 @@ WORLD_TEST(test_states)
 	struct client c;
 
 	client_start(&c, w);
-	expect(&c, "CAPABILITY",
-	    "* CAPABILITY IMAP4rev1 IMAP4rev2 LITERAL+ ID ENABLE IDLE ");
+	expect(&c, "CAPABILITY", "* CAPABILITY IMAP4rev1 IMAP4rev2 LITERAL+ ID ENABLE IDLE ");
 	expect(&c, "NOOP", "x OK");
 	expect(&c, "FETCH 1 FLAGS", "x BAD");
 	expect(&c, "LOGIN a b", "x BAD");

@@ -12,7 +12,7 @@
 #define IDS_MAX ((size_t)1 << 22)
 
 struct node {
-	uint32_t message; /* index of a digest, or NONE */
+	uint32_t message;       /* index of a digest, or NONE */
 	uint32_t parent, order; /* when the parent was set: of the messages' links the later has the higher number */
 	uint32_t child, last, next;
 	uint8_t seen; /* while looking for loops and while pruning: 0 no, 1 on the way, 2 done */
@@ -34,9 +34,7 @@ struct threading {
 static uint32_t
 new_node(struct threading *t, uint32_t message)
 {
-	struct node *v = t->n >= NONE - 1
-	    ? NULL
-	    : arena_grow(t->a, t->v, t->n, &t->cap, sizeof(*v), (size_t)NONE - 1);
+	struct node *v = t->n >= NONE - 1 ? NULL : arena_grow(t->a, t->v, t->n, &t->cap, sizeof(*v), (size_t)NONE - 1);
 
 	if (v == NULL)
 		return NONE;
@@ -466,8 +464,9 @@ by_ordered_subject(struct threading *t)
 			return ERR_LIMIT;
 	qsort_r(all, t->d_n, sizeof(*all), by_subject, t);
 	for (size_t i = 0; i < t->d_n; i++) {
-		if (head != NONE && slice_eq(t->d[t->v[head].message].text[IMAP_DIGEST_SUBJECT],
-					t->d[t->v[all[i]].message].text[IMAP_DIGEST_SUBJECT])) {
+		if (head != NONE &&
+		    slice_eq(t->d[t->v[head].message].text[IMAP_DIGEST_SUBJECT],
+			t->d[t->v[all[i]].message].text[IMAP_DIGEST_SUBJECT])) {
 			add_child(t, head, all[i]);
 		} else {
 			head = all[i];

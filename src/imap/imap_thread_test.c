@@ -11,7 +11,9 @@
 
 #include "imap/imap_thread.h"
 
-#define LIST(...) ((struct slice_list){(const struct slice[]){__VA_ARGS__}, sizeof((const struct slice[]){__VA_ARGS__}) / sizeof(struct slice)})
+#define LIST(...) \
+	((struct slice_list){ \
+	    (const struct slice[]){__VA_ARGS__}, sizeof((const struct slice[]){__VA_ARGS__}) / sizeof(struct slice)})
 
 static void
 check(enum imap_thread_algorithm algorithm, struct imap_digest *d, size_t n, const char *want)
