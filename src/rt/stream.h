@@ -13,6 +13,7 @@ struct stream;
 struct tls_server;
 struct tls_client;
 struct tls_info;
+struct tls_expect;
 
 /* Takes the descriptor (a stream socket or pipe end; made non-blocking). */
 NODISCARD int stream_new(struct stream **out, struct loop *l, int fd);
@@ -76,6 +77,9 @@ NODISCARD int stream_proxy(struct stream *a, struct stream *b, int64_t idle_ms);
 NODISCARD int stream_start_tls_server(struct stream *st, struct tls_server *s, int64_t deadline_ms);
 /* `name` is sent as SNI and, when the client verifies, checked against the certificate. */
 NODISCARD int stream_start_tls_client(struct stream *st, struct tls_client *c, struct slice name, int64_t deadline_ms);
+/* The same with what is expected in full. ERR_INVALID: no TLSA record that can be used, or the name is none. */
+NODISCARD int stream_start_tls_expect(
+    struct stream *st, struct tls_client *c, const struct tls_expect *expect, int64_t deadline_ms);
 bool stream_is_tls(const struct stream *st);
 /* What this connection and no other has, for a sign-in that is bound to it. Appends, for the exporter (RFC 9266), 32 bytes
  * that only both ends know, or the hash of the server's certificate (RFC 5929 §4): 0, or ERR_UNAVAILABLE in the clear, for a

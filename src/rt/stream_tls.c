@@ -134,6 +134,39 @@ shake_once(struct tls_session *t, int *want)
 	return r == 1 ? 0 : outcome(t, r, errno, want);
 }
 
+static enum tls_problem
+problem_of(long why)
+{
+	switch (why) {
+	case X509_V_OK: return TLS_PROBLEM_NONE;
+	case X509_V_ERR_HOSTNAME_MISMATCH:
+	case X509_V_ERR_IP_ADDRESS_MISMATCH: return TLS_PROBLEM_NAME;
+	case X509_V_ERR_CERT_HAS_EXPIRED:
+	case X509_V_ERR_CERT_NOT_YET_VALID: return TLS_PROBLEM_EXPIRED;
+	case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
+	case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
+	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
+	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
+	case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+	case X509_V_ERR_CERT_UNTRUSTED:
+	case X509_V_ERR_CERT_REVOKED:
+	case X509_V_ERR_DANE_NO_MATCH: return TLS_PROBLEM_UNTRUSTED;
+	default: return TLS_PROBLEM_OTHER;
+	}
+}
+
+/* What came of the check, in words when it failed. */
+static void
+note_check(struct tls_session *t)
+{
+	long why = SSL_get_verify_result(t->ssl);
+
+	t->info.problem = problem_of(why);
+	if (why != X509_V_OK)
+		(void)snprintf(t->info.error, sizeof(t->info.error), "the certificate is not accepted: %s",
+		    X509_verify_cert_error_string(why));
+}
+
 static void
 fill_info(struct tls_session *t, bool verify)
 {
@@ -142,7 +175,10 @@ fill_info(struct tls_session *t, bool verify)
 	t->info.version = SSL_get_version(t->ssl);
 	t->info.cipher = SSL_get_cipher_name(t->ssl);
 	t->info.bits = SSL_get_cipher_bits(t->ssl, NULL);
-	t->info.verified = verify && SSL_get_verify_result(t->ssl) == X509_V_OK;
+	t->info.verified = verify && SSL_get_verify_result(t->ssl) == X509_V_OK &&
+	    SSL_get0_peer_certificate(t->ssl) != NULL;
+	if (verify)
+		note_check(t);
 	if (name != NULL)
 		(void)snprintf(t->info.server_name, sizeof(t->info.server_name), "%s", name);
 }
@@ -170,7 +206,6 @@ shake(struct stream *st, bool verify, int64_t deadline_ms)
 {
 	struct tls_session *t = st->tls;
 	int64_t end = deadline_ms < st->deadline_ms ? deadline_ms : st->deadline_ms;
-	long why;
 	int r, want = 0;
 
 	while ((r = shake_once(t, &want)) == ERR_BUSY) {
@@ -187,11 +222,9 @@ shake(struct stream *st, bool verify, int64_t deadline_ms)
 		ERR_clear_error();
 		return 0;
 	}
-	why = verify ? SSL_get_verify_result(t->ssl) : X509_V_OK;
-	if (why != X509_V_OK)
-		(void)snprintf(t->info.error, sizeof(t->info.error), "the certificate is not accepted: %s",
-		    X509_verify_cert_error_string(why));
-	else if (t->info.error[0] == 0)
+	if (verify)
+		note_check(t);
+	if (t->info.error[0] == 0)
 		(void)snprintf(t->info.error, sizeof(t->info.error), "%s", err_text(r));
 	drop_ssl(t);
 	/* The end of input in the middle of a handshake is a failed one. */
@@ -276,8 +309,60 @@ expect_name(SSL *ssl, struct slice name, bool verify)
 	return SSL_set1_host(ssl, text) == 1 ? 0 : ERR_INVALID;
 }
 
+/* Names that are as good as the first. */
+static int
+expect_names(SSL *ssl, struct slice_list names)
+{
+	for (size_t i = 0; i < names.n; i++) {
+		char text[256];
+
+		if (slice_to_z(names.v[i], text, sizeof(text)) != 0 || SSL_add1_host(ssl, text) != 1)
+			return ERR_INVALID;
+	}
+	return 0;
+}
+
+/* RFC 7672 §3.1: DANE-TA(2) and DANE-EE(3); for the latter neither names nor dates count. */
+static int
+expect_records(SSL *ssl, const struct tls_expect *x)
+{
+	size_t usable = 0;
+	char name[256];
+
+	if (slice_to_z(x->name, name, sizeof(name)) != 0 || SSL_dane_enable(ssl, name) != 1)
+		return ERR_INVALID;
+	(void)SSL_dane_set_flags(ssl, DANE_FLAG_NO_DANE_EE_NAMECHECKS);
+	for (size_t i = 0; i < x->tlsa_n; i++) {
+		const struct tls_tlsa *t = &x->tlsa[i];
+
+		if (t->usage == TLSA_DANE_TA || t->usage == TLSA_DANE_EE)
+			usable += SSL_dane_tlsa_add(ssl, t->usage, t->selector, t->matching, t->data.p, t->data.n) > 0;
+	}
+	ERR_clear_error();
+	return usable > 0 ? 0 : ERR_INVALID;
+}
+
+static int
+expect_all(SSL *ssl, const struct tls_client *c, const struct tls_expect *x, int64_t now_s)
+{
+	int r;
+
+	ASSERT(c->verify || x->check == TLS_CHECK_NONE);
+	if (x->check == TLS_CHECK_DANE) {
+		SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+		r = expect_records(ssl, x);
+	} else {
+		r = expect_name(ssl, x->name, x->check == TLS_CHECK_ROOTS);
+	}
+	if (r == 0 && x->check != TLS_CHECK_NONE)
+		r = expect_names(ssl, x->names);
+	X509_VERIFY_PARAM_set_time(SSL_get0_param(ssl), (time_t)now_s);
+	SSL_set_verify(ssl, x->check != TLS_CHECK_NONE && !x->lenient ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
+	return r;
+}
+
 int
-stream_start_tls_client(struct stream *st, struct tls_client *c, struct slice name, int64_t deadline_ms)
+stream_start_tls_expect(struct stream *st, struct tls_client *c, const struct tls_expect *expect, int64_t deadline_ms)
 {
 	int r = ready_to_start(st);
 
@@ -286,14 +371,23 @@ stream_start_tls_client(struct stream *st, struct tls_client *c, struct slice na
 	if (r != 0)
 		return r;
 	SSL_set_connect_state(st->tls->ssl);
-	r = expect_name(st->tls->ssl, name, c->verify);
+	r = expect_all(st->tls->ssl, c, expect, house_now_s(loop_house(st->loop)));
 	if (r != 0) {
-		(void)snprintf(
-		    st->tls->info.error, sizeof(st->tls->info.error), "the server's name is not a host name");
+		(void)snprintf(st->tls->info.error, sizeof(st->tls->info.error),
+		    expect->check == TLS_CHECK_DANE ? "no TLSA record can be used"
+						    : "the server's name is not a host name");
 		drop_ssl(st->tls);
 		return stream_fail(st, r);
 	}
-	return shake(st, c->verify, deadline_ms);
+	return shake(st, expect->check != TLS_CHECK_NONE, deadline_ms);
+}
+
+int
+stream_start_tls_client(struct stream *st, struct tls_client *c, struct slice name, int64_t deadline_ms)
+{
+	struct tls_expect expect = {.check = c->verify ? TLS_CHECK_ROOTS : TLS_CHECK_NONE, .name = name};
+
+	return stream_start_tls_expect(st, c, &expect, deadline_ms);
 }
 
 bool

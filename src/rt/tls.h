@@ -41,7 +41,7 @@ bool tls_server_ready(const struct tls_server *s);
 void tls_server_free(struct tls_server **s);
 
 struct tls_client_config {
-	bool verify;         /* chain and name, against ca_pem or the system's roots */
+	bool verify;         /* chain and name, against ca_pem or the system's roots; also fit for DANE */
 	struct slice ca_pem; /* empty: the system's */
 	bool opportunistic;  /* RFC 7435: anything but null ciphers; never fails on the certificate */
 };
@@ -49,13 +49,46 @@ NODISCARD int tls_client_new(
     struct tls_client **out, struct loop *l, const struct tls_client_config *c, struct buf *detail);
 void tls_client_free(struct tls_client **c);
 
+/* A TLSA record (RFC 6698 §2.1). */
+enum { TLSA_DANE_TA = 2, TLSA_DANE_EE = 3 };
+struct tls_tlsa {
+	uint8_t usage, selector, matching;
+	struct slice data;
+};
+
+enum tls_check {
+	TLS_CHECK_NONE,  /* whoever it is */
+	TLS_CHECK_ROOTS, /* a chain to the client's roots, valid now, for one of the names */
+	TLS_CHECK_DANE   /* the records, as RFC 7672 §3.1 has it: usages 2 and 3 only, names count for 2 only */
+};
+
+/* What a server must show. The client must verify for anything but TLS_CHECK_NONE. */
+struct tls_expect {
+	enum tls_check check;
+	bool lenient;            /* the handshake goes on whatever comes of the check; the info tells */
+	struct slice name;       /* SNI, and the name to check for */
+	struct slice_list names; /* others that are as good */
+	const struct tls_tlsa *tlsa;
+	size_t tlsa_n;
+};
+
+/* What was wrong with a certificate, as reports want to know it (RFC 8460 §4.3.2). */
+enum tls_problem {
+	TLS_PROBLEM_NONE,
+	TLS_PROBLEM_NAME,      /* for another name */
+	TLS_PROBLEM_EXPIRED,   /* or not valid yet */
+	TLS_PROBLEM_UNTRUSTED, /* no chain to a root that counts, or no record that fits */
+	TLS_PROBLEM_OTHER
+};
+
 struct tls_info {
 	const char *version; /* "TLSv1.3" */
 	const char *cipher;  /* "TLS_AES_256_GCM_SHA384" */
 	int bits;
 	char server_name[256]; /* SNI, or "" */
 	bool verified;
-	char error[256]; /* of a failed handshake or verification, one sentence */
+	enum tls_problem problem; /* of the certificate; also after a lenient handshake */
+	char error[256];          /* of a failed handshake or verification, one sentence */
 };
 
 #endif

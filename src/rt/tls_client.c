@@ -56,6 +56,8 @@ tls_client_new(struct tls_client **out, struct loop *l, const struct tls_client_
 	r = tls_context_new(&t->ctx, TLS_client_method());
 	if (r == 0 && SSL_CTX_set_cipher_list(t->ctx, ciphers) != 1)
 		r = ERR_TLS;
+	if (r == 0 && t->verify && SSL_CTX_dane_enable(t->ctx) != 1)
+		r = ERR_NOMEM;
 	if (r == 0 && t->verify)
 		r = load_roots(t->ctx, c->ca_pem, detail);
 	ERR_clear_error();

@@ -93,6 +93,26 @@ read_text(struct world *w)
 	return false;
 }
 
+/* RFC 3030 §2. */
+static bool
+take_chunk(struct world *w, struct slice line, size_t accepted)
+{
+	struct slice rest = slice_from(line, 5), number = slice_cut(&rest, ' ');
+	bool last = slice_ieq(rest, SLICE("LAST"));
+	uint8_t *p;
+	uint64_t n;
+
+	assert_int_equal(slice_to_u64(number, 1 << 20, &n), 0);
+	p = buf_reserve(&w->text, n + 1);
+	if (stream_read_exact(w->server, p, n) != 0)
+		return false;
+	buf_added(&w->text, n);
+	if (accepted == 0)
+		return say(w, STEP_COUNT, "503 5.5.1 no recipients");
+	w->took = last && (w->fault == FAULT_NONE || w->at != STEP_TEXT);
+	return say(w, STEP_TEXT, last ? "250 2.0.0 taken as 42" : "250 2.0.0 more");
+}
+
 static bool
 answer(struct world *w, struct slice line, size_t *accepted, bool *over)
 {
@@ -135,6 +155,8 @@ answer(struct world *w, struct slice line, size_t *accepted, bool *over)
 		w->took = w->fault == FAULT_NONE || w->at != STEP_TEXT;
 		return say(w, STEP_TEXT, "250 2.0.0 taken as 42");
 	}
+	if (slice_istarts(line, SLICE("BDAT ")))
+		return take_chunk(w, line, *accepted);
 	if (slice_ieq(line, SLICE("STARTTLS"))) {
 		(void)!stream_write(w->server, SLICE("220 2.0.0 go on\r\n"));
 		(void)!stream_write(w->server, SLICE("this is not TLS\r\n"));
@@ -527,14 +549,15 @@ without_tls_when_tls_is_broken(void **state)
 	BUF_CLEANUP struct buf detail;
 
 	buf_init(&detail, 1000);
-	assert_int_equal(tls_client_new(&w->job.tls, w->loop, &config, &detail), 0);
+	assert_int_equal(tls_client_new(&w->job.security.client, w->loop, &config, &detail), 0);
+	w->job.security.level = SMTP_TLS_MAY;
 	w->extra = "250-STARTTLS\r\n";
 	run(w);
 	assert_int_equal(w->result, 0);
 	assert_int_equal(w->connections, 2);
 	assert_int_equal(w->recipients[0].r.result, SEND_OK);
 	assert_int_equal(w->job.tls_text.n, 0);
-	tls_client_free(&w->job.tls);
+	tls_client_free(&w->job.security.client);
 }
 
 static void
@@ -562,6 +585,308 @@ files_are_sent(void **state)
 	close(w->job.fd);
 }
 
+/* ---- extensions --------------------------------------------------------------------------------------------- */
+
+#define ALL \
+	"250-SIZE " \
+	"100000\r\n250-CHUNKING\r\n250-BINARYMIME\r\n250-SMTPUTF8\r\n250-DSN\r\n250-REQUIRETLS\r\n250-MT-PRIORITY " \
+	"MIXER\r\n250-DELIVERBY 10\r\n"
+
+static void
+one_recipient(struct world *w, const char *envelope, const char *body)
+{
+	w->job.recipients_count = 1;
+	w->job.envelope = slice_z(envelope);
+	w->job.head = SLICE_EMPTY;
+	w->job.body = slice_z(body);
+	w->job.size_bytes = (int64_t)strlen(body);
+}
+
+static void
+parameters_are_passed_on(void **state)
+{
+	struct world *w = *state;
+
+	one_recipient(w,
+	    "BODY=8BITMIME\nSMTPUTF8=\nRET=HDRS\nENVID=QQ314159\nMT-PRIORITY=-3\nREQUIRETLS=\nHOLDUNTIL=99\nUNKNOWN="
+	    "1\n",
+	    "Subject: y\r\n\r\nx\r\n");
+	w->recipients[0].envelope = SLICE("NOTIFY=SUCCESS,DELAY\nORCPT=rfc822;bob+2Bx@b.test\n");
+	w->job.require_tls = true;
+	w->extra = ALL;
+	run(w);
+	want(&w->commands,
+	    "EHLO mx.a.test\nMAIL FROM:<alice@a.test> SIZE=17 BODY=8BITMIME SMTPUTF8 RET=HDRS ENVID=QQ314159 "
+	    "REQUIRETLS "
+	    "MT-PRIORITY=-3\nRCPT TO:<bob@b.test> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;bob+2Bx@b.test\nBDAT 17 "
+	    "LAST\nQUIT\n");
+	want_result(&w->recipients[0].r, SEND_OK, 250, "2.0.0", "taken as 42");
+	assert_true(w->recipients[0].r.dsn);
+	/* A server that knows none of them. */
+	w->extra = "";
+	w->job.require_tls = false;
+	run(w);
+	want(
+	    &w->commands, "EHLO mx.a.test\nMAIL FROM:<alice@a.test> BODY=8BITMIME\nRCPT TO:<bob@b.test>\nDATA\nQUIT\n");
+	assert_int_equal(w->recipients[0].r.result, SEND_OK);
+	assert_false(w->recipients[0].r.dsn);
+	/* RFC 8689 §4.2.1 */
+	w->job.require_tls = true;
+	run(w);
+	want(&w->commands, "EHLO mx.a.test\nQUIT\n");
+	assert_int_equal(w->recipients[0].r.result, SEND_FAIL);
+	assert_string_equal(w->recipients[0].r.status, "5.7.30");
+	assert_false(w->recipients[0].r.final);
+}
+
+/* What is in the queue cannot add parameters or commands. */
+static void
+parameters_are_one_word(void **state)
+{
+	struct world *w = *state;
+
+	one_recipient(w, "ENVID=a b\nRET=FULL\r\nMT-PRIORITY=\n", "Subject: y\r\n\r\nx\r\n");
+	w->recipients[0].envelope = SLICE("NOTIFY=NEVER ORCPT=x\nORCPT=rfc822;\x7f\n");
+	w->extra = ALL;
+	run(w);
+	want(&w->commands,
+	    "EHLO mx.a.test\nMAIL FROM:<alice@a.test> SIZE=17\nRCPT TO:<bob@b.test>\nBDAT 17 LAST\nQUIT\n");
+}
+
+static void
+deadlines_are_passed_on(void **state)
+{
+	struct world *w = *state;
+	char envelope[64];
+
+	(void)snprintf(envelope, sizeof(envelope), "BY=%lld;NT\n", (long long)house_now_s(&w->house) - 5);
+	one_recipient(w, envelope, "\r\n");
+	w->extra = "250-DELIVERBY\r\n";
+	run(w);
+	assert_true(slice_find(buf_slice(&w->commands), SLICE(" BY=-")) != SLICE_NONE);
+	assert_true(slice_find(buf_slice(&w->commands), SLICE(";NT\n")) != SLICE_NONE);
+	assert_int_equal(w->recipients[0].r.result, SEND_OK);
+	/* RFC 2852 §4.1.4.1: R goes only where it is obeyed, and not when there is too little time. */
+	(void)snprintf(envelope, sizeof(envelope), "BY=%lld;R\n", (long long)house_now_s(&w->house) + 100);
+	w->job.envelope = slice_z(envelope);
+	run(w);
+	assert_int_equal(w->recipients[0].r.result, SEND_OK);
+	w->extra = "250-DELIVERBY 200\r\n";
+	run(w);
+	assert_int_equal(w->recipients[0].r.result, SEND_FAIL);
+	assert_string_equal(w->recipients[0].r.status, "5.4.7");
+	w->extra = "";
+	run(w);
+	assert_int_equal(w->recipients[0].r.result, SEND_FAIL);
+	assert_string_equal(w->recipients[0].r.status, "5.7.1");
+	want(&w->commands, "EHLO mx.a.test\nQUIT\n");
+}
+
+static void
+utf8_goes_where_it_is_known(void **state)
+{
+	struct world *w = *state;
+
+	one_recipient(w, "SMTPUTF8=\n", "Subject: gr\xc3\xbc\xc3\x9f\r\n\r\nx\r\n");
+	w->recipients[0].address = SLICE("b\xc3\xb6"
+					 "b@b\xc3\xbc"
+					 "cher.test");
+	w->extra = ALL;
+	run(w);
+	assert_int_equal(w->recipients[0].r.result, SEND_OK);
+	assert_true(slice_find(buf_slice(&w->commands),
+			SLICE(" SMTPUTF8\nRCPT TO:<b\xc3\xb6"
+			      "b@b\xc3\xbc"
+			      "cher.test>\n")) != SLICE_NONE);
+	/* A domain alone has an ASCII form; a local part has none. */
+	w->extra = "";
+	run(w);
+	assert_string_equal(w->recipients[0].r.status, "5.6.9");
+	w->job.body = SLICE("Subject: x\r\n\r\nx\r\n");
+	run(w);
+	assert_int_equal(w->recipients[0].r.result, SEND_FAIL);
+	assert_string_equal(w->recipients[0].r.status, "5.6.7");
+	want(&w->commands, "EHLO mx.a.test\nQUIT\n");
+	w->recipients[0].address = SLICE("bob@b\xc3\xbc"
+					 "cher.test");
+	run(w);
+	assert_int_equal(w->recipients[0].r.result, SEND_OK);
+	assert_true(slice_find(buf_slice(&w->commands), SLICE("RCPT TO:<bob@xn--bcher-kva.test>\n")) != SLICE_NONE);
+	w->job.reverse_path = SLICE("\xc3\xbc@a.test");
+	run(w);
+	assert_string_equal(w->recipients[0].r.status, "5.6.7");
+}
+
+static void
+chunks_carry_everything(void **state)
+{
+	struct world *w = *state;
+	BUF_CLEANUP struct buf body;
+
+	buf_init(&body, 1 << 20);
+	for (int i = 0; body.n < 200000; i++)
+		buf_printf(&body, ".line %d\r\n", i);
+	w->extra = ALL;
+	for (int i = 0; i < 4; i++) {
+		w->pipelining = i % 2 == 0;
+		w->job.recipients_count = 1;
+		w->job.head = SLICE_EMPTY;
+		w->job.body = buf_slice(&body);
+		w->job.size_bytes = (int64_t)body.n;
+		w->extra = i < 2 ? ALL : "250-CHUNKING\r\n";
+		run(w);
+		assert_int_equal(w->recipients[0].r.result, i < 2 ? SEND_FAIL : SEND_OK);
+		if (i < 2)
+			assert_string_equal(w->recipients[0].r.status, "5.3.4");
+		else
+			assert_true(slice_eq(buf_slice(&w->text), buf_slice(&body)));
+	}
+	/* Ends of lines are whole, also at the end, except in BINARYMIME. */
+	one_recipient(w, "", "a\nb\rc\r");
+	run(w);
+	want(&w->text, "a\r\nb\r\nc\r\n");
+	one_recipient(w, "BODY=BINARYMIME\n", "a\nb\rc");
+	w->extra = ALL;
+	run(w);
+	want(&w->text, "a\nb\rc");
+	assert_true(slice_find(buf_slice(&w->commands), SLICE(" BODY=BINARYMIME\n")) != SLICE_NONE);
+}
+
+/* Every fault at the chunks. */
+static void
+chunks_that_fail(void **state)
+{
+	struct world *w = *state;
+	BUF_CLEANUP struct buf body;
+
+	buf_init(&body, 2 << 20);
+	for (int i = 0; body.n < 400000; i++)
+		buf_printf(&body, "line %d\r\n", i);
+	w->extra = "250-CHUNKING\r\n";
+	w->at = STEP_TEXT;
+	w->job.body = buf_slice(&body);
+	w->job.size_bytes = (int64_t)body.n;
+	for (enum fault fault = FAULT_CLOSE; fault < FAULT_COUNT; fault++)
+		for (int pipelining = 0; pipelining < 2; pipelining++) {
+			w->fault = fault;
+			w->pipelining = pipelining;
+			run(w);
+			assert_false(w->took);
+			for (size_t i = 0; i < 3; i++) {
+				const struct smtp_send_result *r = &w->recipients[i].r;
+
+				if (r->result != (fault == FAULT_5XX ? SEND_FAIL : SEND_TEMPFAIL) || r->text.n == 0)
+					fail_msg("fault %d: %d %d %s", fault, r->result, r->code, r->status);
+			}
+		}
+}
+
+static void
+seven_bit_servers_get_seven_bits(void **state)
+{
+	struct world *w = *state;
+
+	one_recipient(
+	    w, "BODY=8BITMIME\n", "Subject: x\r\nContent-Transfer-Encoding: 8bit\r\n\r\ngr\xc3\xbc\xc3\x9f\r\n");
+	w->ehlo = false;
+	run(w);
+	assert_int_equal(w->recipients[0].r.result, SEND_OK);
+	want(&w->text,
+	    "Subject: x\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; "
+	    "charset=unknown-8bit\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\ngr=C3=BC=C3=9F\r\n");
+	one_recipient(w, "",
+	    "Content-Type: multipart/signed; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain\r\n\r\n\xc3\xbc\r\n"
+	    "--b\r\nContent-Type: application/pgp-signature\r\n\r\nx\r\n--b--\r\n");
+	run(w);
+	assert_int_equal(w->recipients[0].r.result, SEND_FAIL);
+	assert_string_equal(w->recipients[0].r.status, "5.6.3");
+	w->house.limits.send_convert_bytes = 10;
+	one_recipient(w, "", "Subject: x\r\n\r\n\xff\r\n");
+	run(w);
+	assert_string_equal(w->recipients[0].r.status, "5.6.3");
+}
+
+static void
+limits_of_the_server_are_obeyed(void **state)
+{
+	struct world *w = *state;
+
+	w->extra = "250-LIMITS RCPTMAX=2 MAILMAX=1 X=7\r\n";
+	run(w);
+	assert_int_equal(w->transactions, 1);
+	assert_int_equal(w->recipients[0].r.result, SEND_OK);
+	assert_int_equal(w->recipients[1].r.result, SEND_OK);
+	assert_int_equal(w->recipients[2].r.result, SEND_TEMPFAIL);
+	w->extra = "250-LIMITS RCPTDOMAINMAX=1\r\n";
+	w->recipients[1].address = SLICE("carol@c.test");
+	run(w);
+	assert_int_equal(w->transactions, 3);
+	for (size_t i = 0; i < 3; i++)
+		assert_int_equal(w->recipients[i].r.result, SEND_OK);
+}
+
+/* ---- connections that are kept -------------------------------------------------------------------------------- */
+
+static void
+twice_main(void *arg)
+{
+	struct world *w = arg;
+	enum fault fault = w->fault;
+
+	w->fault = FAULT_NONE;
+	w->result = smtp_send(&w->job);
+	assert_int_equal(w->result, 0);
+	assert_non_null(w->job.connection);
+	assert_true(smtp_connection_is_quiet(w->job.connection));
+	assert_int_equal(smtp_connection_messages(w->job.connection), 1);
+	w->recipients[0].r = (struct smtp_send_result){0};
+	w->fault = fault;
+	w->result = smtp_send(&w->job);
+	smtp_connection_close(&w->job.connection);
+}
+
+static void
+run_twice(struct world *w)
+{
+	w->job.keep = true;
+	w->job.recipients_count = 1;
+	w->connections = 0;
+	buf_reset(&w->commands);
+	w->recipients[0].r = (struct smtp_send_result){0};
+	assert_int_equal(fiber_start(w->loop, "client", twice_main, w, NULL), 0);
+	loop_run(w->loop);
+	assert_int_equal(w->connections, 1);
+}
+
+static void
+a_connection_is_used_again(void **state)
+{
+	struct world *w = *state;
+
+	run_twice(w);
+	assert_int_equal(w->result, 0);
+	assert_int_equal(w->recipients[0].r.result, SEND_OK);
+	want(&w->commands,
+	    "EHLO mx.a.test\nMAIL FROM:<alice@a.test>\nRCPT TO:<bob@b.test>\nDATA\nMAIL FROM:<alice@a.test>\nRCPT "
+	    "TO:<bob@b.test>\nDATA\nQUIT\n");
+}
+
+static void
+a_connection_is_lost_while_it_waits(void **state)
+{
+	static const enum fault faults[] = {FAULT_CLOSE, FAULT_421, FAULT_SILENCE, FAULT_GARBAGE};
+	struct world *w = *state;
+
+	w->at = STEP_MAIL;
+	for (size_t i = 0; i < COUNT_OF(faults); i++) {
+		w->fault = faults[i];
+		run_twice(w);
+		assert_int_equal(w->result, ERR_CLOSED);
+		assert_int_equal(w->recipients[0].r.result, 0);
+		assert_null(w->job.connection);
+	}
+}
+
 int
 main(void)
 {
@@ -579,6 +904,16 @@ main(void)
 	    T(of_several_hosts_the_hopeful_one_counts),
 	    T(without_tls_when_tls_is_broken),
 	    T(files_are_sent),
+	    T(parameters_are_passed_on),
+	    T(parameters_are_one_word),
+	    T(deadlines_are_passed_on),
+	    T(utf8_goes_where_it_is_known),
+	    T(chunks_carry_everything),
+	    T(chunks_that_fail),
+	    T(seven_bit_servers_get_seven_bits),
+	    T(limits_of_the_server_are_obeyed),
+	    T(a_connection_is_used_again),
+	    T(a_connection_is_lost_while_it_waits),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

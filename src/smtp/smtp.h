@@ -144,9 +144,51 @@ struct smtp_send_recipient {
 	struct smtp_send_result r;
 };
 
+enum smtp_tls_level {
+	SMTP_TLS_NEVER,
+	SMTP_TLS_MAY, /* RFC 7435: where it works, else in the clear */
+	SMTP_TLS_MUST /* else the message does not go */
+};
+
+/* How a connection to one host has to be secured. */
+struct smtp_security {
+	enum smtp_tls_level level;
+	bool implicit;             /* TLS from the first byte (RFC 8314 §3.3), instead of STARTTLS */
+	struct tls_client *client; /* NULL: SMTP_TLS_NEVER */
+	struct tls_expect expect;
+	struct slice demanded_by; /* for sentences: "the domain's MTA-STS policy"; empty: nobody */
+	struct slice verified_by; /* likewise, when the check succeeds: "DANE" */
+};
+
+/* What came of it (RFC 8460 §4.3.1). */
+enum smtp_tls_result {
+	SMTP_TLS_NOT_TRIED, /* no connection, or no answer before STARTTLS */
+	SMTP_TLS_FINE,
+	SMTP_TLS_NOT_OFFERED,
+	SMTP_TLS_WRONG_NAME,
+	SMTP_TLS_EXPIRED,
+	SMTP_TLS_UNTRUSTED,
+	SMTP_TLS_FAILED /* the handshake, or another trouble with the certificate */
+};
+
+/* How to sign in. Only under TLS. */
+struct smtp_sign_in {
+	struct slice user, password;
+};
+
+/* An open connection after EHLO, TLS and sign-in, fit for a transaction. */
+struct smtp_connection;
+/* Says QUIT when the connection still works, does not wait, frees. NULL is fine. */
+void smtp_connection_close(struct smtp_connection **c);
+/* The server has not spoken since (a word out of turn is its goodbye). */
+bool smtp_connection_is_quiet(struct smtp_connection *c);
+/* Messages that have been sent over it, and how many the server allows (RFC 9422; SIZE_MAX: it does not say). */
+size_t smtp_connection_messages(const struct smtp_connection *c);
+size_t smtp_connection_messages_max(const struct smtp_connection *c);
+
 struct smtp_send_job {
 	struct loop *loop;
-	struct workers *workers; /* for reading `fd`; NULL: read on the loop */
+	struct workers *workers; /* for reading `fd`, converting, key derivation; NULL: on the loop */
 	struct arena *arena;     /* for the texts of results */
 	struct slice hostname;   /* for EHLO */
 	struct slice reverse_path, envelope;
@@ -155,23 +197,34 @@ struct smtp_send_job {
 	struct slice head;
 	struct slice body; /* or, with fd >= 0, size_bytes of that file from its beginning (read with pread) */
 	int fd;
-	int64_t size_bytes;       /* of the body */
-	struct tls_client *tls;   /* opportunistic STARTTLS; NULL: never */
-	struct slice server_name; /* for SNI: the MX host, or empty */
-	struct slice host;        /* the same for people: "mx.b.test [192.0.2.1]:25"; empty: "the remote server" */
+	int64_t size_bytes; /* of the body */
+	struct smtp_security security;
+	/* RFC 8689: the message goes only to a server that offers REQUIRETLS, over a connection whose certificate is checked.
+	 * The caller has made sure of the host's name and has set `security` accordingly. */
+	bool require_tls;
+	const struct smtp_sign_in *sign_in; /* NULL: none */
+	struct slice host;                  /* for people: "mx.b.test [192.0.2.1]:25"; empty: "the remote server" */
 	/* Opens a connection to the host; called again, once, when TLS failed and the message goes in the clear. */
 	int (*connect)(void *ctx, struct stream **out);
 	void *connect_ctx;
+	/* A connection to use instead, or NULL; taken over. With it nothing else of `security`, `sign_in` and `connect` is
+	 * looked at: it was opened with the same. */
+	struct smtp_connection *connection;
+	/* Leave a connection that is good for another message in `connection`. */
+	bool keep;
 	/* out: */
-	struct slice tls_text; /* "TLSv1.3 TLS_AES_256_GCM_SHA384", or "" in the clear; in `arena` */
+	struct slice tls_text; /* "TLSv1.3 TLS_AES_256_GCM_SHA384, certificate verified by DANE", or "" in the clear */
+	enum smtp_tls_result tls_result;
+	struct slice tls_error; /* a sentence for a result that is not fine, or empty */
 };
 
 /* Tries to send the message to all recipients whose r.final is false, in one transaction (or several, over
- * limits.queue_send_recipients). Fills their results; what another host said before is only replaced by what this one
- * says, not by its silence. Returns
+ * limits.queue_send_recipients or what the server allows). Fills their results; what another host said before is only
+ * replaced by what this one says, not by its silence. Returns
  * 0 when the host answered to the transaction; an error when it could not be talked to at all (no connection, no
- * or a bad greeting, EHLO refused, lost before MAIL): results are then SEND_TEMPFAIL, and the next host may
- * be tried. ERR_CANCELLED and ERR_NOMEM end the attempt. */
+ * or a bad greeting, EHLO refused, no TLS where it must be, lost before MAIL): results are then SEND_TEMPFAIL, and the next
+ * host may be tried. ERR_CLOSED with a `connection` that was given: it was lost while idle, nothing has been said and no
+ * result is touched. ERR_CANCELLED and ERR_NOMEM end the attempt. */
 NODISCARD int smtp_send(struct smtp_send_job *job);
 
 #endif

@@ -177,8 +177,7 @@ setup(void **state)
 	    .body = SLICE("Subject: x\r\n\r\n"),
 	    .fd = -1,
 	    .size_bytes = 14,
-	    .tls = w->client_tls,
-	    .server_name = SLICE("mx.test"),
+	    .security = {.level = SMTP_TLS_MAY, .client = w->client_tls, .expect = {.name = SLICE("mx.test")}},
 	    .connect = connect_server,
 	    .connect_ctx = w};
 	*state = w;

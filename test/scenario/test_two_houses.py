@@ -233,7 +233,8 @@ def test_null_sender_never_bounces(world):
 
 def test_operator_holds_and_releases(world):
     a, b, flaky = world
-    flaky.replies = {"connect": "451 4.3.2 closed for now"}
+    # A connection of an earlier message may be kept: it ends, and a new one is not welcomed.
+    flaky.replies = {"connect": "451 4.3.2 closed for now", "MAIL": "421 4.3.2 closing"}
     ident = send(a, "x@flaky.test", "held")
     wait_until(lambda: "451" in a.run("trace", ident))
     a.run("queue", "hold", ident)
@@ -261,6 +262,8 @@ def test_each_step_refused_for_good(world, step, reply):
     flaky.replies = {step: reply}
     if step == "EHLO":
         flaky.replies["HELO"] = reply
+    if step in ("connect", "EHLO"):
+        flaky.replies["MAIL"] = "421 4.3.2 closing"  # of a connection that is kept
     subject = f"refused-at-{step}"
     send(a, "x@flaky.test", subject)
     message, text, blocks = bounce_for(a, subject)
