@@ -3,11 +3,13 @@
 #include "cli/cli.h"
 
 #include "base/cursor.h"
+#include "role/keeper.h"
 
 #include <stdarg.h>
 #include <termios.h>
 
 #define STDIN_LINE_BYTES 4096
+#define TEXT_FILE_BYTES ((size_t)256 << 10)
 
 enum cli_place {
 #define CLI_COMMAND(id, words, fn, style, help) CLI_PLACE_##id,
@@ -142,6 +144,24 @@ read_line(struct cli *c, json_t **out)
 	return *out == NULL ? cli_fail(c, EX_DATAERR, "standard input is not valid UTF-8 text") : 0;
 }
 
+/* A text of a person, as long as the control socket takes. */
+static int
+read_text(struct cli *c, const char *path, json_t **out)
+{
+	struct buf text BUF_CLEANUP, detail BUF_CLEANUP;
+	struct slice s;
+
+	buf_init(&text, TEXT_FILE_BYTES);
+	buf_init(&detail, 4096);
+	if (house_read_file(strcmp(path, "-") == 0 ? "/dev/stdin" : path, TEXT_FILE_BYTES, &text, &detail) != 0)
+		return cli_fail(c, EX_NOINPUT, "%.*s", SLICE_ARG(buf_slice(&detail)));
+	s = buf_slice(&text);
+	if (slice_starts(s, SLICE("\xef\xbb\xbf"))) /* what some editors begin UTF-8 with */
+		s = slice_from(s, 3);
+	*out = slice_is_utf8(s, true) ? json_stringn(s.n == 0 ? "" : (const char *)s.p, s.n) : NULL;
+	return *out == NULL ? cli_fail(c, EX_DATAERR, "%s is not valid UTF-8 text", path) : 0;
+}
+
 static int
 take_value(struct cli *c, const struct cli_arg *a, const char *value)
 {
@@ -179,6 +199,11 @@ take_value(struct cli *c, const struct cli_arg *a, const char *value)
 		v = json_string(value);
 		break;
 	case CLI_TEXT: v = json_string(value); break;
+	case CLI_FILE:
+		err = read_text(c, value, &v);
+		if (err != 0)
+			return err;
+		break;
 	case CLI_REST:
 	case CLI_MANY:
 		v = json_string(value);

@@ -10,7 +10,18 @@
 #include <sysexits.h>
 
 enum cli_style { CLI_TABLE, CLI_RECORD, CLI_STORY, CLI_QUEUE };
-enum cli_type { CLI_TEXT, CLI_REST, CLI_MANY, CLI_FLAG, CLI_STDIN, CLI_BYTES, CLI_NUMBER, CLI_SECONDS, CLI_SELECT };
+enum cli_type {
+	CLI_TEXT,
+	CLI_REST,
+	CLI_MANY,
+	CLI_FLAG,
+	CLI_STDIN,
+	CLI_BYTES,
+	CLI_NUMBER,
+	CLI_SECONDS,
+	CLI_SELECT,
+	CLI_FILE
+};
 enum cli_need { CLI_OPTIONAL, CLI_REQUIRED };
 
 struct cli;

@@ -5,6 +5,7 @@
 
 #include "base/map.h"
 #include "directory/directory_private.h"
+#include "directory/srs.h"
 
 #define SQL_STATEMENT(name, text) const struct sql_text directory_sql_##name = {"directory_" #name, text};
 #include "directory/directory_sql.def"
@@ -25,6 +26,7 @@ struct directory {
 	struct sqldb *db;
 	struct map cache; /* spelt address → one of `answers` */
 	uint64_t generation;
+	uint8_t key[SRS_KEY_BYTES];
 };
 
 /* What the map points to. */
@@ -33,7 +35,38 @@ static const struct directory_rcpt answers[] = {
     {RCPT_REMOTE, false},
     {RCPT_UNKNOWN, true},
     {RCPT_DISABLED, true},
+    {RCPT_LOOP, true},
 };
+
+/* ---- the house's key ----------------------------------------------------------------------------------------- */
+
+static int
+make_key(struct sqltx *tx, void *arg)
+{
+	struct directory *d = arg;
+	struct sql_rows r SQL_ROWS_CLEANUP = {0};
+	int err = SQL_QUERY(tx, &r, &directory_sql_house_key_get, SQLT(SLICE("return")));
+
+	if (err == 0)
+		err = sql_next(&r);
+	if (err < 0)
+		return err;
+	if (err == 0) {
+		house_random(d->house, d->key, sizeof(d->key));
+		return SQL_EXEC(
+		    tx, &directory_sql_house_key_insert, SQLT(SLICE("return")), SQLB(slice_of(d->key, sizeof(d->key))));
+	}
+	if (sql_col_bytes(&r, 0).n != sizeof(d->key))
+		return ERR_DAMAGED;
+	memcpy(d->key, sql_col_bytes(&r, 0).p, sizeof(d->key));
+	return 0;
+}
+
+struct slice
+directory_house_key(const struct directory *d)
+{
+	return slice_of(d->key, sizeof(d->key));
+}
 
 int
 directory_new(struct directory **out, struct house *h, struct sqldb *db)
@@ -46,7 +79,7 @@ directory_new(struct directory **out, struct house *h, struct sqldb *db)
 	d->house = h;
 	d->db = db;
 	map_init(&d->cache, CACHE_MAX, house_random_u64(h));
-	return 0;
+	return sql_write(db, make_key, d);
 }
 
 void
@@ -58,6 +91,7 @@ directory_free(struct directory **dp)
 	if (d == NULL)
 		return;
 	map_free(&d->cache);
+	explicit_bzero(d->key, sizeof(d->key));
 	free(d);
 }
 
@@ -87,9 +121,10 @@ directory_write(struct directory *d, sql_fn *fn, void *arg)
 }
 
 struct rcpt_call {
-	const struct limits *limits;
+	struct directory_ask ask;
 	struct slice address;
 	struct directory_rcpt *out;
+	bool sender_matters;
 };
 
 static int
@@ -97,7 +132,7 @@ resolve(struct sqltx *tx, void *arg)
 {
 	struct rcpt_call *c = arg;
 
-	return directory_resolve(tx, c->limits, c->address, c->out);
+	return directory_resolve(tx, &c->ask, c->address, c->out, &c->sender_matters);
 }
 
 static void
@@ -114,9 +149,15 @@ remember(struct directory *d, struct slice address, const struct directory_rcpt 
 }
 
 int
-directory_check_rcpt(struct directory *d, struct slice address, struct directory_rcpt *out)
+directory_check_rcpt(
+    struct directory *d, struct slice address, const struct directory_writer *from, struct directory_rcpt *out)
 {
-	struct rcpt_call c = {.limits = &d->house->limits, .address = address, .out = out};
+	struct rcpt_call c = {.ask = {.limits = &d->house->limits,
+				  .from = *from,
+				  .key = directory_house_key(d),
+				  .now_us = house_now_us(d->house)},
+	    .address = address,
+	    .out = out};
 	const struct directory_rcpt *known = map_get(&d->cache, address);
 	uint64_t generation = d->generation;
 	int err;
@@ -126,7 +167,7 @@ directory_check_rcpt(struct directory *d, struct slice address, struct directory
 		return 0;
 	}
 	err = sql_read(d->db, resolve, &c);
-	if (err == 0 && generation == d->generation) /* nothing changed while we read */
+	if (err == 0 && !c.sender_matters && generation == d->generation) /* nothing changed while we read */
 		remember(d, address, out);
 	return err;
 }

@@ -1,78 +1,67 @@
-/* directory_books.c: adding, changing, removing and listing domains, accounts and aliases. */
+/* directory_books.c: adding, changing, removing and listing accounts; what the other books have in common. */
 #include "base/house.h"
 #include "directory/directory_identity.h"
 #include "directory/directory_private.h"
 
-#define SAY(detail, ...) (buf_reset(detail), buf_printf((detail), __VA_ARGS__))
-
-/* ---- domains ------------------------------------------------------------------------------------------------ */
-
-static int
-domain_name(struct slice name, struct arena *a, struct slice *out, struct buf *detail)
-{
-	int err = directory_domain_normalise(name, a, out);
-
-	if (err == ERR_SYNTAX)
-		SAY(detail, "\"%.*s\" is not a domain name.", SLICE_ARG(name));
-	return err;
-}
+/* ---- in common ------------------------------------------------------------------------------------------------ */
 
 int
-directory_domain_add(struct sqltx *tx, struct house *h, struct slice name, struct buf *detail)
-{
-	struct arena a ARENA_CLEANUP;
-	struct slice domain;
-	int err;
-
-	arena_init(&a, DIRECTORY_SCRATCH_BYTES);
-	err = domain_name(name, &a, &domain, detail);
-	if (err != 0)
-		return err;
-	err = SQL_EXEC(tx, &directory_sql_domain_insert, SQLT(domain), SQLI(house_now_us(h)));
-	if (err == ERR_EXISTS)
-		SAY(detail, "the domain %.*s is there already.", SLICE_ARG(domain));
-	return err;
-}
-
-int
-directory_domain_remove(struct sqltx *tx, struct slice name, struct buf *detail)
-{
-	struct arena a ARENA_CLEANUP;
-	struct slice domain;
-	int err;
-
-	arena_init(&a, DIRECTORY_SCRATCH_BYTES);
-	err = domain_name(name, &a, &domain, detail);
-	if (err == 0)
-		err = SQL_EXEC(tx, &directory_sql_domain_delete, SQLT(domain));
-	if (err == ERR_CONFLICT) {
-		SAY(detail, "the domain %.*s still has accounts or aliases: remove them first.", SLICE_ARG(domain));
-	} else if (err == 0 && sql_changes(tx) == 0) {
-		SAY(detail, "there is no domain %.*s.", SLICE_ARG(domain));
-		err = ERR_NOTFOUND;
-	}
-	return err;
-}
-
-int
-directory_domain_list(struct sqltx *tx, struct arena *a, struct directory_domain **v, size_t *n)
+directory_text_list(
+    struct sqltx *tx, struct arena *a, const struct sql_text *t, struct slice key, struct slice_list *out)
 {
 	struct sql_rows r SQL_ROWS_CLEANUP = {0};
+	struct slice *v = NULL;
 	size_t cap = 0;
-	int err = sql_query(tx, &r, &directory_sql_domain_list, NULL, 0);
+	struct sql_value value = SQLT(key);
+	int err = sql_query(tx, &r, t, &value, 1);
 
-	*v = NULL;
-	*n = 0;
+	*out = (struct slice_list){0};
 	if (err != 0)
 		return err;
 	while ((err = sql_next(&r)) == 1) {
-		*v = arena_grow(a, *v, *n, &cap, sizeof(**v), SIZE_MAX / sizeof(**v));
-		if (*v == NULL)
+		v = arena_grow(a, v, out->n, &cap, sizeof(*v), SIZE_MAX / sizeof(*v));
+		if (v == NULL)
 			return ERR_NOMEM;
-		(*v)[(*n)++] = (struct directory_domain){
-		    arena_copy(a, sql_col_bytes(&r, 0)), sql_col_int(&r, 1), sql_col_int(&r, 2), sql_col_int(&r, 3)};
+		v[out->n++] = arena_copy(a, sql_col_bytes(&r, 0));
+		out->v = v;
 	}
 	return err != 0 ? err : arena_failed(a) ? ERR_NOMEM : 0;
+}
+
+int
+directory_targets_spell(struct arena *a, struct slice_list in, struct slice_list *out, struct buf *detail)
+{
+	struct slice *v = ARENA_ARRAY(a, struct slice, in.n + 1);
+	struct directory_address at;
+
+	*out = (struct slice_list){v, in.n};
+	if (v == NULL)
+		return ERR_NOMEM;
+	for (size_t i = 0; i < in.n; i++) {
+		int err = directory_address_parse(in.v[i], false, a, &at);
+
+		if (err == ERR_SYNTAX || (err == 0 && at.domain.n == 0)) {
+			SAY(detail, "\"%.*s\" is not an address of the form name@domain.", SLICE_ARG(in.v[i]));
+			return ERR_SYNTAX;
+		}
+		if (err != 0)
+			return err;
+		v[i] = at.spelt;
+	}
+	return 0;
+}
+
+int
+directory_refuse_loop(struct sqltx *tx, struct house *h, struct arena *a, struct slice address, struct buf *detail)
+{
+	struct directory_ask ask = {.limits = &h->limits, .from = {.anybody = true}};
+	struct directory_targets t;
+	int err = directory_expand(tx, &ask, a, address, &t);
+
+	if (err != 0 || !t.looped)
+		return err;
+	SAY(detail, "mail to %.*s would go in a circle: what it leads to leads back to it.", SLICE_ARG(address));
+	return ERR_CONFLICT;
 }
 
 /* ---- accounts ------------------------------------------------------------------------------------------------- */
@@ -117,20 +106,21 @@ int
 directory_account_find(struct sqltx *tx, struct arena *a, struct slice address, struct directory_account *out)
 {
 	struct directory_address at;
-	int err = directory_address_parse(address, false, a, &at);
+	bool local;
+	int err = directory_address_here(tx, a, address, &at, &local);
 
 	if (err == 0)
 		err = directory_account_by(tx, a, &directory_sql_account_by_key, &at.key, out);
 	return err == ERR_SYNTAX ? ERR_NOTFOUND : err;
 }
 
-/* An address that an account or alias may have: of a domain of the house, and not taken by the other kind. */
-static int
-own_address(struct sqltx *tx, struct arena *a, struct slice address, bool alias, struct directory_address *at,
+int
+directory_own_address(struct sqltx *tx, struct arena *a, struct slice address, bool alias, struct directory_address *at,
     struct buf *detail)
 {
 	struct directory_alias other_alias;
 	struct directory_account other_account;
+	struct slice domain;
 	bool local = false;
 	int err = directory_address_parse(address, alias, a, at);
 
@@ -139,10 +129,15 @@ own_address(struct sqltx *tx, struct arena *a, struct slice address, bool alias,
 		return ERR_SYNTAX;
 	}
 	if (err == 0)
-		err = directory_domain_is_local(tx, at->domain, &local);
+		err = directory_domain_find(tx, a, at->domain, &local, &domain);
 	if (err == 0 && !local) {
 		SAY(detail, "there is no domain %.*s here: add it first.", SLICE_ARG(at->domain));
 		return ERR_NOTFOUND;
+	}
+	if (err == 0 && !slice_eq(domain, at->domain)) {
+		SAY(detail, "%.*s only stands for %.*s: add the address there.", SLICE_ARG(at->domain),
+		    SLICE_ARG(domain));
+		return ERR_CONFLICT;
 	}
 	if (err == 0)
 		err = alias ? directory_account_by(tx, a, &directory_sql_account_by_key, &at->key, &other_account)
@@ -160,7 +155,7 @@ directory_account_add(struct sqltx *tx, struct house *h, struct arena *a, const 
 {
 	struct directory_address at;
 	char id[ULID_LEN + 1];
-	int err = own_address(tx, a, in->address, false, &at, detail);
+	int err = directory_own_address(tx, a, in->address, false, &at, detail);
 
 	*out = *in;
 	if (err != 0)
@@ -225,9 +220,8 @@ directory_account_remove(struct sqltx *tx, struct slice id, struct buf *detail)
 	return account_changed(tx, SQL_EXEC(tx, &directory_sql_account_delete, SQLT(id)), id, detail);
 }
 
-/* The key after which a listing goes on. */
-static int
-key_after(struct slice after, struct arena *a, struct slice *key)
+int
+directory_key_after(struct slice after, struct arena *a, struct slice *key)
 {
 	struct directory_address at;
 	int err;
@@ -248,7 +242,7 @@ directory_account_list(
 	struct sql_rows r SQL_ROWS_CLEANUP = {0};
 	size_t cap = 0;
 	struct slice key;
-	int err = key_after(after, a, &key);
+	int err = directory_key_after(after, a, &key);
 
 	*v = NULL;
 	*n = 0;
@@ -262,130 +256,4 @@ directory_account_list(
 		err = arena_failed(a) ? ERR_NOMEM : 0;
 	}
 	return err;
-}
-
-/* ---- aliases ----------------------------------------------------------------------------------------------------- */
-
-int
-directory_alias_targets(struct sqltx *tx, struct arena *a, struct slice key, struct slice_list *out)
-{
-	struct sql_rows r SQL_ROWS_CLEANUP = {0};
-	struct slice *v = NULL;
-	size_t cap = 0;
-	int err = SQL_QUERY(tx, &r, &directory_sql_target_list, SQLT(key));
-
-	*out = (struct slice_list){0};
-	if (err != 0)
-		return err;
-	while ((err = sql_next(&r)) == 1) {
-		v = arena_grow(a, v, out->n, &cap, sizeof(*v), SIZE_MAX / sizeof(*v));
-		if (v == NULL)
-			return ERR_NOMEM;
-		v[out->n++] = arena_copy(a, sql_col_bytes(&r, 0));
-		out->v = v;
-	}
-	return err != 0 ? err : arena_failed(a) ? ERR_NOMEM : 0;
-}
-
-static int
-set_targets(struct sqltx *tx, struct arena *a, struct slice key, struct slice_list targets, struct buf *detail)
-{
-	struct directory_address at;
-	int err = SQL_EXEC(tx, &directory_sql_target_delete, SQLT(key));
-
-	for (size_t i = 0; err == 0 && i < targets.n; i++) {
-		err = directory_address_parse(targets.v[i], false, a, &at);
-		if (err == ERR_SYNTAX || (err == 0 && at.domain.n == 0)) {
-			SAY(detail, "the target \"%.*s\" is not an address of the form name@domain.",
-			    SLICE_ARG(targets.v[i]));
-			return ERR_SYNTAX;
-		}
-		if (err == 0)
-			err = SQL_EXEC(tx, &directory_sql_target_insert, SQLT(key), SQLI(i), SQLT(at.spelt));
-	}
-	return err;
-}
-
-int
-directory_alias_set(
-    struct sqltx *tx, struct house *h, struct slice address, struct slice_list targets, struct buf *detail)
-{
-	struct arena a ARENA_CLEANUP;
-	struct directory_address at;
-	int err;
-
-	if (targets.n == 0 || targets.n > (size_t)h->limits.directory_alias_targets) {
-		SAY(detail, "an alias has from 1 to %lld targets.", (long long)h->limits.directory_alias_targets);
-		return ERR_LIMIT;
-	}
-	arena_init(&a, DIRECTORY_SCRATCH_BYTES);
-	err = own_address(tx, &a, address, true, &at, detail);
-	if (err == 0)
-		err = SQL_EXEC(tx, &directory_sql_alias_insert, SQLT(at.key), SQLT(at.spelt), SQLT(at.domain),
-		    SQLI(house_now_us(h)));
-	return err != 0 ? err : set_targets(tx, &a, at.key, targets, detail);
-}
-
-int
-directory_alias_remove(struct sqltx *tx, struct slice address, struct buf *detail)
-{
-	struct arena a ARENA_CLEANUP;
-	struct directory_address at;
-	int err;
-
-	arena_init(&a, DIRECTORY_SCRATCH_BYTES);
-	err = directory_address_parse(address, true, &a, &at);
-	if (err == 0)
-		err = at.local.n > 0 ? directory_identity_forget(tx, at.key) : 0;
-	if (err == 0)
-		err = SQL_EXEC(tx, &directory_sql_alias_delete, SQLT(at.key));
-	if (err == ERR_SYNTAX || (err == 0 && sql_changes(tx) == 0)) {
-		SAY(detail, "there is no alias %.*s.", SLICE_ARG(address));
-		err = ERR_NOTFOUND;
-	}
-	return err;
-}
-
-int
-directory_alias_get(struct sqltx *tx, struct arena *a, struct slice address, struct directory_alias *out)
-{
-	struct sql_rows r SQL_ROWS_CLEANUP = {0};
-	struct directory_address at;
-	int err = directory_address_parse(address, true, a, &at);
-
-	if (err == 0)
-		err = SQL_QUERY(tx, &r, &directory_sql_alias_get, SQLT(at.key));
-	if (err == 0)
-		err = sql_next(&r);
-	if (err != 1)
-		return err == ERR_SYNTAX || err == 0 ? ERR_NOTFOUND : err;
-	*out = (struct directory_alias){
-	    .address = arena_copy(a, sql_col_bytes(&r, 0)), .created_us = sql_col_int(&r, 1)};
-	return directory_alias_targets(tx, a, at.key, &out->targets);
-}
-
-int
-directory_alias_list(
-    struct sqltx *tx, struct arena *a, struct slice after, size_t max, struct directory_alias **v, size_t *n)
-{
-	struct sql_rows r SQL_ROWS_CLEANUP = {0};
-	struct directory_alias *one;
-	size_t cap = 0;
-	struct slice key;
-	int err = key_after(after, a, &key);
-
-	*v = NULL;
-	*n = 0;
-	if (err == 0)
-		err = SQL_QUERY(tx, &r, &directory_sql_alias_list, SQLT(key), SQLI(max));
-	while (err == 0 && (err = sql_next(&r)) == 1) {
-		*v = arena_grow(a, *v, *n, &cap, sizeof(**v), max);
-		if (*v == NULL)
-			return ERR_NOMEM;
-		one = &(*v)[(*n)++];
-		*one = (struct directory_alias){
-		    .address = arena_copy(a, sql_col_bytes(&r, 0)), .created_us = sql_col_int(&r, 1)};
-		err = directory_alias_targets(tx, a, sql_col_bytes(&r, 2), &one->targets);
-	}
-	return err != 0 ? err : arena_failed(a) ? ERR_NOMEM : 0;
 }

@@ -4,14 +4,14 @@
 #include "base/house.h"
 #include "directory/directory_private.h"
 
-#define SAY(detail, ...) (buf_reset(detail), buf_printf((detail), __VA_ARGS__))
 #define NAME_BYTES_MAX 400u
 
 /* ---- identities ---------------------------------------------------------------------------------------------- */
 
 static int
-identity_key(struct slice address, struct arena *a, struct directory_address *at, struct buf *detail)
+identity_key(struct sqltx *tx, struct slice address, struct arena *a, struct directory_address *at, struct buf *detail)
 {
+	bool local;
 	int err = directory_address_parse(address, true, a, at);
 
 	if (err == 0 && at->domain.n == 0)
@@ -19,7 +19,7 @@ identity_key(struct slice address, struct arena *a, struct directory_address *at
 	if (err == ERR_SYNTAX)
 		SAY(detail, "\"%.*s\" is not an address of the form name@domain, nor a domain of the form @domain.",
 		    SLICE_ARG(address));
-	return err;
+	return err == 0 ? directory_canonical(tx, a, at, &local) : err;
 }
 
 static int
@@ -44,7 +44,7 @@ directory_identity_set(struct sqltx *tx, struct house *h, struct slice account_i
 	int err;
 
 	arena_init(&a, DIRECTORY_SCRATCH_BYTES);
-	err = identity_key(address, &a, &at, detail);
+	err = identity_key(tx, address, &a, &at, detail);
 	if (err == 0 && (name.n > NAME_BYTES_MAX || !slice_is_utf8(name, true))) {
 		SAY(detail, "the name is longer than %u bytes, or not UTF-8.", NAME_BYTES_MAX);
 		return ERR_INVALID;
@@ -73,7 +73,7 @@ directory_identity_remove(struct sqltx *tx, struct slice account_id, struct slic
 	int err;
 
 	arena_init(&a, DIRECTORY_SCRATCH_BYTES);
-	err = identity_key(address, &a, &at, detail);
+	err = identity_key(tx, address, &a, &at, detail);
 	if (err == 0)
 		err = SQL_EXEC(tx, &directory_sql_identity_delete, SQLT(account_id), SQLT(at.key));
 	if (err == 0 && sql_changes(tx) == 0) {
@@ -154,7 +154,7 @@ directory_sender(struct sqltx *tx, struct slice account_id, struct slice address
 	err = directory_address_parse(address, false, &a, &at);
 	if (err != 0 || at.domain.n == 0)
 		return err == ERR_SYNTAX || err == 0 ? 0 : err;
-	err = directory_domain_is_local(tx, at.domain, &local);
+	err = directory_canonical(tx, &a, &at, &local);
 	if (err == 0 && local)
 		err = directory_may_send_as(tx, account_id, address, &allowed);
 	if (err == 0 && !allowed)

@@ -1,21 +1,31 @@
-/* directory_lookup.c: where mail to an address goes, who signs in by a name, who may send as whom. */
-#include "base/map.h"
+/* directory_lookup.c: what an address of ours is, who signs in by a name, who may send as whom. */
 #include "directory/directory_private.h"
 
+/* RFC 5321 §4.5.1 and RFC 2142 §4: these are read in every domain, whatever else is set up. */
 static const struct slice postmaster = SLICE_INIT("postmaster");
+static const struct slice abuse = SLICE_INIT("abuse");
+
+bool
+directory_is_reserved(struct slice local)
+{
+	return slice_eq(local, postmaster) || slice_eq(local, abuse);
+}
 
 int
-directory_domain_is_local(struct sqltx *tx, struct slice name, bool *local)
+directory_domain_find(struct sqltx *tx, struct arena *a, struct slice name, bool *local, struct slice *canonical)
 {
 	struct sql_rows r SQL_ROWS_CLEANUP = {0};
-	int err = SQL_QUERY(tx, &r, &directory_sql_domain_get, SQLT(name));
+	int err = SQL_QUERY(tx, &r, &directory_sql_domain_find, SQLT(name));
 
 	*local = false;
+	*canonical = name;
 	if (err != 0)
 		return err;
 	err = sql_next(&r);
 	*local = err == 1;
-	return err < 0 ? err : 0;
+	if (err == 1)
+		*canonical = arena_copy(a, sql_col_bytes(&r, 0));
+	return err < 0 ? err : arena_failed(a) ? ERR_NOMEM : 0;
 }
 
 int
@@ -30,6 +40,36 @@ directory_first_domain(struct sqltx *tx, struct arena *a, struct slice *out)
 		return err < 0 ? err : ERR_NOTFOUND;
 	*out = arena_copy(a, sql_col_bytes(&r, 0));
 	return arena_failed(a) ? ERR_NOMEM : 0;
+}
+
+int
+directory_canonical(struct sqltx *tx, struct arena *a, struct directory_address *at, bool *local)
+{
+	struct slice domain;
+	int err;
+
+	if (at->domain.n == 0) { /* a bare postmaster is that of the first domain, or nobody's */
+		*local = true;
+		err = directory_first_domain(tx, a, &domain);
+		if (err != 0)
+			return err == ERR_NOTFOUND ? 0 : err;
+	} else {
+		err = directory_domain_find(tx, a, at->domain, local, &domain);
+		if (err != 0 || !*local || slice_eq(domain, at->domain))
+			return err;
+	}
+	at->domain = domain;
+	at->key = directory_key(a, at->local, domain);
+	return arena_failed(a) ? ERR_NOMEM : 0;
+}
+
+int
+directory_address_here(
+    struct sqltx *tx, struct arena *a, struct slice address, struct directory_address *at, bool *local)
+{
+	int err = directory_address_parse(address, false, a, at);
+
+	return err == 0 ? directory_canonical(tx, a, at, local) : err;
 }
 
 /* Account or alias of exactly this key. */
@@ -48,227 +88,80 @@ lookup_key(struct sqltx *tx, struct arena *a, struct slice key, struct directory
 		err = sql_next(&r);
 	out->kind = err == 1 ? DIRECTORY_ALIAS : DIRECTORY_NOTHING;
 	out->alias_key = key;
+	if (err == 1)
+		directory_alias_row(&r, a, &out->alias);
 	return err < 0 ? err : 0;
 }
 
-/* RFC 5321 §4.5.1: mail to postmaster is always accepted: the house's first admin gets it. */
-static int
-lookup_postmaster(struct sqltx *tx, struct arena *a, struct directory_entry *out)
+int
+directory_lookup_postmaster(struct sqltx *tx, struct arena *a, struct directory_entry *out)
 {
 	int err = directory_account_by(tx, a, &directory_sql_account_postmaster, NULL, &out->account);
 
-	if (err == 0)
-		out->kind = DIRECTORY_ACCOUNT;
+	out->kind = err == 0 ? DIRECTORY_ACCOUNT : DIRECTORY_NOTHING;
 	return err == ERR_NOTFOUND ? 0 : err;
+}
+
+/* What nobody has set up: abuse is read by who reads postmaster, and that by the house's first admin. */
+static int
+lookup_reserved(struct sqltx *tx, struct arena *a, struct slice user, struct slice domain, struct directory_entry *out)
+{
+	int err = 0;
+
+	if (slice_eq(user, abuse))
+		err = lookup_key(tx, a, directory_key(a, postmaster, domain), out);
+	return err == 0 && out->kind == DIRECTORY_NOTHING ? directory_lookup_postmaster(tx, a, out) : err;
+}
+
+/* GROUP-bounces@, GROUP-owner@, GROUP-request@, owner-GROUP@: for the owner of the group (RFC 2142 §6). */
+static int
+lookup_owner(struct sqltx *tx, struct arena *a, struct slice local, struct slice domain, struct directory_entry *out)
+{
+	static const struct slice tails[] = {
+	    SLICE_INIT("-bounces"), SLICE_INIT("-owner"), SLICE_INIT("-request"), SLICE_INIT("")};
+	struct slice group = SLICE_EMPTY;
+	int err;
+
+	for (size_t i = 0; group.n == 0 && i < COUNT_OF(tails); i++)
+		if (tails[i].n > 0 && slice_ends(local, tails[i]))
+			group = slice_head(local, local.n - tails[i].n);
+	if (group.n == 0 && slice_starts(local, SLICE("owner-")))
+		group = slice_from(local, 6);
+	if (group.n == 0)
+		return 0;
+	err = lookup_key(tx, a, directory_key(a, group, domain), out);
+	if (err == 0 && out->kind == DIRECTORY_ALIAS && out->alias.owner.n > 0)
+		out->kind = DIRECTORY_OWNER;
+	else
+		out->kind = DIRECTORY_NOTHING;
+	return err;
 }
 
 int
 directory_lookup(struct sqltx *tx, struct arena *a, const struct directory_address *at, struct directory_entry *out)
 {
 	struct slice user = at->local, tag, domain = at->domain;
-	int err = 0;
+	int err;
 
 	*out = (struct directory_entry){0};
-	if (domain.n == 0) { /* a bare postmaster is that of the first domain */
-		err = directory_first_domain(tx, a, &domain);
-		if (err != 0)
-			return err == ERR_NOTFOUND ? 0 : err;
-	}
+	if (domain.n == 0) /* there is no domain yet */
+		return 0;
 	err = lookup_key(tx, a, directory_key(a, user, domain), out);
 	if (err == 0 && out->kind == DIRECTORY_NOTHING && directory_split_tag(at->local, &user, &tag)) {
 		out->detail = tag;
 		err = lookup_key(tx, a, directory_key(a, user, domain), out);
 	}
-	if (err == 0 && out->kind == DIRECTORY_NOTHING && slice_eq(user, postmaster))
-		err = lookup_postmaster(tx, a, out);
+	if (err == 0 && out->kind == DIRECTORY_NOTHING)
+		err = lookup_owner(tx, a, at->local, domain, out);
+	out->reserved = directory_is_reserved(user);
+	if (err == 0 && out->kind == DIRECTORY_NOTHING && out->reserved)
+		err = lookup_reserved(tx, a, user, domain, out);
 	if (err == 0 && out->kind == DIRECTORY_NOTHING) {
 		out->fallback = true;
 		out->detail = SLICE_EMPTY;
 		err = lookup_key(tx, a, directory_key(a, SLICE_EMPTY, domain), out);
 	}
 	return err != 0 ? err : arena_failed(a) ? ERR_NOMEM : 0;
-}
-
-/* ---- following aliases ---------------------------------------------------------------------------------- */
-
-struct expansion {
-	struct sqltx *tx;
-	const struct limits *limits;
-	struct arena *a;
-	struct directory_targets *out;
-	size_t cap, problems_cap;
-	struct map seen; /* keys of addresses, ids of accounts */
-};
-
-/* *fresh: it was not met before. */
-static int
-see(struct expansion *x, struct slice key, bool *fresh)
-{
-	int err = 0;
-
-	*fresh = map_get(&x->seen, key) == NULL;
-	if (*fresh)
-		err = map_put(&x->seen, key, x);
-	return err;
-}
-
-static int
-add_problem(struct expansion *x, struct slice address, enum bus_rcpt result)
-{
-	struct directory_problem *v = arena_grow(
-	    x->a, x->out->problems, x->out->problems_n, &x->problems_cap, sizeof(*v), SIZE_MAX / sizeof(*v));
-
-	if (v == NULL)
-		return ERR_NOMEM;
-	x->out->problems = v;
-	v[x->out->problems_n++] = (struct directory_problem){arena_copy(x->a, address), result};
-	return arena_failed(x->a) ? ERR_NOMEM : 0;
-}
-
-static int
-add_target(struct expansion *x, struct directory_target t)
-{
-	struct directory_target *v;
-	bool fresh = true;
-	int err = t.local ? see(x, t.account_id, &fresh) : 0; /* a remote address was looked at by its key */
-
-	if (err != 0 || !fresh)
-		return err;
-	v = arena_grow(x->a, x->out->v, x->out->n, &x->cap, sizeof(*v), SIZE_MAX / sizeof(*v));
-	if (v == NULL)
-		return ERR_NOMEM;
-	x->out->v = v;
-	v[x->out->n++] = t;
-	return 0;
-}
-
-static int expand_address(struct expansion *x, struct slice address, struct slice via, int64_t depth);
-
-static int
-expand_alias(struct expansion *x, struct slice address, struct slice key, int64_t depth)
-{
-	struct slice_list targets;
-	int err;
-
-	if (depth >= x->limits->directory_alias_depth)
-		return add_problem(x, address, RCPT_TEMPFAIL);
-	err = directory_alias_targets(x->tx, x->a, key, &targets);
-	for (size_t i = 0; err == 0 && i < targets.n; i++)
-		err = expand_address(x, targets.v[i], address, depth + 1);
-	return err;
-}
-
-/* `depth` is bounded by the limit that expand_alias() looks at. */
-static int
-expand_address(struct expansion *x, struct slice address, struct slice via, int64_t depth)
-{
-	struct directory_address at;
-	struct directory_entry e;
-	bool fresh, local = true;
-	int err = directory_address_parse(address, false, x->a, &at);
-
-	if (err == ERR_SYNTAX)
-		return add_problem(x, address, RCPT_SYNTAX);
-	if (err == 0)
-		err = see(x, at.key, &fresh);
-	if (err == ERR_LIMIT)
-		return add_problem(x, address, RCPT_TEMPFAIL);
-	if (err != 0 || !fresh)
-		return err;
-	if (at.domain.n > 0)
-		err = directory_domain_is_local(x->tx, at.domain, &local);
-	if (err == 0 && !local)
-		return add_target(x, (struct directory_target){.address = at.spelt, .via = via});
-	if (err == 0)
-		err = directory_lookup(x->tx, x->a, &at, &e);
-	if (err != 0)
-		return err;
-	if (e.kind == DIRECTORY_ALIAS)
-		return expand_alias(x, address, e.alias_key, depth);
-	if (e.kind == DIRECTORY_NOTHING)
-		return add_problem(x, address, RCPT_UNKNOWN);
-	if (!e.account.enabled)
-		return add_problem(x, address, RCPT_DISABLED);
-	return add_target(x,
-	    (struct directory_target){.local = true,
-		.account_id = e.account.id,
-		.address = e.account.address,
-		.detail = arena_copy(x->a, e.detail),
-		.via = via});
-}
-
-/* When what postmaster is set up to be leads nowhere. */
-static int
-rescue_postmaster(struct expansion *x, struct slice address)
-{
-	struct directory_entry e = {0};
-	struct directory_address at;
-	struct slice user, tag;
-	int err = directory_address_parse(address, false, x->a, &at);
-	bool local = true;
-
-	if (err != 0)
-		return err == ERR_SYNTAX ? 0 : err;
-	user = at.local;
-	(void)directory_split_tag(at.local, &user, &tag);
-	if (at.domain.n > 0)
-		err = directory_domain_is_local(x->tx, at.domain, &local);
-	if (err != 0 || !local || !slice_eq(user, postmaster))
-		return err;
-	err = lookup_postmaster(x->tx, x->a, &e);
-	if (err != 0 || e.kind == DIRECTORY_NOTHING)
-		return err;
-	return add_target(
-	    x, (struct directory_target){.local = true, .account_id = e.account.id, .address = e.account.address});
-}
-
-int
-directory_expand(
-    struct sqltx *tx, const struct limits *limits, struct arena *a, struct slice address, struct directory_targets *out)
-{
-	struct expansion x = {.tx = tx, .limits = limits, .a = a, .out = out};
-	struct slice copy = arena_copy(a, address);
-	int err;
-
-	*out = (struct directory_targets){0};
-	if (arena_failed(a))
-		return ERR_NOMEM;
-	map_init(&x.seen, (size_t)limits->directory_expansion, slice_hash(copy, (uintptr_t)tx));
-	err = expand_address(&x, copy, SLICE_EMPTY, 0);
-	if (err == ERR_LIMIT)
-		err = add_problem(&x, copy, RCPT_TEMPFAIL);
-	if (err == 0 && out->n == 0)
-		err = rescue_postmaster(&x, copy);
-	map_free(&x.seen);
-	return err;
-}
-
-int
-directory_resolve(struct sqltx *tx, const struct limits *limits, struct slice address, struct directory_rcpt *out)
-{
-	struct arena a ARENA_CLEANUP;
-	struct directory_address at;
-	struct directory_targets t;
-	int err;
-
-	*out = (struct directory_rcpt){RCPT_SYNTAX, false};
-	arena_init(&a, DIRECTORY_SCRATCH_BYTES);
-	err = directory_address_parse(address, false, &a, &at);
-	if (err != 0)
-		return err == ERR_SYNTAX ? 0 : err;
-	out->local = true;
-	if (at.domain.n > 0)
-		err = directory_domain_is_local(tx, at.domain, &out->local);
-	if (err == 0 && !out->local)
-		out->result = RCPT_REMOTE;
-	if (err != 0 || !out->local)
-		return err;
-	err = directory_expand(tx, limits, &a, address, &t);
-	if (err == 0)
-		out->result = t.n > 0                                         ? RCPT_OK
-		    : t.problems_n > 0 && t.problems[0].result != RCPT_SYNTAX ? t.problems[0].result
-									      : RCPT_UNKNOWN;
-	return err;
 }
 
 /* ---- people ------------------------------------------------------------------------------------------------- */
@@ -278,7 +171,7 @@ directory_login(struct sqltx *tx, struct arena *a, struct slice name, bool short
 {
 	struct directory_address at;
 	struct slice full = name, domain;
-	bool parsed;
+	bool local, parsed;
 	int err = 0;
 
 	if (slice_find_byte(name, '@') == SLICE_NONE) {
@@ -287,7 +180,7 @@ directory_login(struct sqltx *tx, struct arena *a, struct slice name, bool short
 			full = directory_key(a, name, domain);
 	}
 	if (err == 0)
-		err = directory_address_parse(full, false, a, &at);
+		err = directory_address_here(tx, a, full, &at, &local);
 	parsed = err == 0;
 	if (err == 0)
 		err = directory_account_by(tx, a, &directory_sql_account_by_key, &at.key, out);
@@ -306,12 +199,17 @@ alias_leads_to(struct sqltx *tx, struct arena *a, struct slice key, struct slice
 	struct directory_address at;
 	struct directory_entry e;
 	struct slice_list targets;
+	bool local;
 	int err = directory_alias_targets(tx, a, key, &targets);
 
 	for (size_t i = 0; err == 0 && !*leads && i < targets.n; i++) {
-		if (directory_address_parse(targets.v[i], false, a, &at) != 0)
+		err = directory_address_here(tx, a, targets.v[i], &at, &local);
+		if (err == ERR_SYNTAX || (err == 0 && !local)) {
+			err = 0;
 			continue;
-		err = directory_lookup(tx, a, &at, &e);
+		}
+		if (err == 0)
+			err = directory_lookup(tx, a, &at, &e);
 		*leads = err == 0 && e.kind == DIRECTORY_ACCOUNT && slice_eq(e.account.id, account_id);
 	}
 	return err;
@@ -323,7 +221,8 @@ directory_may_send_as(struct sqltx *tx, struct slice account_id, struct slice ad
 	struct arena a ARENA_CLEANUP;
 	struct directory_address at;
 	struct directory_account self;
-	struct directory_entry e;
+	struct directory_entry e = {0};
+	bool local = false;
 	int err;
 
 	*allowed = false;
@@ -336,10 +235,35 @@ directory_may_send_as(struct sqltx *tx, struct slice account_id, struct slice ad
 	if (err == 0 && !self.enabled)
 		err = ERR_NOTFOUND;
 	if (err == 0)
+		err = directory_canonical(tx, &a, &at, &local);
+	if (err == 0 && local)
 		err = directory_lookup(tx, &a, &at, &e);
 	if (err == 0 && e.kind == DIRECTORY_ACCOUNT)
 		*allowed = slice_eq(e.account.id, account_id);
-	else if (err == 0 && e.kind == DIRECTORY_ALIAS && !e.fallback)
+	else if (err == 0 && e.kind == DIRECTORY_ALIAS && e.alias.kind == DIRECTORY_IS_ALIAS && !e.fallback)
 		err = alias_leads_to(tx, &a, e.alias_key, account_id, allowed);
 	return err == ERR_SYNTAX || err == ERR_NOTFOUND ? 0 : err;
+}
+
+int
+directory_is_own(struct sqltx *tx, struct arena *a, struct slice account_id, struct slice address, bool *own)
+{
+	struct directory_address at;
+	struct directory_entry e;
+	struct slice_list targets;
+	bool local;
+	int err = directory_address_here(tx, a, address, &at, &local);
+
+	*own = false;
+	if (err != 0 || !local)
+		return err == ERR_SYNTAX ? 0 : err;
+	err = directory_lookup(tx, a, &at, &e);
+	if (err != 0 || e.fallback)
+		return err;
+	if (e.kind == DIRECTORY_ACCOUNT)
+		*own = slice_eq(e.account.id, account_id) && !e.reserved;
+	if (e.kind != DIRECTORY_ALIAS || e.alias.kind != DIRECTORY_IS_ALIAS)
+		return 0;
+	err = directory_alias_targets(tx, a, e.alias_key, &targets);
+	return err == 0 && targets.n == 1 ? alias_leads_to(tx, a, e.alias_key, account_id, own) : err;
 }

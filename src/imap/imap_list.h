@@ -9,8 +9,8 @@ enum imap_list_option {
 	/* selection: only such … */
 	IMAP_LIST_SUBSCRIBED = 1,
 	IMAP_LIST_SPECIAL_USE = 2,
-	IMAP_LIST_REMOTE = 4,          /* there are none: everything is here */
-	IMAP_LIST_RECURSIVEMATCH = 8,  /* … and what has such below it */
+	IMAP_LIST_REMOTE = 4,         /* there are none: everything is here */
+	IMAP_LIST_RECURSIVEMATCH = 8, /* … and what has such below it */
 	/* return: tell besides */
 	IMAP_LIST_RETURN_SUBSCRIBED = 16,
 	IMAP_LIST_RETURN_STATUS = 32,
@@ -20,8 +20,8 @@ enum imap_list_option {
 
 struct imap_listing {
 	struct imap_session *s;
-	unsigned options;      /* enum imap_list_option */
-	unsigned status_items; /* enum imap_status_item */
+	unsigned options;               /* enum imap_list_option */
+	unsigned status_items;          /* enum imap_status_item */
 	struct imap_pattern **patterns; /* those that can match at all */
 	size_t patterns_n;
 	bool percent; /* the pattern has a "%" */

@@ -124,6 +124,8 @@ enum bus_submit queue_submit(struct queue *q, const struct queue_submission *s, 
  * queue_submission.blob, *fd for writing and the caller's to close. ERR_FULL, ERR_LIMIT, ERR_IO. */
 #define QUEUE_BLOB_NAME_MAX 32
 NODISCARD int queue_blob_create(struct queue *q, uint64_t owner, char name[QUEUE_BLOB_NAME_MAX], int *fd);
+/* Appends the first bytes (at most `max`) of what the owner has written so far. ERR_NOTFOUND, ERR_IO. */
+NODISCARD int queue_blob_start(struct queue *q, struct slice name, uint64_t owner, size_t max, struct buf *out);
 /* The owner is gone: what it has not submitted is removed. */
 void queue_blob_owner_gone(struct queue *q, uint64_t owner);
 

@@ -237,6 +237,50 @@ blob_expire(struct queue *q, int64_t now_ms)
 	}
 }
 
+/* ---- looking into it ----------------------------------------------------------------------------------------- */
+
+struct peek {
+	struct queue *q;
+	char name[QUEUE_BLOB_NAME_MAX];
+	uint8_t *to;
+	size_t max, n;
+};
+
+/* On a worker thread. */
+static int
+read_start(void *arg)
+{
+	struct peek *p = arg;
+	int fd = openat(p->q->tmp_fd, p->name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	ssize_t got;
+
+	if (fd < 0)
+		return err_from_errno(errno);
+	got = pread(fd, p->to, p->max, 0);
+	close(fd);
+	p->n = got < 0 ? 0 : (size_t)got;
+	return got < 0 ? ERR_IO : 0;
+}
+
+int
+queue_blob_start(struct queue *q, struct slice name, uint64_t owner, size_t max, struct buf *out)
+{
+	struct blob *b = map_get(&q->blobs, name);
+	struct peek p = {.q = q, .max = max};
+	int err;
+
+	if (b == NULL || b->owner != owner)
+		return ERR_NOTFOUND;
+	memcpy(p.name, b->name, sizeof(p.name));
+	p.to = buf_reserve(out, max);
+	if (p.to == NULL)
+		return out->err;
+	err = work_run(q->c.workers, read_start, &p);
+	if (err == 0)
+		buf_added(out, p.n);
+	return err;
+}
+
 /* ---- acceptance ------------------------------------------------------------------------------------------- */
 
 struct take {

@@ -11,6 +11,8 @@ struct account_work {
 	struct arena *a;
 	struct slice address;
 	struct directory_account in, out;
+	struct directory_forward forward;
+	bool vacation;
 };
 
 /* ---- finding ----------------------------------------------------------------------------------------- */
@@ -37,6 +39,28 @@ named_account(struct control_session *s, struct account_work *w)
 		    "there is no account %.*s", SLICE_ARG(w->address));
 	w->in = w->out;
 	return err;
+}
+
+int
+control_account(struct control_session *s, struct directory_account *out)
+{
+	struct account_work w;
+	int err = named_account(s, &w);
+
+	*out = w.out;
+	return err;
+}
+
+void
+control_account_changed(struct control_session *s, struct slice account_id)
+{
+	struct bus_desk_account_changed_request q = {.account_id = account_id};
+	struct bus_desk_account_changed_reply rep;
+	int err = BUS_CALL(s->k->c->bus, ROLE_DESK, account_desk(account_id, s->k->c->desks), desk_account_changed, &q,
+	    &s->arena, &rep, CLERK_ASK_MS);
+
+	if (err != 0)
+		LOG(s->k->c->house, DEBUG, "desk_not_told", LOG_S("account_id", account_id), LOG_E(err));
 }
 
 static int
@@ -215,6 +239,34 @@ control_run_account_remove(struct control_session *s)
 
 /* ---- showing and changing ---------------------------------------------------------------------------------- */
 
+/* Where its mail goes beside its mailbox, and whether it answers. */
+static int
+read_ways(struct sqltx *tx, void *arg)
+{
+	struct account_work *w = arg;
+	struct directory_vacation vacation;
+	int err = directory_forward_get(tx, w->a, w->out.id, &w->forward);
+
+	if (err != 0)
+		return err;
+	err = directory_vacation_get(tx, w->a, w->out.id, &vacation);
+	w->vacation = err == 0;
+	return err == ERR_NOTFOUND ? 0 : err;
+}
+
+static void
+set_ways(json_t *o, const struct account_work *w)
+{
+	json_t *to = json_array();
+
+	for (size_t i = 0; i < w->forward.targets.n; i++)
+		json_array_append_new(
+		    to, json_stringn((const char *)w->forward.targets.v[i].p, w->forward.targets.v[i].n));
+	json_object_set_new(o, "forward_to", to);
+	json_object_set_new(o, "forward_keeps", json_boolean(w->forward.keep));
+	json_object_set_new(o, "vacation", json_boolean(w->vacation));
+}
+
 int
 control_run_account_show(struct control_session *s)
 {
@@ -224,6 +276,8 @@ control_run_account_show(struct control_session *s)
 	json_t *o, *stored = NULL;
 	int err = named_account(s, &w);
 
+	if (err == 0)
+		err = sql_read(s->k->directory_db, read_ways, &w);
 	if (err != 0)
 		return err;
 	q = (struct bus_desk_account_status_request){.account_id = w.out.id};
@@ -235,6 +289,7 @@ control_run_account_show(struct control_session *s)
 	json_object_set_new(o, "enabled", json_boolean(w.out.enabled));
 	json_object_set_new(o, "admin", json_boolean(w.out.admin));
 	control_set_time(o, "created_at", w.out.created_us);
+	set_ways(o, &w);
 	err = clerk_sending_show(s, w.out.id, o);
 	/* An account is shown even while its desk is down. */
 	if (BUS_CALL(s->k->c->bus, ROLE_DESK, desk_of(s, w.out.id), desk_account_status, &q, &s->arena, &rep,
@@ -269,7 +324,11 @@ set_enabled(struct control_session *s, bool enabled)
 	int err = named_account(s, &w);
 
 	w.in.enabled = enabled;
-	return err == 0 ? clerk_directory_write(s->k, update_account, &w) : err;
+	if (err == 0)
+		err = clerk_directory_write(s->k, update_account, &w);
+	if (err == 0)
+		control_account_changed(s, w.out.id);
+	return err;
 }
 
 int
@@ -294,7 +353,11 @@ control_run_account_quota(struct control_session *s)
 	if (err == 0 && quota < 0)
 		return control_fail(s, ERR_INVALID, "Give a number of bytes; 0 is unlimited.", "the quota is negative");
 	w.in.quota_bytes = quota;
-	return err == 0 ? clerk_directory_write(s->k, update_account, &w) : err;
+	if (err == 0)
+		err = clerk_directory_write(s->k, update_account, &w);
+	if (err == 0)
+		control_account_changed(s, w.out.id);
+	return err;
 }
 
 /* ---- app passwords ------------------------------------------------------------------------------------------- */

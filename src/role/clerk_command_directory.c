@@ -1,4 +1,5 @@
-/* clerk_command_directory.c: `domain` and `alias` on the control socket, and listing accounts. */
+/* clerk_command_directory.c: `domain` on the control socket, and listing accounts. */
+#include "message/mailbox.h"
 #include "role/clerk_private.h"
 
 #define PAGE_ROWS 200
@@ -7,12 +8,12 @@
 struct books {
 	struct control_session *s;
 	struct house *house;
-	struct slice name;
-	struct slice_list targets;
+	struct slice name, other;
+	bool in, out;
 	struct slice after;
 	struct arena *arena; /* of a page */
 	struct directory_domain *domains;
-	struct directory_alias *aliases;
+	struct directory_domain_alias *domain_aliases;
 	struct directory_account *accounts;
 	size_t n;
 };
@@ -83,8 +84,12 @@ control_run_domain_list(struct control_session *s)
 		json_t *o = json_object();
 
 		control_set_text(o, "name", b.domains[i].name);
+		control_set_text(o, "unicode", domain_display(&s->arena, b.domains[i].name));
 		json_object_set_new(o, "accounts", json_integer(b.domains[i].accounts));
 		json_object_set_new(o, "aliases", json_integer(b.domains[i].aliases));
+		control_set_text(o, "bcc", b.domains[i].bcc);
+		json_object_set_new(o, "bcc_in", json_boolean(b.domains[i].bcc_in));
+		json_object_set_new(o, "bcc_out", json_boolean(b.domains[i].bcc_out));
 		control_set_time(o, "created_at", b.domains[i].created_us);
 		err = control_row(s, o);
 		json_decref(o);
@@ -92,76 +97,102 @@ control_run_domain_list(struct control_session *s)
 	return err;
 }
 
-/* ---- aliases ------------------------------------------------------------------------------------------- */
+/* ---- names that stand for domains --------------------------------------------------------------------- */
 
 static int
-set_alias(struct sqltx *tx, void *arg)
+add_domain_alias(struct sqltx *tx, void *arg)
 {
 	struct books *b = arg;
 
 	buf_reset(&b->s->what);
-	return directory_alias_set(tx, b->house, b->name, b->targets, &b->s->what);
+	return directory_domain_alias_add(tx, b->house, b->name, b->other, &b->s->what);
 }
 
 static int
-remove_alias(struct sqltx *tx, void *arg)
+remove_domain_alias(struct sqltx *tx, void *arg)
 {
 	struct books *b = arg;
 
 	buf_reset(&b->s->what);
-	return directory_alias_remove(tx, b->name, &b->s->what);
-}
-
-int
-control_run_alias_add(struct control_session *s)
-{
-	const json_t *list = json_object_get(s->request.args, "targets");
-	size_t n = json_array_size(list);
-	struct books b = books_of(s, "address");
-	struct slice *v = ARENA_ARRAY(&s->arena, struct slice, n + 1);
-
-	if (v == NULL)
-		return ERR_NOMEM;
-	if (n == 0)
-		return control_fail(s, ERR_INVALID, "Name at least one address.", "an alias needs a target");
-	for (size_t i = 0; i < n; i++)
-		v[i] = slice_of(
-		    json_string_value(json_array_get(list, i)), json_string_length(json_array_get(list, i)));
-	b.targets = (struct slice_list){v, n};
-	return write_books(s, set_alias, &b);
-}
-
-int
-control_run_alias_remove(struct control_session *s)
-{
-	struct books b = books_of(s, "address");
-
-	return write_books(s, remove_alias, &b);
+	return directory_domain_alias_remove(tx, b->name, &b->s->what);
 }
 
 static int
-list_aliases(struct sqltx *tx, void *arg)
+list_domain_aliases(struct sqltx *tx, void *arg)
 {
 	struct books *b = arg;
 
-	arena_reset(b->arena);
-	return directory_alias_list(tx, b->arena, b->after, PAGE_ROWS, &b->aliases, &b->n);
+	return directory_domain_alias_list(tx, b->arena, &b->domain_aliases, &b->n);
 }
 
-static int
-alias_row(struct control_session *s, const struct directory_alias *a)
+int
+control_run_domain_alias(struct control_session *s)
 {
-	json_t *o = json_object(), *targets = json_array();
-	int err;
+	struct books b = books_of(s, "name");
 
-	for (size_t i = 0; i < a->targets.n; i++)
-		json_array_append_new(targets, json_stringn((const char *)a->targets.v[i].p, a->targets.v[i].n));
-	control_set_text(o, "address", a->address);
-	json_object_set_new(o, "targets", targets);
-	control_set_time(o, "created_at", a->created_us);
-	err = control_row(s, o);
-	json_decref(o);
+	b.other = control_text(&s->request, "domain");
+	return write_books(s, add_domain_alias, &b);
+}
+
+int
+control_run_domain_alias_remove(struct control_session *s)
+{
+	struct books b = books_of(s, "name");
+
+	return write_books(s, remove_domain_alias, &b);
+}
+
+int
+control_run_domain_alias_list(struct control_session *s)
+{
+	struct books b = {.arena = &s->arena};
+	int err = sql_read(s->k->directory_db, list_domain_aliases, &b);
+
+	for (size_t i = 0; err == 0 && i < b.n; i++) {
+		json_t *o = json_object();
+
+		control_set_text(o, "name", b.domain_aliases[i].name);
+		control_set_text(o, "unicode", domain_display(&s->arena, b.domain_aliases[i].name));
+		control_set_text(o, "domain", b.domain_aliases[i].target);
+		control_set_time(o, "created_at", b.domain_aliases[i].created_us);
+		err = control_row(s, o);
+		json_decref(o);
+	}
 	return err;
+}
+
+/* ---- archives -------------------------------------------------------------------------------------------- */
+
+static int
+set_bcc(struct sqltx *tx, void *arg)
+{
+	struct books *b = arg;
+
+	buf_reset(&b->s->what);
+	return directory_domain_bcc_set(tx, b->name, b->other, b->in, b->out, &b->s->what);
+}
+
+int
+control_run_domain_bcc(struct control_session *s)
+{
+	struct books b = books_of(s, "name");
+
+	b.other = control_text(&s->request, "address");
+	b.in = control_bool(&s->request, "in");
+	b.out = control_bool(&s->request, "out");
+	if (!b.in && !b.out)
+		b.in = b.out = true;
+	if (b.other.n == 0)
+		return control_fail(s, ERR_INVALID, "Name the archive's address.", "the address is empty");
+	return write_books(s, set_bcc, &b);
+}
+
+int
+control_run_domain_bcc_off(struct control_session *s)
+{
+	struct books b = books_of(s, "name");
+
+	return write_books(s, set_bcc, &b);
 }
 
 /* ---- lists, a page at a time ---------------------------------------------------------------------------- */
@@ -193,18 +224,8 @@ account_row(struct control_session *s, const struct directory_account *a)
 	return err;
 }
 
-static int
-page_rows(struct control_session *s, const struct books *b)
-{
-	int err = 0;
-
-	for (size_t i = 0; err == 0 && i < b->n; i++)
-		err = b->aliases != NULL ? alias_row(s, &b->aliases[i]) : account_row(s, &b->accounts[i]);
-	return err;
-}
-
-static int
-list_pages(struct control_session *s, sql_fn *fn)
+int
+control_run_account_list(struct control_session *s)
 {
 	struct arena page ARENA_CLEANUP, last ARENA_CLEANUP;
 	struct books b = {.arena = &page, .n = PAGE_ROWS};
@@ -213,27 +234,14 @@ list_pages(struct control_session *s, sql_fn *fn)
 	arena_init(&page, (size_t)64 << 20);
 	arena_init(&last, 65536);
 	while (err == 0 && b.n == PAGE_ROWS) {
-		err = sql_read(s->k->directory_db, fn, &b);
-		if (err == 0)
-			err = page_rows(s, &b);
+		err = sql_read(s->k->directory_db, list_accounts, &b);
+		for (size_t i = 0; err == 0 && i < b.n; i++)
+			err = account_row(s, &b.accounts[i]);
 		if (err == 0 && b.n > 0) {
 			/* The next page is read into the memory of this one. */
 			arena_reset(&last);
-			b.after = arena_copy(
-			    &last, b.aliases != NULL ? b.aliases[b.n - 1].address : b.accounts[b.n - 1].address);
+			b.after = arena_copy(&last, b.accounts[b.n - 1].address);
 		}
 	}
 	return err;
-}
-
-int
-control_run_alias_list(struct control_session *s)
-{
-	return list_pages(s, list_aliases);
-}
-
-int
-control_run_account_list(struct control_session *s)
-{
-	return list_pages(s, list_accounts);
 }

@@ -15,13 +15,13 @@ on_rcpt(struct clerk *k, struct bus_peer *from, struct bus_clerk_rcpt_request *q
     struct bus_clerk_rcpt_reply *rep)
 {
 	CLERK_ENTER(k);
+	struct directory_writer sender = {.signed_in = bus_peer_role(from) == ROLE_DESK, .path = q->reverse_path};
 	struct directory_rcpt r = {0};
 	int err;
 
-	(void)from;
 	(void)a;
 	k->counters.rcpt++;
-	err = directory_check_rcpt(k->directory, q->address, &r);
+	err = directory_check_rcpt(k->directory, q->address, &sender, &r);
 	if (err != 0)
 		LOG(k->c->house, ERROR, "directory_failed", LOG_E(err));
 	rep->result = err != 0 ? RCPT_TEMPFAIL : r.result;
@@ -70,14 +70,21 @@ struct account_get {
 	struct slice id;
 	struct arena *a;
 	struct directory_account account;
+	struct directory_vacation vacation;
+	bool has_vacation;
 };
 
 static int
 read_account(struct sqltx *tx, void *arg)
 {
 	struct account_get *g = arg;
+	int err = directory_account_get(tx, g->a, g->id, &g->account);
 
-	return directory_account_get(tx, g->a, g->id, &g->account);
+	if (err != 0)
+		return err;
+	err = directory_vacation_get(tx, g->a, g->id, &g->vacation);
+	g->has_vacation = err == 0;
+	return err == ERR_NOTFOUND ? 0 : err;
 }
 
 /* A desk is told of its own accounts only. */
@@ -107,7 +114,56 @@ on_account(struct clerk *k, struct bus_peer *from, struct bus_clerk_account_requ
 	    .address = g.account.address,
 	    .display_name = g.account.display_name,
 	    .quota_bytes = g.account.quota_bytes,
-	    .enabled = g.account.enabled};
+	    .enabled = g.account.enabled,
+	    .vacation = g.has_vacation};
+	return 0;
+}
+
+/* ---- out of office ------------------------------------------------------------------------------------------- */
+
+struct vacation_ask {
+	struct account_get get;
+	struct slice_list addresses;
+	bool own;
+};
+
+static int
+read_vacation(struct sqltx *tx, void *arg)
+{
+	struct vacation_ask *v = arg;
+	int err = read_account(tx, &v->get);
+
+	v->own = false;
+	for (size_t i = 0; err == 0 && v->get.has_vacation && !v->own && i < v->addresses.n; i++)
+		err = directory_is_own(tx, v->get.a, v->get.id, v->addresses.v[i], &v->own);
+	return err;
+}
+
+static int
+on_vacation(struct clerk *k, struct bus_peer *from, struct bus_clerk_vacation_request *q, struct arena *a,
+    struct bus_clerk_vacation_reply *rep)
+{
+	CLERK_ENTER(k);
+	struct vacation_ask v = {.get = {.id = q->account_id, .a = a}, .addresses = q->addresses};
+	const struct directory_vacation *text = &v.get.vacation;
+	int64_t now_us = house_now_us(k->c->house);
+	int err;
+
+	if (!is_its_own(k, from, q->account_id) || q->addresses.n > CLERK_VACATION_ADDRESSES)
+		return ERR_DENIED;
+	err = sql_read(k->directory_db, read_vacation, &v);
+	if (err != 0)
+		return err == ERR_NOTFOUND ? 0 : err;
+	if (!v.get.has_vacation || !v.own || !v.get.account.enabled || now_us < text->from_us ||
+	    now_us >= text->until_us)
+		return 0;
+	*rep = (struct bus_clerk_vacation_reply){.answer = 1,
+	    .address = v.get.account.address,
+	    .display_name = v.get.account.display_name,
+	    .subject = text->subject,
+	    .text = text->text,
+	    .days = text->days,
+	    .edition = text->set_us};
 	return 0;
 }
 
@@ -117,4 +173,5 @@ clerk_directory_handle(struct clerk *k)
 	BUS_HANDLE(k->c->bus, clerk_rcpt, on_rcpt, k);
 	BUS_HANDLE(k->c->bus, clerk_login, on_login, k);
 	BUS_HANDLE(k->c->bus, clerk_account, on_account, k);
+	BUS_HANDLE(k->c->bus, clerk_vacation, on_vacation, k);
 }

@@ -21,7 +21,9 @@ struct clerk {
 	struct guard *guard;
 	struct queue *queue;
 	struct workers *workers;
-	struct map targets; /* spelt address → struct target_cached: addresses that lead to one mailbox */
+	struct map targets;  /* spelt address → struct target_cached: addresses that lead to one mailbox */
+	int64_t archives;    /* domains whose mail is copied; -1: not counted yet */
+	uint64_t generation; /* of the directory: it has changed so often */
 	struct net_acceptor *control;
 	int next_courier;
 	int busy;    /* handlers that use what is open */
@@ -51,10 +53,20 @@ clerk_leave(struct clerk **k)
 	if (entered_ == NULL) \
 	return ERR_UNAVAILABLE
 
+/* Who a large body belongs to until it is submitted. */
+static inline uint64_t
+clerk_blob_owner(enum bus_role role, int index)
+{
+	return ((uint64_t)role << 32) | (uint64_t)(index + 1);
+}
+
 /* How long the clerk waits for other roles. */
 #define CLERK_ASK_MS 60000
 /* A courier may try many slow hosts, each with RFC 5321's own timeouts. */
 #define CLERK_SEND_MS (90 * 60 * 1000)
+
+/* Addresses of one question about a vacation. */
+#define CLERK_VACATION_ADDRESSES 200
 
 /* clerk_directory.c: whom mail may be for, who signs in. */
 void clerk_directory_handle(struct clerk *k);
@@ -86,9 +98,22 @@ void clerk_sender_give_back(struct clerk *k, const struct clerk_sender *s, int64
 /* clerk_targets.c: where mail to an address ends up. */
 void clerk_targets_init(struct clerk *k);
 void clerk_targets_forget(struct clerk *k);
-/* Each target once. 0, or the database's error. */
-NODISCARD int clerk_targets_expand(struct clerk *k, struct slice_list addresses, struct slice_list envelopes,
-    struct arena *a, struct queue_rcpt **v, size_t *n);
+struct clerk_expansion {
+	struct slice_list addresses, envelopes; /* envelopes: parallel, or empty */
+	struct directory_writer from;
+	struct slice_list passed; /* marks that the message bears */
+	/* What it comes to: each target once. */
+	struct queue_rcpt *v;
+	size_t n, cap;
+	struct slice *marks; /* to be put on the message, since it goes on to other houses */
+	size_t marks_n, marks_cap;
+};
+/* 0, ERR_LIMIT, or the database's error. */
+NODISCARD int clerk_targets_expand(struct clerk *k, struct clerk_expansion *x, struct arena *a);
+
+/* clerk_recipients.c: who gets a submitted message: sets s->rcpts and s->head. Errors as above. */
+NODISCARD int clerk_recipients(struct clerk *k, const struct bus_peer *from, const struct bus_clerk_submit_request *q,
+    struct arena *a, struct queue_submission *s);
 
 /* clerk_queue.c: acceptance and deliveries. */
 void clerk_queue_handle(struct clerk *k);
@@ -116,6 +141,10 @@ typedef int control_fn(struct control_session *s);
 #undef CONTROL_COMMAND
 #undef CONTROL_ARG
 
+/* The account that the request's `address` names, or words. */
+NODISCARD int control_account(struct control_session *s, struct directory_account *out);
+/* Its desk forgets what it knew of it; one that is not there knows nothing. */
+void control_account_changed(struct control_session *s, struct slice account_id);
 /* Sends {"row":row}; keeps no reference. */
 NODISCARD int control_row(struct control_session *s, json_t *row);
 /* Fails with words. */

@@ -8,12 +8,6 @@
 #define DETAIL_BYTES 4096
 #define PATH_BYTES_MAX 1000u
 
-static uint64_t
-owner_of(enum bus_role role, int index)
-{
-	return ((uint64_t)role << 32) | (uint64_t)(index + 1);
-}
-
 /* ---- acceptance ------------------------------------------------------------------------------------- */
 
 static const char *
@@ -116,21 +110,18 @@ submit_sound(struct clerk *k, const struct bus_peer *from, const struct bus_cler
 	    .head = q->head,
 	    .body = q->body,
 	    .blob = q->blob,
-	    .blob_owner = owner_of(bus_peer_role(from), bus_peer_index(from)),
+	    .blob_owner = clerk_blob_owner(bus_peer_role(from), bus_peer_index(from)),
 	    .size_bytes = q->size_bytes};
-	struct queue_rcpt *v = NULL;
 	const char *why;
-	int err;
+	int err = clerk_recipients(k, from, q, a, &s);
 
-	err = clerk_targets_expand(k, q->recipients, q->recipient_envelopes, a, &v, &s.rcpts_n);
 	if (err != 0) {
 		LOG(k->c->house, ERROR, "recipients_not_expanded", LOG_S("id", q->id), LOG_E(err));
 		buf_put_z(detail,
 		    err == ERR_LIMIT ? "the message has too many recipients" : "the directory could not be read");
 		return err == ERR_LIMIT ? SUBMIT_REFUSED : SUBMIT_TEMPFAIL;
 	}
-	s.rcpts = v;
-	why = not_for_us(q, v, s.rcpts_n);
+	why = not_for_us(q, s.rcpts, s.rcpts_n);
 	if (why != NULL) {
 		buf_put_z(detail, why);
 		return SUBMIT_REFUSED;
@@ -187,7 +178,8 @@ on_blob_create(struct clerk *k, struct bus_peer *from, struct bus_clerk_blob_cre
 {
 	CLERK_ENTER(k);
 	char name[QUEUE_BLOB_NAME_MAX];
-	int fd = -1, err = queue_blob_create(k->queue, owner_of(bus_peer_role(from), bus_peer_index(from)), name, &fd);
+	int fd = -1,
+	    err = queue_blob_create(k->queue, clerk_blob_owner(bus_peer_role(from), bus_peer_index(from)), name, &fd);
 
 	(void)q;
 	rep->file = fd;
@@ -238,7 +230,7 @@ clerk_peer_gone(struct clerk *k, enum bus_role role, int index)
 {
 	if (k->queue == NULL)
 		return;
-	queue_blob_owner_gone(k->queue, owner_of(role, index));
+	queue_blob_owner_gone(k->queue, clerk_blob_owner(role, index));
 	if (role == ROLE_DESK)
 		queue_desk_lost(k->queue, index);
 }
@@ -316,19 +308,17 @@ static int
 ask_expand(void *ctx, struct slice address, struct arena *a, struct queue_target **v, size_t *n)
 {
 	struct clerk *k = ctx;
-	struct queue_rcpt *r = NULL;
-	struct slice_list one = {&address, 1};
-	size_t count = 0;
-	int err = clerk_targets_expand(k, one, (struct slice_list){NULL, 0}, a, &r, &count);
+	struct clerk_expansion x = {.addresses = {&address, 1}, .from = {.anybody = true}};
+	int err = clerk_targets_expand(k, &x, a);
 
 	*n = 0;
 	if (err != 0)
 		return err;
-	*v = ARENA_ARRAY(a, struct queue_target, count + 1);
+	*v = ARENA_ARRAY(a, struct queue_target, x.n + 1);
 	if (*v == NULL)
 		return ERR_LIMIT;
-	for (size_t i = 0; i < count; i++)
-		(*v)[(*n)++] = r[i].target;
+	for (size_t i = 0; i < x.n; i++)
+		(*v)[(*n)++] = x.v[i].target;
 	return 0;
 }
 

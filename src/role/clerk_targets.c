@@ -14,6 +14,8 @@ void
 clerk_targets_init(struct clerk *k)
 {
 	map_init(&k->targets, CACHE_MAX, house_random_u64(k->c->house));
+	k->archives = -1;
+	k->generation++;
 }
 
 void
@@ -57,7 +59,7 @@ struct expansion {
 };
 
 struct expand {
-	const struct limits *limits;
+	struct directory_ask ask;
 	struct arena *a;
 	struct expansion *v;
 	size_t n;
@@ -71,7 +73,7 @@ read_targets(struct sqltx *tx, void *arg)
 
 	for (size_t i = 0; err == 0 && i < e->n; i++)
 		if (!e->v[i].known)
-			err = directory_expand(tx, e->limits, e->a, e->v[i].address, &e->v[i].found);
+			err = directory_expand(tx, &e->ask, e->a, e->v[i].address, &e->v[i].found);
 	return err;
 }
 
@@ -120,65 +122,97 @@ explain_problem(struct queue_target *t, const struct directory_targets *found)
 	t->reason = problems[i].reason;
 }
 
-/* Same mailbox or same remote address: once. */
+/* Was the key met before? */
 static bool
-seen(struct map *m, struct arena *a, const struct queue_target *t)
+seen(struct map *m, struct slice key)
 {
-	struct slice key = t->kind == QUEUE_TARGET_LOCAL ? arena_printf(a, "#%.*s", SLICE_ARG(t->account_id))
-							 : arena_printf(a, "@%.*s", SLICE_ARG(t->address));
-
 	if (map_get(m, key) != NULL)
 		return true;
 	(void)!map_put(m, key, m);
 	return false;
 }
 
+/* Adds a recipient, unless its mailbox or remote address is there already. */
 static int
-add_targets(struct expand *e, struct expansion *x, struct slice envelope, struct map *once, struct queue_rcpt **v,
-    size_t *n, size_t *cap)
+add_rcpt(struct clerk *k, struct clerk_expansion *x, const struct queue_rcpt *r, struct map *once, struct arena *a)
 {
-	size_t count = x->found.n > 0 ? x->found.n : 1;
+	const struct queue_target *t = &r->target;
+	struct slice key = t->kind == QUEUE_TARGET_LOCAL ? arena_printf(a, "#%.*s", SLICE_ARG(t->account_id))
+							 : arena_printf(a, "@%.*s", SLICE_ARG(t->address));
 
-	for (size_t i = 0; i < count; i++) {
-		struct queue_rcpt r = {.original = x->address, .envelope = envelope};
+	if (seen(once, key))
+		return 0;
+	x->v = arena_grow(a, x->v, x->n, &x->cap, sizeof(*x->v), (size_t)k->c->house->limits.queue_targets + 1);
+	if (x->v == NULL)
+		return ERR_LIMIT;
+	x->v[x->n++] = *r;
+	return 0;
+}
 
-		if (x->found.n == 0) {
-			r.target.address = x->address;
-			explain_problem(&r.target, &x->found);
-		} else {
-			const struct directory_target *t = &x->found.v[i];
+static int
+add_mark(struct clerk_expansion *x, struct slice mark, struct map *once, struct arena *a)
+{
+	if (mark.n == 0 || seen(once, arena_printf(a, "!%.*s", SLICE_ARG(mark))))
+		return 0;
+	x->marks = arena_grow(a, x->marks, x->marks_n, &x->marks_cap, sizeof(*x->marks), SIZE_MAX / sizeof(*x->marks));
+	if (x->marks == NULL)
+		return ERR_LIMIT;
+	x->marks[x->marks_n++] = mark;
+	return 0;
+}
 
-			r.target = (struct queue_target){.kind = t->local ? QUEUE_TARGET_LOCAL : QUEUE_TARGET_REMOTE,
-			    .account_id = t->account_id,
-			    .address = t->address,
-			    .via = t->via};
-		}
-		if (seen(once, e->a, &r.target))
-			continue;
-		*v = arena_grow(e->a, *v, *n, cap, sizeof(**v), (size_t)e->limits->queue_targets + 1);
-		if (*v == NULL)
-			return ERR_LIMIT;
-		(*v)[(*n)++] = r;
+static int
+add_found(struct clerk *k, struct clerk_expansion *x, const struct expansion *from, struct slice envelope,
+    struct map *once, struct arena *a)
+{
+	struct queue_rcpt r = {.original = from->address, .envelope = envelope};
+	int err = 0;
+
+	if (from->found.n == 0) {
+		r.target.address = from->address;
+		explain_problem(&r.target, &from->found);
+		return add_rcpt(k, x, &r, once, a);
 	}
-	return arena_failed(e->a) ? ERR_LIMIT : 0;
+	for (size_t i = 0; err == 0 && i < from->found.n; i++) {
+		const struct directory_target *t = &from->found.v[i];
+
+		r.target = (struct queue_target){.kind = t->local ? QUEUE_TARGET_LOCAL : QUEUE_TARGET_REMOTE,
+		    .account_id = t->account_id,
+		    .address = t->address,
+		    .via = t->via,
+		    .reverse_path_set = t->reverse_path_set,
+		    .reverse_path = t->reverse_path,
+		    .expanded = t->expanded};
+		err = add_rcpt(k, x, &r, once, a);
+		if (err == 0)
+			err = add_mark(x, t->mark, once, a);
+	}
+	return err;
 }
 
 int
-clerk_targets_expand(struct clerk *k, struct slice_list addresses, struct slice_list envelopes, struct arena *a,
-    struct queue_rcpt **v, size_t *n)
+clerk_targets_expand(struct clerk *k, struct clerk_expansion *x, struct arena *a)
 {
-	struct expand e = {.limits = &k->c->house->limits, .a = a, .n = addresses.n};
+	struct expand e = {.ask = {.limits = &k->c->house->limits,
+			       .from = x->from,
+			       .key = directory_house_key(k->directory),
+			       .now_us = house_now_us(k->c->house),
+			       .passed = x->passed},
+	    .a = a,
+	    .n = x->addresses.n};
+	uint64_t generation = k->generation;
 	struct map once;
-	size_t cap = 0, unknown = 0;
+	size_t unknown = 0;
 	int err = 0;
 
-	*v = NULL;
-	*n = 0;
-	e.v = ARENA_ARRAY(a, struct expansion, addresses.n + 1);
+	x->v = NULL;
+	x->marks = NULL;
+	x->n = x->cap = x->marks_n = x->marks_cap = 0;
+	e.v = ARENA_ARRAY(a, struct expansion, e.n + 1);
 	if (e.v == NULL)
 		return ERR_LIMIT;
-	for (size_t i = 0; i < addresses.n; i++) {
-		e.v[i].address = addresses.v[i];
+	for (size_t i = 0; i < e.n; i++) {
+		e.v[i].address = x->addresses.v[i];
 		e.v[i].known = from_cache(k, a, &e.v[i]);
 		unknown += !e.v[i].known;
 	}
@@ -188,12 +222,13 @@ clerk_targets_expand(struct clerk *k, struct slice_list addresses, struct slice_
 		return err;
 	map_init(&once, SIZE_MAX, house_random_u64(k->c->house));
 	for (size_t i = 0; err == 0 && i < e.n; i++) {
-		struct expansion *x = &e.v[i];
+		const struct directory_targets *t = &e.v[i].found;
 
-		if (!x->known && x->found.n == 1 && x->found.problems_n == 0 && x->found.v[0].local)
-			remember(k, x->address, &x->found.v[0]);
-		err = add_targets(&e, x, i < envelopes.n ? envelopes.v[i] : SLICE_EMPTY, &once, v, n, &cap);
+		if (!e.v[i].known && generation == k->generation && x->passed.n == 0 && t->n == 1 &&
+		    t->problems_n == 0 && !t->sender_matters && t->v->local)
+			remember(k, e.v[i].address, t->v);
+		err = add_found(k, x, &e.v[i], i < x->envelopes.n ? x->envelopes.v[i] : SLICE_EMPTY, &once, a);
 	}
 	map_free(&once);
-	return err;
+	return err != 0 ? err : arena_failed(a) ? ERR_LIMIT : 0;
 }

@@ -171,3 +171,19 @@ control_int(const struct control_request *r, const char *key, int64_t otherwise)
 
 	return v == NULL ? otherwise : json_integer_value(v);
 }
+
+int
+control_list(const struct control_request *r, const char *key, struct arena *a, struct slice_list *out)
+{
+	const json_t *list = json_object_get(r->args, key);
+	size_t n = json_array_size(list);
+	struct slice *v = ARENA_ARRAY(a, struct slice, n + 1);
+
+	*out = (struct slice_list){v, n};
+	if (v == NULL)
+		return ERR_NOMEM;
+	for (size_t i = 0; i < n; i++)
+		v[i] = slice_of(
+		    json_string_value(json_array_get(list, i)), json_string_length(json_array_get(list, i)));
+	return 0;
+}

@@ -2,6 +2,7 @@
 #ifndef ROLE_CONTROL_REQUEST_H
 #define ROLE_CONTROL_REQUEST_H
 
+#include "base/arena.h"
 #include "base/buf.h"
 
 #include <jansson.h>
@@ -47,6 +48,8 @@ void control_request_free(struct control_request *r);
 /* Arguments of a parsed request; empty, false, `otherwise` when not given. */
 struct slice control_text(const struct control_request *r, const char *key);
 bool control_bool(const struct control_request *r, const char *key);
+/* A list of texts, in the arena. ERR_NOMEM. */
+NODISCARD int control_list(const struct control_request *r, const char *key, struct arena *a, struct slice_list *out);
 int64_t control_int(const struct control_request *r, const char *key, int64_t otherwise);
 
 #endif

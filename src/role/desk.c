@@ -154,6 +154,17 @@ on_remove(struct desk *d, struct bus_peer *from, struct bus_desk_account_remove_
 	return err;
 }
 
+static int
+on_changed(struct desk *d, struct bus_peer *from, struct bus_desk_account_changed_request *q, struct arena *a,
+    struct bus_desk_account_changed_reply *rep)
+{
+	(void)from;
+	(void)a;
+	(void)rep;
+	desk_account_forget(d, q->account_id);
+	return 0;
+}
+
 /* ---- status ------------------------------------------------------------------------------------------------------ */
 
 static void
@@ -352,6 +363,7 @@ start(struct role_context *c, struct buf *detail)
 	BUS_HANDLE(c->bus, desk_forget, on_forget, d);
 	BUS_HANDLE(c->bus, desk_account_create, on_create, d);
 	BUS_HANDLE(c->bus, desk_account_remove, on_remove, d);
+	BUS_HANDLE(c->bus, desk_account_changed, on_changed, d);
 	BUS_HANDLE(c->bus, desk_account_status, on_account_status, d);
 	BUS_HANDLE(c->bus, desk_session, on_session, d);
 	return 0;

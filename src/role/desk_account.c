@@ -59,7 +59,8 @@ desk_account_settings(struct desk *d, struct slice account_id, bool cached, stru
 			*out = (struct desk_account){.until_ms = loop_deadline(d->c->loop, REMEMBER_MS),
 			    .quota_bytes = rep.quota_bytes,
 			    .found = rep.found != 0,
-			    .enabled = rep.enabled != 0};
+			    .enabled = rep.enabled != 0,
+			    .vacation = rep.vacation != 0};
 		arena_free(&mem);
 		if (err != 0)
 			return err;

@@ -46,7 +46,7 @@ struct desk {
 struct desk_account {
 	int64_t until_ms;
 	int64_t quota_bytes;
-	bool found, enabled;
+	bool found, enabled, vacation;
 };
 
 /* desk_account.c: ERR_NOTFOUND, ERR_DENIED (disabled), ERR_UNAVAILABLE, … Without `cached` the clerk is asked. */
