@@ -72,6 +72,7 @@ struct build_dsn {
 	size_t recipients_n;
 	struct slice original; /* the original message, or as much of it as there is */
 	bool headers_only;     /* return its header alone (text/rfc822-headers) */
+	bool utf8; /* the message came with SMTPUTF8: so may the report go, with addresses as they are (RFC 6533) */
 };
 /* The whole notification, from its first field. An original with 8-bit or with lines over 998 octets is returned as
  * its header, encoded safely. */

@@ -1,6 +1,7 @@
 /* dsn.c: delivery status notifications: multipart/report (RFC 6522) of a text for people, message/delivery-status (RFC
- * 3464; RFC 6533 for addresses that are not ASCII) and the message or its header. Everything in it is 7bit, so that
- * any server on the way back takes it; only a sender's address that is not ASCII itself stands in To as UTF-8. */
+ * 3464) and the message or its header. Everything in it is 7bit, so that any server on the way back takes it; only a
+ * sender's address that is not ASCII itself stands in To as UTF-8. Of a message that came with SMTPUTF8 the report has the
+ * forms of RFC 6533, in UTF-8. */
 #include "message/build.h"
 
 #include "message/encoding.h"
@@ -58,16 +59,18 @@ codepoint(struct slice s, size_t i, size_t *n)
 	return v;
 }
 
-/* utf-8-addr-xtext (RFC 6533 §3). */
+/* utf-8-addr-unitext, where UTF-8 may go, or utf-8-addr-xtext (RFC 6533 §3). */
 static void
-put_utf8_address(struct buf *out, struct slice s)
+put_utf8_address(struct buf *out, struct slice s, bool raw)
 {
 	size_t n;
 
 	for (size_t i = 0; i < s.n; i += n) {
 		uint32_t c = codepoint(s, i, &n);
 
-		if (c <= ' ' || c >= 0x7f || c == '\\' || c == '+' || c == '=')
+		if (raw && c >= 0xa0)
+			buf_put(out, slice_range(s, i, i + n));
+		else if (c <= ' ' || c >= 0x7f || c == '\\' || c == '+' || c == '=')
 			buf_printf(out, "\\x{%02X}", c);
 		else
 			buf_put_u8(out, (uint8_t)c);
@@ -75,14 +78,14 @@ put_utf8_address(struct buf *out, struct slice s)
 }
 
 static void
-put_typed_address(struct buf *out, struct slice name, struct slice address)
+put_typed_address(struct buf *out, struct slice name, struct slice address, bool raw)
 {
 	BUF_CLEANUP struct buf b;
 
 	buf_init(&b, address.n * 8 + 32);
 	if (!slice_is_ascii(address) && slice_is_utf8(address, true)) {
 		buf_put(&b, SLICE("utf-8; "));
-		put_utf8_address(&b, address);
+		put_utf8_address(&b, address, raw);
 	} else {
 		buf_put(&b, SLICE("rfc822; "));
 		put_ascii(&b, address);
@@ -90,32 +93,47 @@ put_typed_address(struct buf *out, struct slice name, struct slice address)
 	build_field_raw(out, name, buf_slice(&b));
 }
 
-/* `type; value` of ASCII. */
+/* `type; value`: ASCII, or UTF-8 where that may go. */
 static void
-put_typed(struct buf *out, struct slice name, const char *type, struct slice value)
+put_typed(struct buf *out, struct slice name, const char *type, struct slice value, bool raw)
 {
 	BUF_CLEANUP struct buf b;
 
 	buf_init(&b, value.n + 32);
 	buf_put_z(&b, type);
-	put_ascii(&b, value);
+	if (raw && slice_is_utf8(value, true))
+		buf_put(&b, value);
+	else
+		put_ascii(&b, value);
 	build_field_raw(out, name, buf_slice(&b));
 }
 
+/* ORCPT as it was given: "utf-8;..." in the form that fits, all else unchanged. */
 static void
-put_recipient(struct buf *out, const struct build_dsn_recipient *r)
+put_original_recipient(struct buf *out, struct slice orcpt, bool raw)
+{
+	struct slice address = orcpt, type = slice_cut(&address, ';');
+
+	if (slice_ieq(type, SLICE("utf-8")) && !slice_is_ascii(address) && slice_is_utf8(address, true))
+		put_typed_address(out, SLICE("Original-Recipient"), address, raw);
+	else
+		put_typed(out, SLICE("Original-Recipient"), "", orcpt, false);
+}
+
+static void
+put_recipient(struct buf *out, const struct build_dsn_recipient *r, bool raw)
 {
 	buf_put(out, SLICE("\r\n"));
 	if (r->original.n > 0)
-		put_typed(out, SLICE("Original-Recipient"), "", r->original);
-	put_typed_address(out, SLICE("Final-Recipient"), r->final);
+		put_original_recipient(out, r->original, raw);
+	put_typed_address(out, SLICE("Final-Recipient"), r->final, raw);
 	buf_printf(out, "Action: %s\r\n", actions[r->action].word);
 	build_field_raw(
 	    out, SLICE("Status"), status_is_valid(r->status) ? r->status : slice_z(actions[r->action].status));
 	if (r->remote_mta.n > 0)
-		put_typed(out, SLICE("Remote-MTA"), "dns; ", r->remote_mta);
+		put_typed(out, SLICE("Remote-MTA"), "dns; ", r->remote_mta, false);
 	if (r->diagnostic.n > 0)
-		put_typed(out, SLICE("Diagnostic-Code"), "smtp; ", r->diagnostic);
+		put_typed(out, SLICE("Diagnostic-Code"), "smtp; ", r->diagnostic, raw);
 	if (r->last_attempt_s != 0)
 		build_field_date(out, SLICE("Last-Attempt-Date"), r->last_attempt_s);
 	if (r->will_retry_until_s != 0)
@@ -125,14 +143,18 @@ put_recipient(struct buf *out, const struct build_dsn_recipient *r)
 static void
 put_status(struct buf *out, const struct build_dsn *d)
 {
-	buf_put(out, SLICE("Content-Type: message/delivery-status\r\n\r\n"));
+	if (d->utf8)
+		buf_put(out,
+		    SLICE("Content-Type: message/global-delivery-status\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"));
+	else
+		buf_put(out, SLICE("Content-Type: message/delivery-status\r\n\r\n"));
 	if (d->envelope_id.n > 0)
-		put_typed(out, SLICE("Original-Envelope-Id"), "", d->envelope_id);
-	put_typed(out, SLICE("Reporting-MTA"), "dns; ", d->reporting_mta);
+		put_typed(out, SLICE("Original-Envelope-Id"), "", d->envelope_id, false);
+	put_typed(out, SLICE("Reporting-MTA"), "dns; ", d->reporting_mta, false);
 	if (d->arrival_s != 0)
 		build_field_date(out, SLICE("Arrival-Date"), d->arrival_s);
 	for (size_t i = 0; i < d->recipients_n; i++)
-		put_recipient(out, &d->recipients[i]);
+		put_recipient(out, &d->recipients[i], d->utf8);
 }
 
 /* What others said: made valid UTF-8 on one line. */
@@ -220,6 +242,20 @@ is_7bit_safe(struct slice s)
 	return encoding_choose(s) == ENCODING_7BIT;
 }
 
+#define LINE_BYTES_MAX 998
+
+/* UTF-8 without NUL in lines that every server takes. */
+static bool
+is_8bit_safe(struct slice s)
+{
+	if (!slice_is_utf8(s, true))
+		return false;
+	while (s.p != NULL)
+		if (slice_cut(&s, '\n').n > LINE_BYTES_MAX)
+			return false;
+	return true;
+}
+
 static void
 put_original(struct buf *out, struct house *h, const struct build_dsn *d)
 {
@@ -229,6 +265,11 @@ put_original(struct buf *out, struct house *h, const struct build_dsn *d)
 	struct slice head;
 	enum encoding e;
 
+	if (!d->headers_only && d->original.n <= max && d->utf8 && is_8bit_safe(d->original)) {
+		buf_put(out, SLICE("Content-Type: message/global\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"));
+		encoding_encode(ENCODING_8BIT, d->original, out);
+		return;
+	}
 	if (!d->headers_only && d->original.n <= max && is_7bit_safe(d->original)) {
 		buf_put(out, SLICE("Content-Type: message/rfc822\r\n\r\n"));
 		encoding_encode(ENCODING_7BIT, d->original, out);
@@ -238,6 +279,11 @@ put_original(struct buf *out, struct house *h, const struct build_dsn *d)
 	head = SLICE_EMPTY;
 	while (header_next(&it, &f) && it.pos <= max)
 		head = slice_head(d->original, it.pos);
+	if (d->utf8 && is_8bit_safe(head)) {
+		buf_put(out, SLICE("Content-Type: message/global-headers\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"));
+		encoding_encode(ENCODING_8BIT, head, out);
+		return;
+	}
 	e = encoding_choose(head);
 	buf_put(out, SLICE("Content-Type: text/rfc822-headers\r\n"));
 	buf_printf(out, "Content-Transfer-Encoding: %s\r\n\r\n", encoding_name(e));
@@ -275,6 +321,8 @@ build_dsn(struct house *h, const struct build_dsn *d, struct buf *out)
 	build_field(out, SLICE("Subject"), d->subject);
 	build_field_message_id(out, h, d->reporting_mta, NULL);
 	buf_put(out, SLICE("Auto-Submitted: auto-replied\r\nMIME-Version: 1.0\r\n"));
+	if (d->utf8)
+		buf_put(out, SLICE("Content-Transfer-Encoding: 8bit\r\n"));
 	buf_printf(out,
 	    "Content-Type: multipart/report; report-type=delivery-status;\r\n boundary=\"%s\"\r\n\r\n"
 	    "This is a report about the delivery of a message, in MIME format.\r\n",

@@ -32,6 +32,8 @@ queue_open(struct queue **out, const struct queue_config *c, struct buf *detail)
 	q->db = c->db;
 	blob_init(q);
 	q->dir = strdup(c->dir);
+	waitq_init(&q->success_wake);
+	q->suppress_counts = true; /* of former days, perhaps */
 	err = window_init(q);
 	if (err == 0)
 		err = forget_init(q);
@@ -44,6 +46,12 @@ queue_open(struct queue **out, const struct queue_config *c, struct buf *detail)
 		err = blob_dirs_open(q, detail);
 	if (err == 0)
 		err = blob_sweep(q, detail);
+	if (err == 0)
+		err = site_names_load(q);
+	if (err == 0)
+		err = suspension_load(q);
+	if (err == 0)
+		err = suppress_load(q);
 	if (err != 0) {
 		if (detail->n == 0)
 			buf_printf(detail, "cannot open the queue: %s.", err_text(err));
@@ -63,6 +71,8 @@ queue_start(struct queue *q)
 		err = fiber_start(q->loop, "queue prune", prune_main, q, &q->prune_fiber);
 	if (err == 0)
 		err = fiber_start(q->loop, "queue forget", forget_main, q, &q->forget_fiber);
+	if (err == 0)
+		err = fiber_start(q->loop, "queue success", success_main, q, &q->success_fiber);
 	return err;
 }
 
@@ -81,6 +91,7 @@ queue_stop(struct queue *q, int64_t deadline_ms)
 	schedule_stop(q, deadline_ms);
 	end_fiber(q, &q->prune_fiber);
 	end_fiber(q, &q->forget_fiber);
+	end_fiber(q, &q->success_fiber);
 }
 
 void
@@ -153,5 +164,9 @@ queue_status(struct queue *q, json_t *into)
 	COUNTER(double_bounces);
 	COUNTER(removed);
 	COUNTER(redelivered);
+	COUNTER(successes);
+	COUNTER(postponed);
+	COUNTER(suppressed);
+	json_object_set_new(into, "sites", json_integer((json_int_t)q->sites.n));
 #undef COUNTER
 }

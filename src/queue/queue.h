@@ -81,6 +81,10 @@ struct queue_ops {
 	int (*desk)(void *ctx, struct slice account_id);
 	/* "host:port" of a fixed next hop of the domain, or empty; does not park. */
 	struct slice (*route)(void *ctx, struct slice domain, struct arena *a);
+	/* What the configuration says of a site (its canonical name): changes what is set there, leaves the rest; may be NULL; does not
+	 * park. Sessions at a time, messages of a connection, messages a minute. */
+	void (*site_rate)(
+	    void *ctx, struct slice site, int64_t *connections, int64_t *connection_messages, int64_t *per_minute);
 	/* Where a bounce to this address goes. 0 with *n targets (0: nobody). */
 	int (*expand)(void *ctx, struct slice address, struct arena *a, struct queue_target **v, size_t *n);
 	/* Storage failed in a way that must end the process (a failed fsync): does not return in a role; a test may
@@ -114,6 +118,10 @@ void queue_close(struct queue **q);
 /* The clock or the limits have changed: look again at once. (The clock is looked at every second anyway.) */
 void queue_wake(struct queue *q);
 NODISCARD int queue_set_hostname(struct queue *q, struct slice hostname);
+/* What ops.site_rate answers has changed. */
+void queue_sites_changed(struct queue *q);
+/* Is the suffix that of the site's name (without its port), at a dot? */
+bool queue_site_fits(struct slice site, struct slice suffix);
 
 /* ---- acceptance --------------------------------------------------------------------------------------- */
 
@@ -148,6 +156,7 @@ struct queue_filter {
 	struct slice id;      /* one message, or empty */
 	struct slice address; /* sender or recipient, or "@domain", or empty */
 	bool held;            /* only what is held */
+	bool recipients_only; /* the address is a recipient's */
 };
 /* One row a message: {id, from, received_at, size_bytes, origin, recipients:[{address, state, attempts, next_attempt_at,
  * status, text}], …}, at most 100 recipients, `recipients_more` tells how many are left out. Reads in pages. */
@@ -158,11 +167,35 @@ enum queue_action {
 	QUEUE_RETRY, /* try now */
 	QUEUE_HOLD,  /* do not try until released */
 	QUEUE_RELEASE,
-	QUEUE_REMOVE /* drop without a bounce */
+	QUEUE_REMOVE, /* drop without a bounce */
+	QUEUE_FAIL    /* end it with a bounce */
 };
-/* On what the filter names (at least one of its fields is set); *changed: recipients. ERR_NOTFOUND when there is no
- * such message. Recipients under way are not touched by HOLD and REMOVE until their attempt ends. */
-NODISCARD int queue_act(struct queue *q, const struct queue_filter *f, enum queue_action what, int64_t *changed);
+struct queue_acted {
+	int64_t changed; /* recipients */
+	int64_t
+	    under_way; /* an attempt is being made at this moment: done when it fails for now; a retry is one already */
+};
+/* On what the filter names (at least one of its fields is set). ERR_NOTFOUND when there is no such message. */
+NODISCARD int queue_act(
+    struct queue *q, const struct queue_filter *f, enum queue_action what, struct queue_acted *acted);
+/* The recipients go to this host:port from now on instead of where DNS says; empty: to where DNS says again. */
+NODISCARD int queue_reroute(
+    struct queue *q, const struct queue_filter *f, struct slice route, struct queue_acted *acted);
+
+/* Sends nothing to a domain, or to a site, until then (0: until it is resumed). ERR_INVALID, ERR_LIMIT. */
+NODISCARD int queue_suspend(struct queue *q, struct slice name, int64_t until_us);
+/* ERR_NOTFOUND. *recipients: what is tried at once. */
+NODISCARD int queue_resume(struct queue *q, struct slice name, int64_t *recipients);
+/* Rows {name, since, until, active}. */
+NODISCARD int queue_suspensions(struct queue *q, queue_row_fn *fn, void *ctx);
+/* Rows {site, sessions, sessions_max, ready, domains, paused_until, reply, ...} of the sites that are in use or paused. */
+NODISCARD int queue_sites(struct queue *q, queue_row_fn *fn, void *ctx);
+
+/* Addresses elsewhere that get no mail from accounts of this house. ERR_INVALID, ERR_LIMIT; ERR_NOTFOUND. */
+NODISCARD int queue_suppress_add(struct queue *q, struct slice address, struct slice reason);
+NODISCARD int queue_suppress_remove(struct queue *q, struct slice address);
+/* Rows {address, by, failures, since, reason}. */
+NODISCARD int queue_suppress_list(struct queue *q, queue_row_fn *fn, void *ctx);
 /* The story of messages by ULID, Message-ID (with or without <>) or address, oldest first: rows {id, at, recipient, kind,
  * text} where `text` is one plain sentence. At most limits.trace_messages messages, the newest. ERR_NOTFOUND. */
 NODISCARD int queue_trace(struct queue *q, struct slice key, queue_row_fn *fn, void *ctx);

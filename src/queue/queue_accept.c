@@ -8,12 +8,14 @@ int
 accept_enter(struct queue *q, struct row_new *n, struct window_rcpt **entered)
 {
 	struct window_message *m = window_message_get(q, &n->m);
-	bool destination_full;
+	bool postpone;
 
 	if (m == NULL)
 		return 0; /* the window is full of messages: the schedule will find it */
-	for (size_t i = 0; i < n->rcpts_n && !q->backlog; i++)
-		entered[i] = window_rcpt_add(q, m, &n->rcpts[i], &destination_full);
+	for (size_t i = 0; i < n->rcpts_n; i++)
+		if (n->rcpts[i].state == ROW_WAITING && n->rcpts[i].due_us <= n->m.received_us &&
+		    !q->lanes[n->rcpts[i].lane].backlog)
+			entered[i] = window_rcpt_add(q, m, &n->rcpts[i], &postpone);
 	if (m->refs > 1)
 		(void)window_content_keep(q, m, n->m.head, n->m.body, n->m.in_file);
 	window_message_unref(q, m);
@@ -28,8 +30,8 @@ accept_go(struct queue *q, struct row_new *n, struct window_rcpt **entered, bool
 			window_rcpt_ready(q, entered[i]);
 		else if (entered[i] != NULL)
 			window_rcpt_remove(q, entered[i]);
-		else if (committed)
-			schedule_due(q, n->rcpts[i].due_us);
+		else if (committed && n->rcpts[i].state == ROW_WAITING)
+			schedule_due(q, (enum lane)n->rcpts[i].lane, n->rcpts[i].due_us);
 	}
 	if (committed)
 		schedule_dispatch(q);
@@ -41,11 +43,99 @@ write_new(struct sqltx *tx, void *arg)
 	return row_new_insert(tx, arg);
 }
 
-/* The rows of what was submitted. */
+/* ---- rows ------------------------------------------------------------------------------------------- */
+
+/* What the sender wants to hear of success; nothing where nobody is to be answered. */
+static int64_t
+tell_of(const struct queue_submission *s, const struct queue_rcpt *r, const struct deadlines *when)
+{
+	struct slice to = r->target.reverse_path_set ? r->target.reverse_path : s->reverse_path;
+
+	if (to.n == 0 || r->target.kind == QUEUE_TARGET_NONE)
+		return 0;
+	return (r->envelope.n > 0 && envelope_notify(r->envelope, SLICE("SUCCESS")) ? TELL_SUCCESS : 0) |
+	    (when->by_trace && r->target.kind == QUEUE_TARGET_REMOTE ? TELL_RELAYED : 0);
+}
+
+static struct row_rcpt
+make_rcpt(struct queue *q, const struct queue_submission *s, const struct queue_rcpt *r, const struct deadlines *when,
+    enum lane lane, struct arena *a)
+{
+	struct row_rcpt row = {
+	    .kind = r->target.kind,
+	    .account_id = r->target.account_id,
+	    .original = r->original,
+	    .address = r->target.address,
+	    .via = r->target.via,
+	    .envelope = r->envelope,
+	    .due_us = when->base_us,
+	    .status = r->target.status,
+	    .reply = r->target.reason,
+	    .lane = lane,
+	    .tell = tell_of(s, r, when),
+	    .return_path_set = r->target.reverse_path_set,
+	    .return_path = r->target.reverse_path,
+	};
+
+	/* Its success is told of the group. */
+	if (r->target.expanded && r->envelope.n > 0) {
+		row.tell &= ~TELL_SUCCESS;
+		row.envelope = envelope_of_target(a, r->envelope, r->target.reverse_path_set);
+	}
+	if (row.kind == QUEUE_TARGET_REMOTE && s->origin == ORIGIN_ACCOUNT && suppress_is(q, row.address)) {
+		row.kind = QUEUE_TARGET_NONE;
+		row.status = SLICE("5.1.1");
+		row.reply = SLICE(
+		    "this address is on the list of suppressed addresses of this house, because its server has refused "
+		    "mail "
+		    "for it again and again or the postmaster put it there; the postmaster can take it off "
+		    "(posthouse queue suppress remove)");
+		row.due_us = house_now_us(q->house);
+		q->counters.suppressed++;
+	}
+	delivery_id_make(q->house, row.delivery_id);
+	return row;
+}
+
+/* A group, or an alias of several, that the sender wants to hear of: a row that is done but for the telling. */
+static bool
+is_first_of_group(const struct queue_submission *s, size_t i)
+{
+	const struct queue_rcpt *r = &s->rcpts[i];
+
+	if (!r->target.expanded || r->envelope.n == 0 || s->reverse_path.n == 0 ||
+	    !envelope_notify(r->envelope, SLICE("SUCCESS")))
+		return false;
+	/* The targets of a recipient follow each other. */
+	return i == 0 || !slice_eq(s->rcpts[i - 1].original, r->original);
+}
+
+static struct row_rcpt
+make_group(struct queue *q, const struct queue_rcpt *r)
+{
+	struct row_rcpt row = {
+	    .kind = QUEUE_TARGET_NONE,
+	    .original = r->original,
+	    .address = r->original,
+	    .envelope = r->envelope,
+	    .state = ROW_TO_TELL,
+	    .result = RESULT_EXPANDED,
+	    .changed_us = house_now_us(q->house),
+	    .status = SLICE("2.1.5"),
+	    .lane = LANE_NORMAL,
+	};
+
+	delivery_id_make(q->house, row.delivery_id);
+	return row;
+}
+
+/* The rows of what was submitted. `start`: the beginning of its header. */
 static int
-make_rows(struct queue *q, const struct queue_submission *s, struct arena *a, struct row_new *n)
+make_rows(struct queue *q, const struct queue_submission *s, struct arena *a, struct slice start, struct row_new *n)
 {
 	int64_t now_us = house_now_us(q->house);
+	struct deadlines when = envelope_deadlines(s->envelope, now_us);
+	enum lane lane = lane_choose(q, s, start);
 
 	n->m = (struct row_message){
 	    .id = s->id,
@@ -58,33 +148,28 @@ make_rows(struct queue *q, const struct queue_submission *s, struct arena *a, st
 	    .tls = text_clean(a, s->tls, 300),
 	    .size_bytes = s->size_bytes,
 	    .received_us = now_us,
+	    .recipients = (int64_t)s->rcpts_n,
 	    .head = s->head,
 	    .body = s->body,
 	    .in_file = s->blob.n > 0,
+	    .message_id = header_message_id(start, (size_t)q->house->limits.message_header_bytes),
 	};
-	n->rcpts_n = s->rcpts_n;
-	n->rcpts = ARENA_ARRAY(a, struct row_rcpt, s->rcpts_n);
+	n->rcpts = ARENA_ARRAY(a, struct row_rcpt, s->rcpts_n * 2);
 	if (n->rcpts == NULL)
 		return ERR_LIMIT;
 	for (size_t i = 0; i < s->rcpts_n; i++) {
-		const struct queue_rcpt *r = &s->rcpts[i];
-
-		n->rcpts[i] = (struct row_rcpt){
-		    .number = (int64_t)i + 1,
-		    .kind = r->target.kind,
-		    .account_id = r->target.account_id,
-		    .original = r->original,
-		    .address = r->target.address,
-		    .via = r->target.via,
-		    .envelope = r->envelope,
-		    .due_us = now_us,
-		    .status = r->target.status,
-		    .reply = r->target.reason,
-		};
-		delivery_id_make(q->house, n->rcpts[i].delivery_id);
+		if (is_first_of_group(s, i)) {
+			n->rcpts[n->rcpts_n] = make_group(q, &s->rcpts[i]);
+			n->rcpts[n->rcpts_n++].number = (int64_t)i + 1;
+			n->to_tell = true;
+		}
+		n->rcpts[n->rcpts_n] = make_rcpt(q, s, &s->rcpts[i], &when, lane, a);
+		n->rcpts[n->rcpts_n++].number = (int64_t)i + 1;
 	}
-	return 0;
+	return arena_failed(a) ? ERR_LIMIT : 0;
 }
+
+/* ---- acceptance -------------------------------------------------------------------------------------- */
 
 static enum bus_submit
 refuse(struct queue *q, enum bus_submit result, struct buf *detail, const char *why)
@@ -136,6 +221,8 @@ commit(struct queue *q, const struct queue_submission *s, struct row_new *n, str
 	if (err == 0)
 		err = sql_write(q->db, write_new, n);
 	accept_go(q, n, entered, err == 0 && !n->existed);
+	if (err == 0 && n->to_tell)
+		success_wake(q);
 	if (s->blob.n > 0 && err != 0)
 		blob_discard(q, s->id);
 	if (err != 0 && sqldb_failed(q->db) != 0)
@@ -162,17 +249,13 @@ queue_submit(struct queue *q, const struct queue_submission *s, struct buf *deta
 	const char *bad = bad_submission(q, s);
 	int err;
 
-	arena_init(&a, (s->rcpts_n + 1) * (sizeof(struct row_rcpt) + sizeof(void *)) + (1u << 20));
+	arena_init(&a, (s->rcpts_n + 1) * 2 * (sizeof(struct row_rcpt) + sizeof(void *) + 512) + (1u << 20));
 	if (bad != NULL)
 		return refuse(q, SUBMIT_REFUSED, detail, bad);
 	if (q->failed != 0 || q->stopping)
 		return refuse(q, SUBMIT_TEMPFAIL, detail, "the queue is closed");
 	if (blob_disk_low(q))
 		return refuse(q, SUBMIT_NO_SPACE, detail, "there is little space left on the disk");
-	err = make_rows(q, s, &a, &n);
-	entered = ARENA_ARRAY(&a, struct window_rcpt *, s->rcpts_n);
-	if (err != 0 || entered == NULL)
-		return refuse_error(q, ERR_NOMEM, detail);
 	if (s->blob.n > 0) {
 		err = blob_take(q, s->blob, s->blob_owner, s->id, &a, &start);
 		/* The same submission once more, whose file was taken by the first. */
@@ -181,6 +264,12 @@ queue_submit(struct queue *q, const struct queue_submission *s, struct buf *deta
 		if (err != 0)
 			return refuse(q, SUBMIT_TEMPFAIL, detail, "the body of the message is gone");
 	}
-	n.m.message_id = header_message_id(start, (size_t)q->house->limits.message_header_bytes);
+	err = make_rows(q, s, &a, start, &n);
+	entered = ARENA_ARRAY(&a, struct window_rcpt *, n.rcpts_n + 1);
+	if (err != 0 || entered == NULL) {
+		if (s->blob.n > 0)
+			blob_discard(q, s->id);
+		return refuse_error(q, ERR_NOMEM, detail);
+	}
 	return commit(q, s, &n, entered, detail);
 }

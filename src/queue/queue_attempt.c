@@ -36,7 +36,7 @@ attempt_local(struct queue *q, struct destination *d, struct window_message *m, 
 	    .delivery_id = slice_of(r->delivery_id, DELIVERY_ID_LEN),
 	    .account_id = r->account_id,
 	    .message_id = m->id,
-	    .reverse_path = m->reverse_path,
+	    .reverse_path = r->return_path_set ? r->return_path : m->reverse_path,
 	    .recipient = r->original,
 	    .received_us = m->received_us,
 	    .head = c->head,
@@ -79,7 +79,7 @@ list_at(struct slice_list l, size_t i)
 static void
 read_result(const struct bus_courier_send_reply *rep, size_t i, struct arena *a, struct outcome *o)
 {
-	uint64_t result = 0;
+	uint64_t result = 0, reply_class = 0;
 
 	o->code = text_clean(a, list_at(rep->codes, i), 3);
 	o->status = text_clean(a, list_at(rep->statuses, i), 16);
@@ -87,6 +87,9 @@ read_result(const struct bus_courier_send_reply *rep, size_t i, struct arena *a,
 	o->host = text_clean(a, rep->host, 300);
 	if (slice_to_u64(list_at(rep->results, i), SEND_FAIL, &result) != 0)
 		result = 0;
+	if (slice_to_u64(list_at(rep->classes, i), 1000, &reply_class) == 0)
+		o->reply_class = (enum bus_reply_class)reply_class;
+	o->reports = slice_eq(list_at(rep->dsn, i), SLICE("1"));
 	if (result == SEND_OK)
 		o->kind = OUTCOME_SENT;
 	else
@@ -99,16 +102,44 @@ read_result(const struct bus_courier_send_reply *rep, size_t i, struct arena *a,
 						    : SLICE("4.0.0");
 }
 
+/* What the answers say of the site as a whole: one that was not reached at all, one that wants less. */
+static void
+tell_site(struct queue *q, struct site *s, const struct outcome *o, size_t n)
+{
+	size_t down = 0, less = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		s->sent += o[i].kind == OUTCOME_SENT;
+		s->deferred += o[i].kind == OUTCOME_DEFER;
+		s->failed += o[i].kind == OUTCOME_FAIL;
+		if (o[i].kind != OUTCOME_DEFER)
+			continue;
+		/* A connection that broke after the server had spoken says less. */
+		if (o[i].reply_class == REPLY_CONNECTION || o[i].reply_class == REPLY_DNS)
+			*(o[i].code.n == 0 ? &down : &less) += 1;
+		else if (o[i].reply_class == REPLY_RATE_LIMITED || o[i].reply_class == REPLY_BLOCKLISTED ||
+		    slice_eq(o[i].code, SLICE("421")))
+			less++;
+	}
+	site_feedback(q, s,
+	    n > 0 && down == n ? SITE_DOWN
+		: less > 0     ? SITE_TOO_MUCH
+			       : SITE_GOOD,
+	    n > 0 ? &o[0] : NULL);
+}
+
 static int
 attempt_remote(struct queue *q, struct destination *d, struct window_message *m, struct carried *c, struct arena *a,
     struct outcome *o, size_t n)
 {
 	struct slice *recipients = ARENA_ARRAY(a, struct slice, n), *envelopes = ARENA_ARRAY(a, struct slice, n);
+	const struct window_rcpt *first = o[0].rcpt;
+	struct site *s = d->site;
 	struct bus_courier_send_request req = {
 	    .id = m->id,
 	    .domain = d->domain,
-	    .route = q->c.ops.route(q->c.ops.ctx, d->domain, a),
-	    .reverse_path = m->reverse_path,
+	    .route = d->route.n > 0 ? d->route : q->c.ops.route(q->c.ops.ctx, d->domain, a),
+	    .reverse_path = first->return_path_set ? first->return_path : m->reverse_path,
 	    .envelope = m->envelope,
 	    .recipients = {recipients, n},
 	    .recipient_envelopes = {envelopes, n},
@@ -134,6 +165,11 @@ attempt_remote(struct queue *q, struct destination *d, struct window_message *m,
 	err = q->c.ops.send(q->c.ops.ctx, &req, a, &rep);
 	for (size_t i = 0; err == 0 && i < n; i++)
 		read_result(&rep, i, a, &o[i]);
+	if (err == 0) {
+		if (o[0].reply_class != REPLY_DNS && d->site == s)
+			site_learn(q, d, text_clean(a, rep.site, 300));
+		tell_site(q, d->site, o, n);
+	}
 	return err;
 }
 
@@ -165,9 +201,10 @@ ask(struct queue *q, struct destination *d, struct window_message *m, struct are
 
 	if (d->kind == QUEUE_TARGET_NONE) {
 		for (size_t i = 0; i < n; i++) {
-			o[i].kind = OUTCOME_FAIL;
+			o[i].kind = o[i].rcpt->overdue ? OUTCOME_DEFER : OUTCOME_FAIL;
 			o[i].status = o[i].rcpt->status;
 			o[i].reply = o[i].rcpt->reply;
+			o[i].reply_class = o[i].rcpt->overdue ? REPLY_CONNECTION : REPLY_NONE;
 		}
 		return 0;
 	}

@@ -14,13 +14,14 @@ test_backoff(void **state)
 {
 	struct house h;
 	int64_t now = 1000 * MINUTE_US, received = now, previous = 0;
+	struct deadlines d = {.base_us = received};
 	int attempts = 1;
 	bool at_warning = false, at_end = false;
 
 	(void)state;
 	house_init(&h, "clerk");
-	for (; !backoff_expired(&h.limits, now, received); attempts++) {
-		int64_t next = backoff_next_us(&h.limits, &h, now, received, attempts, false), wait = next - now;
+	for (; !backoff_expired(&h.limits, now, &d); attempts++) {
+		int64_t next = backoff_next_us(&h.limits, &h, now, &d, attempts, false), wait = next - now;
 
 		at_warning = at_warning || next == received + h.limits.queue_warning_ms * 1000;
 		at_end = at_end || next == received + h.limits.queue_lifetime_ms * 1000;
@@ -35,10 +36,10 @@ test_backoff(void **state)
 	/* After the end and without sense in the limits it still ends. */
 	h.limits.queue_retry_min_ms = 0;
 	h.limits.queue_retry_max_ms = -5;
-	assert_true(backoff_next_us(&h.limits, &h, now, received, 1000000, true) > now);
+	assert_true(backoff_next_us(&h.limits, &h, now, &d, 1000000, true) > now);
 	h.limits.queue_retry_min_ms = INT64_C(1) << 40;
 	h.limits.queue_retry_max_ms = INT64_C(1) << 41;
-	assert_true(backoff_next_us(&h.limits, &h, now, received, 70, true) > now);
+	assert_true(backoff_next_us(&h.limits, &h, now, &d, 70, true) > now);
 }
 
 static void

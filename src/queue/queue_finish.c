@@ -1,6 +1,6 @@
 /* queue_finish.c: what an attempt came to is written: sent, deferred, or failed (which the bounce writes). The
  * window follows the database: a recipient leaves it after the commit. */
-#include "queue/queue_private.h"
+#include "queue/queue_tell.h"
 
 #define RETRY_MS 1000
 #define OUTCOME_RETRY_MS 10000
@@ -68,8 +68,18 @@ struct finish {
 	size_t n;
 	int64_t *due_us; /* parallel, of the deferred */
 	int64_t now_us;
-	bool left, in_file;
+	bool suppress_counts;
+	bool left, in_file, to_tell;
 };
+
+/* What waits for a destination that does not answer goes to a lane of its own, until it does. */
+static enum lane
+lane_after(const struct outcome *o)
+{
+	if (o->reply_class == REPLY_CONNECTION || o->reply_class == REPLY_DNS)
+		return LANE_SLOW;
+	return o->rcpt->lane == LANE_SLOW ? LANE_BULK : o->rcpt->lane;
+}
 
 static int
 write_deferred(struct sqltx *tx, struct finish *f, const struct outcome *o, int64_t due_us)
@@ -81,11 +91,10 @@ write_deferred(struct sqltx *tx, struct finish *f, const struct outcome *o, int6
 
 	arena_init(&a, 16384);
 	time_rfc3339(due_us, when);
-	detail = arena_printf(&a, "%.*s%s%.*s%s%.*s %.*s; next attempt at %s", SLICE_ARG(o->host),
-	    o->host.n > 0 ? " said " : "", SLICE_ARG(o->code), o->code.n > 0 ? " " : "", SLICE_ARG(o->status),
-	    SLICE_ARG(o->reply), when);
+	detail = tell_deferred(&a, o->host, o->code, o->status, o->reply, o->reply_class, when);
 	err = SQL_EXEC(tx, &queue_sql_recipient_defer, SQLB(slice_of(o->rcpt->delivery_id, DELIVERY_ID_LEN)),
-	    SQLI(due_us), SQLI(f->now_us), SQLB(o->code), SQLB(o->status), SQLB(o->reply), SQLB(o->host));
+	    SQLI(due_us), SQLI(f->now_us), SQLB(o->code), SQLB(o->status), SQLB(o->reply), SQLB(o->host),
+	    SQLI(lane_after(o)), SQLI(o->reply_class));
 	if (err == 0)
 		err = row_history_add(tx, f->id, f->now_us, o->rcpt->original, HISTORY_DEFERRED, detail);
 	return err;
@@ -95,13 +104,21 @@ static int
 write_sent(struct sqltx *tx, struct finish *f, const struct outcome *o, int64_t *done)
 {
 	struct sql_rows r SQL_ROWS_CLEANUP = {0};
+	/* RFC 3461 §5.2.2: "relayed" where the next server will not report itself; RFC 2852 §4.2: in any case when asked to. */
+	bool tell = ((o->rcpt->tell & TELL_SUCCESS) != 0 && !o->reports) || (o->rcpt->tell & TELL_RELAYED) != 0;
 	int err = SQL_QUERY(tx, &r, &queue_sql_recipient_done, SQLB(slice_of(o->rcpt->delivery_id, DELIVERY_ID_LEN)),
-	    SQLI(RESULT_SENT), SQLI(f->now_us), SQLB(o->code), SQLB(o->status), SQLB(o->reply), SQLB(o->host));
+	    SQLI(RESULT_SENT), SQLI(f->now_us), SQLB(o->code), SQLB(o->status), SQLB(o->reply), SQLB(o->host),
+	    SQLI(tell ? ROW_TO_TELL : ROW_DONE), SQLI(o->reply_class));
 
 	if (err == 0)
 		err = sql_next(&r);
-	if (err == 1)
-		(*done)++;
+	if (err == 1) {
+		*done += !tell;
+		f->to_tell = f->to_tell || tell;
+	}
+	sql_done(&r);
+	if (err == 1 && f->suppress_counts)
+		err = suppress_worked(tx, o->rcpt->address);
 	return err < 0 ? err : 0;
 }
 
@@ -113,7 +130,7 @@ write_outcomes(struct sqltx *tx, void *arg)
 	bool deferred = false;
 	int err = 0;
 
-	f->left = f->in_file = false;
+	f->left = f->in_file = f->to_tell = false;
 	for (size_t i = 0; err == 0 && i < f->n; i++) {
 		deferred = deferred || f->v[i].kind == OUTCOME_DEFER;
 		if (f->v[i].kind == OUTCOME_DEFER)
@@ -154,6 +171,7 @@ mark_failed(struct queue *q, struct window_message *m, struct outcome *o)
 		r->status = o->status;
 		r->reply = o->reply;
 		r->host = o->host;
+		r->reply_class = o->reply_class;
 	}
 	list_remove(&r->node);
 	if (--m->active == 0)
@@ -181,20 +199,28 @@ mark_awaiting(struct queue *q, struct window_message *m, struct window_rcpt *r)
 static void
 expire(struct queue *q, const struct window_message *m, struct outcome *o, int64_t now_us)
 {
-	if (o->kind != OUTCOME_DEFER || !backoff_expired(&q->house->limits, now_us, m->received_us))
+	if (o->kind != OUTCOME_DEFER || !backoff_expired(&q->house->limits, now_us, &m->when))
 		return;
 	o->kind = OUTCOME_FAIL;
-	if (slice_eq(o->status, SLICE("4.2.2")))
+	if (m->when.by_return && now_us >= m->when.by_us && m->when.by_us > 0)
+		o->status = SLICE("5.4.7"); /* RFC 2852 §4.1.4 */
+	else if (slice_eq(o->status, SLICE("4.2.2")))
 		o->status = SLICE("5.2.2");
 	else
 		o->status = SLICE("4.4.7");
 }
 
-static void
-after_commit(struct queue *q, struct window_message *m, struct finish *f, bool *deferred)
+/* How many recipients an action of the operator's waits for, in `again`. */
+static size_t
+after_commit(struct queue *q, struct window_message *m, struct finish *f, struct act_later *again, bool *deferred)
 {
+	size_t again_n = 0;
+
+	if (f->left && f->in_file)
+		finish_unlink(q, m->id);
 	for (size_t i = 0; i < f->n; i++) {
 		struct outcome *o = &f->v[i];
+		enum lane lane = lane_after(o);
 
 		if (o->kind == OUTCOME_SENT) {
 			LOG(q->house, INFO, "message_sent", LOG_S("id", m->id), LOG_S("recipient", o->rcpt->original),
@@ -207,22 +233,34 @@ after_commit(struct queue *q, struct window_message *m, struct finish *f, bool *
 			    LOG_S("reply", o->reply));
 			q->counters.deferred++;
 			*deferred = true;
+			if (o->rcpt->after >= 0) {
+				memcpy(again[again_n].delivery_id, o->rcpt->delivery_id, DELIVERY_ID_LEN);
+				again[again_n++].what = (enum queue_action)o->rcpt->after;
+			}
 			window_rcpt_remove(q, o->rcpt);
-			schedule_due(q, f->due_us[i]);
+			schedule_due(q, lane, f->due_us[i]);
 		}
 	}
-	if (f->left && f->in_file)
-		finish_unlink(q, m->id);
+	if (f->to_tell)
+		success_wake(q);
+	return again_n;
 }
 
 void
 finish_outcomes(struct queue *q, struct window_message *m, struct outcome *v, size_t n)
 {
 	int64_t *due_us = calloc(n + 1, sizeof(*due_us));
-	struct finish f = {.id = m->id, .v = v, .n = n, .due_us = due_us, .now_us = house_now_us(q->house)};
+	struct act_later *again = calloc(n + 1, sizeof(*again));
+	struct finish f = {.id = m->id,
+	    .v = v,
+	    .n = n,
+	    .due_us = due_us,
+	    .now_us = house_now_us(q->house),
+	    .suppress_counts = q->suppress_counts};
 	bool write = false, deferred = false;
 	int64_t together = 0;
-	int err = due_us == NULL ? ERR_NOMEM : 0;
+	size_t again_n = 0;
+	int err = due_us == NULL || again == NULL ? ERR_NOMEM : 0;
 
 	for (size_t i = 0; err == 0 && i < n; i++) {
 		expire(q, m, &v[i], f.now_us);
@@ -230,7 +268,7 @@ finish_outcomes(struct queue *q, struct window_message *m, struct outcome *v, si
 		/* What was deferred together is tried together. */
 		if (v[i].kind == OUTCOME_DEFER && together == 0)
 			together = backoff_next_us(
-			    &q->house->limits, q->house, f.now_us, m->received_us, v[i].rcpt->attempts + 1, m->warned);
+			    &q->house->limits, q->house, f.now_us, &m->when, v[i].rcpt->attempts + 1, m->warned);
 		due_us[i] = together;
 	}
 	/* Until it is written: a row that still says "waiting" would be read again, and its message sent again and again. */
@@ -247,17 +285,19 @@ finish_outcomes(struct queue *q, struct window_message *m, struct outcome *v, si
 			mark_awaiting(q, m, v[i].rcpt);
 		else if (err != 0) {
 			/* Not written: as if the process had died here. The row waits and is found again. */
-			schedule_due(q, v[i].rcpt->due_us);
+			schedule_due(q, v[i].rcpt->lane, v[i].rcpt->due_us);
 			window_rcpt_remove(q, v[i].rcpt);
 		}
 	}
 	if (err == 0)
-		after_commit(q, m, &f, &deferred);
+		again_n = after_commit(q, m, &f, again, &deferred);
 	free(due_us);
-	if (deferred && !m->warned && m->reverse_path.n > 0 &&
-	    f.now_us - m->received_us >= q->house->limits.queue_warning_ms * 1000)
+	if (deferred && !m->warned && backoff_late(&q->house->limits, f.now_us, &m->when))
 		bounce_warn(q, m);
 	bounce_flush(q, m, false);
+	if (again_n > 0)
+		act_again(q, m->id, again, again_n);
+	free(again);
 }
 
 /* ---- deliveries that are durable ---------------------------------------------------------------------------- */
@@ -270,6 +310,7 @@ struct durable {
 	struct slice *files; /* messages whose file must go */
 	size_t files_n;
 	int64_t delivered;
+	bool to_tell;
 };
 
 /* One statement ends the recipient, one counts it off its message, one removes the content of the last. */
@@ -278,9 +319,10 @@ write_durable(struct sqltx *tx, void *arg)
 {
 	struct durable *d = arg;
 	char id[ULID_LEN + 1];
-	bool left, in_file;
+	bool left, in_file, tell;
 	int err = 0;
 
+	d->to_tell = false;
 	d->files_n = 0;
 	d->delivered = 0;
 	for (size_t i = 0; err == 0 && i < d->ids.n; i++) {
@@ -293,8 +335,12 @@ write_durable(struct sqltx *tx, void *arg)
 		if (err <= 0)
 			continue;
 		err = slice_to_z(sql_col_bytes(&r, 0), id, sizeof(id));
+		tell = sql_col_int(&r, 1) == ROW_TO_TELL;
 		sql_done(&r);
-		if (err == 0)
+		left = in_file = false;
+		if (err == 0 && tell)
+			d->to_tell = true;
+		else if (err == 0)
 			err = row_message_less(tx, slice_z(id), 1, d->now_us, &left, &in_file);
 		d->delivered++;
 		if (err == 0 && left && in_file)
@@ -350,6 +396,8 @@ queue_delivered(struct queue *q, struct slice account_id, struct slice_list ids)
 	if (err != 0)
 		return err;
 	q->counters.delivered += d.delivered;
+	if (d.to_tell)
+		success_wake(q);
 	forget = ARENA_ARRAY(&a, struct slice, ids.n + 1);
 	for (size_t i = 0; i < ids.n; i++)
 		if (settle_durable(q, account_id, ids.v[i]) && forget != NULL)

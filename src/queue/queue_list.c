@@ -1,9 +1,8 @@
-/* queue_list.c: what the operator sees and does. Messages are walked by their ids, a page at a time, so that a queue of
+/* queue_list.c: what the operator sees. Messages are walked by their ids, a page at a time, so that a queue of
  * any length is listed in constant memory. What is under way at the moment is known from the window. */
-#include "queue/queue_tell.h"
+#include "queue/queue_list.h"
 
 #define PAGE_IDS 50
-#define MESSAGE_ARENA_BYTES ((size_t)32 << 20)
 /* Of one message in a row, which has to stay a readable line. */
 #define LIST_RCPTS_MAX 100
 #define SHOW_RCPTS_MAX 2000
@@ -27,17 +26,6 @@ read_ids(struct sqltx *tx, void *arg)
 	return err;
 }
 
-struct whole {
-	struct slice id;
-	struct arena *arena;
-	bool history;
-	bool here;
-	struct row_message m;
-	struct row_rcpt *rcpts;
-	size_t rcpts_n;
-	json_t *lines;
-};
-
 static int
 read_history_lines(struct sqltx *tx, struct whole *w)
 {
@@ -57,8 +45,8 @@ read_history_lines(struct sqltx *tx, struct whole *w)
 	return err;
 }
 
-static int
-read_whole(struct sqltx *tx, void *arg)
+int
+whole_read(struct sqltx *tx, void *arg)
 {
 	struct whole *w = arg;
 	struct sql_rows r SQL_ROWS_CLEANUP = {0};
@@ -74,21 +62,29 @@ read_whole(struct sqltx *tx, void *arg)
 	w->here = err == 1;
 	sql_done(&r);
 	if (err >= 0 && w->lines != NULL) {
+		json_t *o = json_object();
+
 		json_array_clear(w->lines);
+		json_set_time(o, "at", w->m.received_us);
+		json_set_text(o, "recipient", w->arena, SLICE_EMPTY);
+		json_object_set_new(o, "kind", json_string("received"));
+		json_set_text(o, "text", w->arena, tell_received(w->arena, &w->m));
+		json_array_append_new(w->lines, o);
 		err = read_history_lines(tx, w);
 	}
 	return err < 0 ? err : 0;
 }
 
 static const char *
-state_word(struct queue *q, const struct row_rcpt *r)
+state_word(struct queue *q, const struct row_rcpt *r, int64_t hold_us)
 {
 	struct window_rcpt *w = window_rcpt_find(q, slice_of(r->delivery_id, DELIVERY_ID_LEN));
 
-	if (r->state == ROW_DONE)
+	if (r->state >= ROW_DONE)
 		return r->result == RESULT_DELIVERED ? "delivered"
 		    : r->result == RESULT_SENT       ? "sent"
 		    : r->result == RESULT_FAILED     ? "failed"
+		    : r->result == RESULT_EXPANDED   ? "expanded"
 						     : "removed";
 	if (r->state == ROW_HELD)
 		return "held";
@@ -96,6 +92,8 @@ state_word(struct queue *q, const struct row_rcpt *r)
 		return "in-flight";
 	if (w != NULL && w->way == WAY_AWAITING)
 		return "delivered-not-durable";
+	if (r->attempts == 0 && w == NULL && hold_us > house_now_us(q->house) && r->due_us >= hold_us)
+		return "scheduled";
 	return r->attempts > 0 ? "deferred" : "pending";
 }
 
@@ -109,12 +107,12 @@ address_matches(struct slice address, struct slice wanted)
 	return slice_ieq(address, wanted);
 }
 
-static bool
-rcpt_matches(const struct queue_filter *f, const struct row_message *m, const struct row_rcpt *r)
+bool
+whole_rcpt_matches(const struct queue_filter *f, const struct row_message *m, const struct row_rcpt *r)
 {
-	if (r->state == ROW_DONE || (f->held && r->state != ROW_HELD))
+	if (r->state >= ROW_DONE || (f->held && r->state != ROW_HELD))
 		return false;
-	return f->address.n == 0 || address_matches(m->reverse_path, f->address) ||
+	return f->address.n == 0 || (!f->recipients_only && address_matches(m->reverse_path, f->address)) ||
 	    address_matches(r->original, f->address) || address_matches(r->address, f->address);
 }
 
@@ -122,13 +120,10 @@ static bool
 message_matches(const struct queue_filter *f, const struct whole *w)
 {
 	for (size_t i = 0; i < w->rcpts_n; i++)
-		if (rcpt_matches(f, &w->m, &w->rcpts[i]))
+		if (whole_rcpt_matches(f, &w->m, &w->rcpts[i]))
 			return true;
 	return false;
 }
-
-/* Calls fn for every message that is here and matches. */
-typedef int whole_fn(struct queue *q, const struct queue_filter *f, struct whole *w, void *ctx);
 
 static int
 visit(struct queue *q, const struct queue_filter *f, struct slice id, whole_fn *fn, void *ctx)
@@ -137,15 +132,15 @@ visit(struct queue *q, const struct queue_filter *f, struct slice id, whole_fn *
 	struct whole w = {.id = id, .arena = &a};
 	int err;
 
-	arena_init(&a, MESSAGE_ARENA_BYTES);
-	err = sql_read(q->db, read_whole, &w);
+	arena_init(&a, WHOLE_ARENA_BYTES);
+	err = sql_read(q->db, whole_read, &w);
 	if (err != 0 || !w.here || !message_matches(f, &w))
 		return err == ERR_NOTFOUND ? 0 : err;
 	return fn(q, f, &w, ctx);
 }
 
-static int
-each_message(struct queue *q, const struct queue_filter *f, whole_fn *fn, void *ctx)
+int
+whole_each(struct queue *q, const struct queue_filter *f, whole_fn *fn, void *ctx)
 {
 	struct ids p = {.n = PAGE_IDS};
 	int err = 0;
@@ -174,9 +169,11 @@ whole_json(struct queue *q, struct whole *w, size_t max)
 {
 	json_t *o = tell_message_json(w->arena, &w->m), *list = json_array();
 	size_t n = w->rcpts_n < max ? w->rcpts_n : max;
+	int64_t hold_us = envelope_deadlines(w->m.envelope, 0).base_us;
 
 	for (size_t i = 0; i < n; i++)
-		json_array_append_new(list, tell_rcpt_json(w->arena, &w->rcpts[i], state_word(q, &w->rcpts[i])));
+		json_array_append_new(
+		    list, tell_rcpt_json(w->arena, &w->rcpts[i], state_word(q, &w->rcpts[i], hold_us)));
 	json_object_set_new(o, "recipients", list);
 	if (n < w->rcpts_n)
 		json_object_set_new(o, "recipients_more", json_integer((json_int_t)(w->rcpts_n - n)));
@@ -200,7 +197,7 @@ queue_list(struct queue *q, const struct queue_filter *f, queue_row_fn *fn, void
 {
 	struct row_out out = {fn, ctx};
 
-	return each_message(q, f, list_one, &out);
+	return whole_each(q, f, list_one, &out);
 }
 
 int
@@ -211,8 +208,8 @@ queue_show(struct queue *q, struct slice id, queue_row_fn *fn, void *ctx)
 	json_t *o;
 	int err;
 
-	arena_init(&a, MESSAGE_ARENA_BYTES);
-	err = ulid_is_valid(id) ? sql_read(q->db, read_whole, &w) : ERR_NOTFOUND;
+	arena_init(&a, WHOLE_ARENA_BYTES);
+	err = ulid_is_valid(id) ? sql_read(q->db, whole_read, &w) : ERR_NOTFOUND;
 	if (err != 0) {
 		json_decref(w.lines);
 		return err;
@@ -222,138 +219,4 @@ queue_show(struct queue *q, struct slice id, queue_row_fn *fn, void *ctx)
 	err = fn(ctx, o);
 	json_decref(o);
 	return err;
-}
-
-/* ---- acting ------------------------------------------------------------------------------------------------ */
-
-struct act {
-	enum queue_action what;
-	struct slice id;
-	struct row_rcpt **v; /* those that are not under way */
-	size_t n;
-	int64_t now_us;
-	int64_t changed, *total;
-	bool left, in_file;
-};
-
-static const char *const action_words[] = {
-    [QUEUE_RETRY] = "the operator had it tried at once",
-    [QUEUE_HOLD] = "the operator held it",
-    [QUEUE_RELEASE] = "the operator released it",
-    [QUEUE_REMOVE] = "the operator removed it",
-};
-
-static int
-act_on(struct sqltx *tx, const struct act *c, const struct row_rcpt *r, bool *changed)
-{
-	struct slice id = slice_of(r->delivery_id, DELIVERY_ID_LEN);
-	struct sql_rows rows SQL_ROWS_CLEANUP = {0};
-	int err;
-
-	switch (c->what) {
-	case QUEUE_RETRY: err = SQL_EXEC(tx, &queue_sql_recipient_retry, SQLB(id), SQLI(c->now_us)); break;
-	case QUEUE_HOLD: err = SQL_EXEC(tx, &queue_sql_recipient_hold, SQLB(id), SQLI(c->now_us)); break;
-	case QUEUE_RELEASE: err = SQL_EXEC(tx, &queue_sql_recipient_release, SQLB(id), SQLI(c->now_us)); break;
-	case QUEUE_REMOVE:
-	default:
-		err = SQL_QUERY(tx, &rows, &queue_sql_recipient_remove, SQLB(id), SQLI(c->now_us));
-		if (err == 0)
-			err = sql_next(&rows);
-		*changed = err == 1;
-		return err < 0 ? err : 0;
-	}
-	*changed = err == 0 && sql_changes(tx) > 0;
-	return err;
-}
-
-static int
-write_act(struct sqltx *tx, void *arg)
-{
-	struct act *c = arg;
-	bool changed;
-	int err = 0;
-
-	c->changed = 0;
-	c->left = c->in_file = false;
-	for (size_t i = 0; err == 0 && i < c->n; i++) {
-		err = act_on(tx, c, c->v[i], &changed);
-		if (err == 0 && changed) {
-			c->changed++;
-			err = row_history_add(
-			    tx, c->id, c->now_us, c->v[i]->original, HISTORY_OPERATOR, slice_z(action_words[c->what]));
-		}
-	}
-	if (err == 0 && c->changed > 0)
-		err = SQL_EXEC(tx, &queue_sql_message_attempted, SQLT(c->id));
-	if (err == 0 && c->what == QUEUE_REMOVE && c->changed > 0)
-		err = row_message_less(tx, c->id, c->changed, c->now_us, &c->left, &c->in_file);
-	return err;
-}
-
-/* While an action is being written its rows may not enter the window: the schedule passes over what is in
- * queue.acting. */
-static bool
-reserve(struct queue *q, const struct row_rcpt *r)
-{
-	struct slice id = slice_of(r->delivery_id, DELIVERY_ID_LEN);
-	struct window_rcpt *w = window_rcpt_find(q, id);
-
-	if (w != NULL && w->way != WAY_READY)
-		return false;
-	if (map_get(&q->acting, id) != NULL || map_put(&q->acting, id, q) != 0)
-		return false;
-	if (w != NULL)
-		window_rcpt_remove(q, w);
-	return true;
-}
-
-static int
-act_one(struct queue *q, const struct queue_filter *f, struct whole *w, void *ctx)
-{
-	struct act *c = ctx;
-	int err = 0;
-
-	c->id = w->m.id;
-	c->now_us = house_now_us(q->house);
-	c->n = 0;
-	c->changed = 0;
-	c->left = false;
-	c->v = ARENA_ARRAY(w->arena, struct row_rcpt *, w->rcpts_n + 1);
-	if (c->v == NULL)
-		return ERR_NOMEM;
-	for (size_t i = 0; i < w->rcpts_n; i++)
-		if (rcpt_matches(f, &w->m, &w->rcpts[i]) && reserve(q, &w->rcpts[i]))
-			c->v[c->n++] = &w->rcpts[i];
-	if (c->n > 0)
-		err = sql_write(q->db, write_act, c);
-	for (size_t i = 0; i < c->n; i++) {
-		map_remove(&q->acting, slice_of(c->v[i]->delivery_id, DELIVERY_ID_LEN));
-		/* Whether it waits from now on or as before: the schedule shall look. */
-		schedule_due(q, c->v[i]->due_us < c->now_us ? c->v[i]->due_us : c->now_us);
-	}
-	if (err == 0)
-		*c->total += c->changed;
-	if (err == 0 && c->what == QUEUE_REMOVE)
-		q->counters.removed += c->changed;
-	if (err == 0 && c->left && c->in_file)
-		finish_unlink(q, c->id);
-	return err;
-}
-
-int
-queue_act(struct queue *q, const struct queue_filter *f, enum queue_action what, int64_t *changed)
-{
-	struct act c = {.what = what, .total = changed};
-	struct arena a ARENA_CLEANUP;
-	struct whole w = {.id = f->id, .arena = &a};
-	int err = 0;
-
-	*changed = 0;
-	arena_init(&a, MESSAGE_ARENA_BYTES);
-	if (f->id.n > 0) {
-		err = ulid_is_valid(f->id) ? sql_read(q->db, read_whole, &w) : ERR_NOTFOUND;
-		if (err != 0 || !w.here)
-			return err != 0 ? err : ERR_NOTFOUND;
-	}
-	return each_message(q, f, act_one, &c);
 }

@@ -69,7 +69,7 @@ static void
 act(struct world *w, const char *id, enum queue_action what)
 {
 	struct queue_filter one = {.id = slice_z(id)};
-	int64_t changed;
+	struct queue_acted changed;
 
 	(void)!queue_act(w->queue, &one, what, &changed);
 	settle_down(w);

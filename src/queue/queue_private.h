@@ -15,8 +15,31 @@
 
 #define DELIVERY_ID_LEN 16
 
-enum row_state { ROW_WAITING = 0, ROW_HELD = 1, ROW_DONE = 2 };
-enum row_result { RESULT_NONE = 0, RESULT_DELIVERED = 1, RESULT_SENT = 2, RESULT_FAILED = 3, RESULT_REMOVED = 4 };
+enum row_state {
+	ROW_WAITING = 0,
+	ROW_HELD = 1,
+	ROW_DONE = 2,
+	ROW_TO_TELL = 3 /* done; the sender is still to hear of it */
+};
+enum row_result {
+	RESULT_NONE = 0,
+	RESULT_DELIVERED = 1,
+	RESULT_SENT = 2,
+	RESULT_FAILED = 3,
+	RESULT_REMOVED = 4,
+	RESULT_EXPANDED = 5 /* no recipient: stands for a group or an alias whose targets are rows of their own */
+};
+/* row_rcpt.tell: the sender wants to hear of a delivery (NOTIFY=SUCCESS), and of a relaying in any case (BY=...T). */
+enum { TELL_SUCCESS = 1, TELL_RELAYED = 2 };
+
+/* Lanes: whose turn it is. Each has its own order and its part of the window and of the sessions (queue_lane.c). */
+enum lane {
+	LANE_URGENT, /* a priority above the ordinary */
+	LANE_NORMAL, /* what a person sends */
+	LANE_BULK,   /* one of many */
+	LANE_SLOW,   /* waits for a destination that does not answer */
+	LANES
+};
 
 #define SQL_STATEMENT(name, text) extern const struct sql_text queue_sql_##name;
 #include "queue/queue_sql.def"
@@ -29,6 +52,7 @@ struct row_message {
 	int64_t origin;
 	struct slice account_id, reverse_path, envelope, client, helo, tls, message_id;
 	int64_t size_bytes, received_us, recipients, waiting, warned, left_us;
+	/* recipients: without the rows that stand for groups; waiting: all rows that are not done */
 	struct slice head, body; /* content: only for inserting */
 	bool in_file;
 };
@@ -39,6 +63,10 @@ struct row_rcpt {
 	struct slice account_id, original, address, via, envelope;
 	int64_t state, result, attempts, due_us, changed_us;
 	struct slice code, status, reply, host;
+	int64_t lane, tell, reply_class; /* enum lane, TELL_, enum bus_reply_class */
+	bool return_path_set;
+	struct slice return_path; /* the envelope's sender, when it is not the message's own */
+	struct slice route;       /* the operator's host:port, or empty */
 };
 
 /* A message to be inserted with its recipients. */
@@ -46,6 +74,7 @@ struct row_new {
 	struct row_message m;
 	struct row_rcpt *rcpts;
 	size_t rcpts_n;
+	bool to_tell; /* some are ROW_TO_TELL */
 	bool existed; /* set by row_new_insert: the id is there already, nothing was inserted */
 };
 
@@ -75,10 +104,19 @@ void delivery_id_make(struct house *h, uint8_t out[DELIVERY_ID_LEN]);
 
 enum under_way { WAY_RESERVED, WAY_READY, WAY_RUNNING, WAY_AWAITING, WAY_FAILED };
 
+/* Moments of a message's life (RFC 5321 §4.5.4.1, RFC 2852). */
+struct deadlines {
+	int64_t base_us; /* taken, or released from FUTURERELEASE */
+	int64_t by_us;   /* DELIVERBY; 0: none */
+	bool by_return;  /* R: it ends then; else the sender is told of the delay then */
+	bool by_trace;   /* T: the sender hears of each relaying */
+};
+
 struct window_message {
 	struct slice id, reverse_path, envelope;
 	struct slice message_id; /* of the header */
-	int64_t received_us, size_bytes;
+	int64_t origin, received_us, size_bytes;
+	struct deadlines when;
 	bool warned;
 	size_t refs;        /* its recipients in the window, and fibers that work on it */
 	size_t active;      /* recipients that are READY or RUNNING */
@@ -101,8 +139,12 @@ struct window_rcpt {
 	struct destination *destination;
 	enum under_way way;
 	uint8_t delivery_id[DELIVERY_ID_LEN];
-	int64_t number, kind, attempts, due_us;
-	struct slice account_id, original, address, envelope;
+	int64_t number, kind, attempts, due_us, tell, reply_class;
+	enum lane lane;
+	struct slice account_id, original, address, envelope, return_path;
+	bool return_path_set;
+	bool overdue; /* its destination cannot be asked, but its time is over, or its sender is to be warned */
+	int after;    /* enum queue_action to be done when the attempt under way fails for now; -1: none */
 	struct slice code, status, reply,
 	    host; /* why it failed: set in FAILED (malloc'd in `why`) or of QUEUE_TARGET_NONE */
 	uint8_t *why;
@@ -117,25 +159,58 @@ struct job {
 	struct window_message *message;
 	struct list rcpts;
 	size_t n;
+	enum lane lane;
 	int refused; /* times that the role could not be asked */
 };
 
-/* Where attempts go: a desk, a domain, or nowhere (QUEUE_TARGET_NONE). */
+/* What a site is spared (queue_site_rates.def and the configuration); 0: not limited here. */
+struct site_rate {
+	int64_t connections, connection_messages, messages_per_minute;
+};
+
+/* The servers that take the mail of one or more domains: what is learned of them holds for all of these. */
+struct site {
+	struct slice key;
+	size_t domains;              /* destinations that lead here */
+	struct list runnable[LANES]; /* destinations with ready jobs */
+	size_t ready[LANES];         /* jobs */
+	struct list_node node;       /* in queue.runnable_sites or queue.blocked_sites */
+	struct list_node all;
+	size_t running;
+	struct site_rate rate;
+	int64_t limit_milli; /* sessions at a time, in thousandths: grows and shrinks with what comes back */
+	bool steady;         /* it has been too much once: grows slowly from then on */
+	int64_t failures;    /* connections failed since one succeeded */
+	int64_t good_us;     /* when one did last */
+	int64_t not_before_us, pause_us;
+	int64_t tokens_milli, tokens_us; /* messages that may start now, in thousandths, as of then */
+	unsigned turns;
+	int64_t shrunk_us;
+	bool evict; /* paused: what is ready goes back to the database */
+	int64_t sent, deferred, failed;
+	int64_t last_class;
+	char last_status[16], last_reply[400];
+};
+
+/* Where attempts go: a desk, a domain (by a route of the operator's, perhaps), or nowhere (QUEUE_TARGET_NONE). */
 struct destination {
 	struct queue *queue;
 	struct slice key;
 	enum queue_target_kind kind;
 	int desk;
-	struct slice domain;
-	struct list ready;
+	struct slice domain, route;
+	struct site *site; /* remote */
+	struct list ready[LANES];
 	size_t running;
-	size_t held;           /* recipients in the window */
-	int64_t pause_ms;      /* the last pause */
-	int64_t not_before_ms; /* monotonic */
-	int64_t done;          /* since the last reckoning */
-	int64_t rate;          /* recipients per second, reckoned over seconds */
-	int64_t slot_us;       /* where the next postponed recipient goes */
-	struct list_node runnable;
+	size_t held; /* recipients in the window */
+	size_t lane_held[LANES];
+	int64_t pause_ms;                 /* the last pause: the role could not be asked */
+	int64_t not_before_ms;            /* monotonic */
+	int64_t done;                     /* since the last reckoning */
+	int64_t rate;                     /* recipients per second, reckoned over seconds */
+	int64_t slot_us;                  /* where the next postponed recipient goes */
+	bool suspended;                   /* by the operator */
+	struct list_node runnable[LANES]; /* in site.runnable, or [0] in queue.runnable_desks */
 	struct list_node all;
 };
 
@@ -143,7 +218,17 @@ struct runner {
 	struct list_node node;
 	struct fiber *fiber; /* NULL until it runs */
 	struct destination *destination;
+	struct site *site;
 	struct job *job; /* its first */
+	enum lane lane;  /* of its job */
+};
+
+/* One lane's place in the database: everything waiting up to the cursor is in the window or was put off. */
+struct lane_place {
+	int64_t cursor_us;
+	uint8_t cursor_id[DELIVERY_ID_LEN];
+	int64_t next_due_us; /* the earliest that waits behind the cursor; INT64_MAX: none */
+	bool backlog;        /* due rows wait for room in the window */
 };
 
 struct forget_account; /* queue_forget.c */
@@ -164,24 +249,38 @@ struct queue {
 	struct map destinations; /* key → destination */
 	size_t content_bytes;
 	struct list destinations_all;
-	struct list runnable_desks, runnable_domains;
-	size_t running_desks, running_domains;
+	size_t lane_held[LANES]; /* recipients in the window */
+	struct list runnable_desks;
+	struct map sites; /* key → site */
+	struct list sites_all, runnable_sites,
+	    blocked_sites[LANES]; /* blocked: their lane has its part of the sessions */
+	size_t running_remote, lane_running[LANES];
+	struct map site_names;       /* domain → struct site_name */
+	struct list site_names_list; /* the longest unused first */
+	bool site_names_dirty;
+	int64_t site_names_flushed_ms;
+	struct map suspensions; /* domain or site → struct suspension */
+	struct map suppressed;  /* address → queue */
+	bool suppress_counts;   /* perhaps failures are being counted */
+	struct map volumes;     /* account → recipients lately, as a number */
+	int64_t volumes_us;
+	int64_t warm_day, warm_sent; /* of [send] warm-up */
 	struct list runners;
 	struct list awaiting; /* oldest first */
 	struct list failing;  /* window_message */
 
-	/* The schedule: everything waiting up to the cursor is in the window or was put off. */
+	/* The schedule. */
 	struct waitq wake;
 	bool woken;
-	int64_t cursor_us;
-	uint8_t cursor_id[DELIVERY_ID_LEN];
-	int64_t next_due_us; /* the earliest that waits behind the cursor; INT64_MAX: none */
-	bool filling;        /* a page of rows is being read: removals are remembered in `gone` */
+	struct lane_place lanes[LANES];
+	bool filling; /* a page of rows of filling_lane is being read: removals are remembered in `gone` */
+	enum lane filling_lane;
 	bool fill_stale;
-	bool backlog; /* due rows wait for room in the window */
 	struct map gone;
 	struct map acting; /* the operator's actions that are being written */
-	struct fiber *schedule_fiber, *prune_fiber, *forget_fiber;
+	struct fiber *schedule_fiber, *prune_fiber, *forget_fiber, *success_fiber;
+	struct waitq success_wake;
+	bool success_due;
 	struct waitq idle;
 	struct fiber *stopper; /* waits for the last runner */
 
@@ -197,7 +296,7 @@ struct queue {
 
 	struct {
 		int64_t accepted, accepted_bytes, refused, delivered, sent, deferred, failed, bounces, warnings,
-		    double_bounces, removed, redelivered;
+		    double_bounces, removed, redelivered, successes, postponed, suppressed;
 	} counters;
 };
 
@@ -208,17 +307,25 @@ void window_message_unref(struct queue *q, struct window_message *m);
 /* Keeps head and body in memory while the window's bytes allow; false: not. */
 bool window_content_keep(struct queue *q, struct window_message *m, struct slice head, struct slice body, bool in_file);
 void window_content_drop(struct queue *q, struct window_message *m);
-/* Enters a recipient as RESERVED. NULL: the window or its destination's part of it is full, or no memory: *destination_full tells. */
+/* Enters a recipient as RESERVED. NULL: its lane's part of the window is full, or its destination's part of that (or the destination
+ * cannot be asked now: *postpone tells), or no memory. */
 struct window_rcpt *window_rcpt_add(
-    struct queue *q, struct window_message *m, const struct row_rcpt *r, bool *destination_full);
+    struct queue *q, struct window_message *m, const struct row_rcpt *r, bool *postpone);
 struct window_rcpt *window_rcpt_find(struct queue *q, struct slice delivery_id);
 /* Leaves the window (and what list it is in). */
 void window_rcpt_remove(struct queue *q, struct window_rcpt *r);
 /* RESERVED, RUNNING or AWAITING → READY: joins or makes a job. On no memory it leaves the window (the schedule finds it again). */
 void window_rcpt_ready(struct queue *q, struct window_rcpt *r);
 struct destination *window_destination(struct queue *q, const struct row_rcpt *r);
-/* How many recipients of the window the destination may have. */
+/* How many recipients of the window the destination may have in each lane. */
 size_t window_share(const struct queue *q, const struct destination *d);
+/* Takes the first job of a lane off. */
+struct job *window_job_take(struct destination *d, enum lane lane);
+bool window_has_ready(const struct destination *d);
+/* RESERVED → RUNNING, without an attempt: its outcome is known. */
+void window_rcpt_run(struct window_rcpt *r);
+enum lane window_most_urgent(const struct destination *d);
+void window_make_runnable(struct queue *q, struct destination *d);
 void window_destination_release(struct queue *q, struct destination *d);
 /* A job back to its destination's front, RUNNING → READY. */
 void window_job_return(struct queue *q, struct destination *d, struct job *j);
@@ -229,11 +336,79 @@ void window_free(struct queue *q);
 void schedule_init(struct queue *q);
 NODISCARD int schedule_start(struct queue *q);
 /* Something waits in the database at this time: look there then. */
-void schedule_due(struct queue *q, int64_t due_us);
+void schedule_due(struct queue *q, enum lane lane, int64_t due_us);
 void schedule_dispatch(struct queue *q);
+/* The earliest that waits; INT64_MAX: nothing does. */
+int64_t schedule_next_due_us(const struct queue *q);
+bool schedule_backlog(const struct queue *q);
 /* The window has shrunk: perhaps there is room for what waits. */
 void schedule_room(struct queue *q);
 void schedule_stop(struct queue *q, int64_t deadline_ms);
+
+/* queue_lane.c */
+enum lane lane_choose(struct queue *q, const struct queue_submission *s, struct slice header);
+/* Of `max` places, may one more be taken by this lane? */
+bool lane_has_room(const size_t held[LANES], enum lane lane, size_t max);
+
+/* queue_site.c: what is known of destinations' servers. */
+NODISCARD int site_init(struct queue *q);
+void site_free(struct queue *q);
+/* Joins the destination to its site, which is made if need be. ERR_NOMEM. */
+NODISCARD int site_join(struct queue *q, struct destination *d);
+void site_leave(struct queue *q, struct destination *d);
+/* The courier has told the site of a domain: remembered, and the destination moves there. */
+void site_learn(struct queue *q, struct destination *d, struct slice site);
+enum site_verdict { SITE_GOOD, SITE_TOO_MUCH, SITE_DOWN };
+/* What an attempt says of the site. `why` may be NULL when it is good. */
+struct outcome;
+void site_feedback(struct queue *q, struct site *s, enum site_verdict v, const struct outcome *why);
+bool site_paused(const struct queue *q, const struct site *s);
+/* May another session to it start now? */
+bool site_may_start(struct queue *q, struct site *s);
+bool site_may_go_on(struct queue *q, struct site *s);
+bool site_has_ready(const struct site *s);
+void site_take_token(struct site *s);
+/* The operator wants an attempt now. */
+void site_unpause(struct queue *q, struct site *s);
+/* Can the destination be asked (it is neither suspended nor is its site paused)? `*until_us` is when, if not. */
+bool site_closed(struct queue *q, struct destination *d, int64_t *until_us);
+/* Once a second. */
+void site_tick(struct queue *q);
+
+/* queue_site_name.c */
+struct slice site_name_of(struct queue *q, struct slice domain);
+void site_name_remember(struct queue *q, struct slice domain, struct slice site);
+void site_names_flush(struct queue *q);
+NODISCARD int site_names_load(struct queue *q);
+void site_names_free(struct queue *q);
+
+/* queue_suspension.c */
+bool queue_suspended(struct queue *q, struct slice name);
+/* When to look again at a suspended destination; 0: it is not suspended any more. */
+int64_t queue_suspended_until_us(struct queue *q, struct destination *d);
+NODISCARD int suspension_load(struct queue *q);
+void suspension_free(struct queue *q);
+
+/* queue_suppress.c: addresses that get no mail from accounts of this house. */
+NODISCARD int suppress_load(struct queue *q);
+void suppress_free(struct queue *q);
+bool suppress_is(struct queue *q, struct slice address);
+/* In the transaction that ends a recipient of an account's message. */
+NODISCARD int suppress_failed(
+    struct sqltx *tx, const struct limits *l, struct slice address, struct slice reason, int64_t now_us, bool *now);
+NODISCARD int suppress_worked(struct sqltx *tx, struct slice address);
+void suppress_enter(struct queue *q, struct slice address);
+
+/* queue_act.c: what the operator asked for while the attempt was under way. */
+struct act_later {
+	uint8_t delivery_id[DELIVERY_ID_LEN];
+	enum queue_action what;
+};
+void act_again(struct queue *q, struct slice id, const struct act_later *v, size_t n);
+
+/* queue_success.c: reports of deliveries. */
+void success_main(void *arg);
+void success_wake(struct queue *q);
 
 /* queue_attempt.c: one attempt on a fiber. The job is consumed. False: the destination cannot be asked now. */
 bool attempt_run(struct queue *q, struct destination *d, struct job *j);
@@ -244,6 +419,8 @@ struct outcome {
 	struct window_rcpt *rcpt;
 	enum outcome_kind kind;
 	struct slice code, status, reply, host;
+	enum bus_reply_class reply_class;
+	bool reports; /* SENT: the next server reports itself (RFC 3461 §5.2.2) */
 };
 /* Writes what an attempt came to; recipients leave RUNNING. */
 void finish_outcomes(struct queue *q, struct window_message *m, struct outcome *v, size_t n);
@@ -260,6 +437,12 @@ struct slice envelope_value(struct slice envelope, struct slice name);
 struct slice xtext_decode(struct arena *a, struct slice s);
 /* Does the sender want to hear of this (RFC 3461 §4.1 NOTIFY; without one: of failures and delays)? */
 bool envelope_notify(struct slice envelope, struct slice event);
+/* Is there a line of this name, with or without a value? */
+bool envelope_has(struct slice envelope, struct slice name);
+int64_t envelope_number(struct slice envelope, struct slice name, int64_t otherwise);
+/* The parameters of a target of a group or an alias of several: success is told of the group alone (RFC 3461 §5.2.7). */
+struct slice envelope_of_target(struct arena *a, struct slice envelope, bool drop_original);
+struct deadlines envelope_deadlines(struct slice envelope, int64_t received_us);
 
 /* queue_bounce.c */
 /* Bounces the failed recipients of the message if nothing of it is active any more, or `now`. */
@@ -276,8 +459,10 @@ NODISCARD int content_load(struct queue *q, struct window_message *m, struct are
 
 /* queue_backoff.c */
 int64_t backoff_next_us(
-    const struct limits *l, struct house *h, int64_t now_us, int64_t received_us, int64_t attempts, bool warned);
-bool backoff_expired(const struct limits *l, int64_t now_us, int64_t received_us);
+    const struct limits *l, struct house *h, int64_t now_us, const struct deadlines *d, int64_t attempts, bool warned);
+bool backoff_expired(const struct limits *l, int64_t now_us, const struct deadlines *d);
+/* Is the sender to be told of the delay? */
+bool backoff_late(const struct limits *l, int64_t now_us, const struct deadlines *d);
 
 /* queue_blob.c */
 void blob_init(struct queue *q);

@@ -107,6 +107,16 @@ prune_step(struct sqltx *tx, void *arg)
 	return err;
 }
 
+/* What was learned of sites and counted of addresses long ago. */
+static int
+prune_learned(struct sqltx *tx, void *arg)
+{
+	const struct prune *p = arg;
+	int err = SQL_EXEC(tx, &queue_sql_prune_sites, SQLI(p->cutoff_us));
+
+	return err != 0 ? err : SQL_EXEC(tx, &queue_sql_prune_suppression, SQLI(p->cutoff_us));
+}
+
 static void
 prune_round(struct queue *q)
 {
@@ -114,6 +124,11 @@ prune_round(struct queue *q)
 	int err = 0;
 
 	ulid_floor(p.cutoff_us, p.before);
+	err = sql_write(q->db, prune_learned, &p);
+	if (err != 0) {
+		LOG(q->house, ERROR, "history_not_pruned", LOG_E(err));
+		return;
+	}
 	for (int pass = 0; pass < 2; pass++) {
 		p.notes = pass == 1;
 		do {

@@ -42,8 +42,9 @@ insert_rcpt(struct sqltx *tx, struct slice id, const struct row_rcpt *r)
 		return ERR_LIMIT;
 	return SQL_EXEC(tx, &queue_sql_recipient_insert, ID(r), SQLT(id), SQLI(r->number), SQLI(r->kind),
 	    SQLT(r->account_id), SQLB(r->original), SQLB(r->address), SQLB(r->via), SQLB(original),
-	    slice_eq(original, address) ? SQLN : SQLB(address), SQLB(r->envelope), SQLI(r->due_us), SQLB(r->code),
-	    SQLB(r->status), SQLB(r->reply), SQLB(r->host));
+	    slice_eq(original, address) ? SQLN : SQLB(address), SQLB(r->envelope), SQLI(r->state), SQLI(r->result),
+	    SQLI(r->due_us), SQLI(r->changed_us), SQLB(r->code), SQLB(r->status), SQLB(r->reply), SQLB(r->host),
+	    SQLI(r->lane), SQLI(r->tell), r->return_path_set ? SQLB(r->return_path) : SQLN);
 }
 
 int
@@ -62,7 +63,7 @@ row_new_insert(struct sqltx *tx, struct row_new *n)
 	err = SQL_EXEC(tx, &queue_sql_message_insert, SQLT(m->id), SQLI(m->origin), SQLT(m->account_id),
 	    SQLB(m->reverse_path), sender.n == 0 ? SQLN : SQLB(sender), SQLB(m->envelope), SQLT(m->client),
 	    SQLB(m->helo), SQLT(m->tls), m->message_id.n == 0 ? SQLN : SQLB(m->message_id), SQLI(m->size_bytes),
-	    SQLI(m->received_us), SQLI((int64_t)n->rcpts_n));
+	    SQLI(m->received_us), SQLI(m->recipients), SQLI((int64_t)n->rcpts_n));
 	if (err != 0)
 		return err;
 	if (sql_changes(tx) == 0) {
@@ -127,6 +128,12 @@ read_rcpt(struct sql_rows *r, struct arena *a, struct row_rcpt *out)
 	    .status = arena_copy(a, sql_col_bytes(r, 14)),
 	    .reply = arena_copy(a, sql_col_bytes(r, 15)),
 	    .host = arena_copy(a, sql_col_bytes(r, 16)),
+	    .lane = sql_col_int(r, 17),
+	    .tell = sql_col_int(r, 18),
+	    .return_path_set = !sql_col_null(r, 19),
+	    .return_path = arena_copy(a, sql_col_bytes(r, 19)),
+	    .route = arena_copy(a, sql_col_bytes(r, 20)),
+	    .reply_class = sql_col_int(r, 21),
 	};
 	if (id.n == DELIVERY_ID_LEN)
 		memcpy(out->delivery_id, id.p, id.n);

@@ -1,5 +1,6 @@
 /* queue_tell.c: what happened, in plain sentences. */
 #include "queue/queue_tell.h"
+#include "bus/reply_class.h"
 
 #define TEXT_MAX 2000
 
@@ -83,6 +84,25 @@ said(struct arena *a, const struct row_rcpt *r)
 	    SLICE_ARG(reply));
 }
 
+/* " (the mailbox does not exist or is closed)" */
+static struct slice
+class_words(struct arena *a, int64_t reply_class)
+{
+	if (reply_class == REPLY_NONE || reply_class == REPLY_OTHER)
+		return SLICE_EMPTY;
+	return arena_printf(a, " (%s)", reply_class_words(reply_class));
+}
+
+struct slice
+tell_deferred(struct arena *a, struct slice host, struct slice code, struct slice status, struct slice reply,
+    int64_t reply_class, const char *when)
+{
+	const struct row_rcpt r = {.host = host, .code = code, .status = status, .reply = reply};
+
+	return arena_printf(a, "not yet: %.*s%.*s; next attempt at %s", SLICE_ARG(said(a, &r)),
+	    SLICE_ARG(class_words(a, reply_class)), when);
+}
+
 struct slice
 tell_rcpt(struct arena *a, const struct row_rcpt *r)
 {
@@ -96,7 +116,9 @@ tell_rcpt(struct arena *a, const struct row_rcpt *r)
 	case RESULT_SENT:
 		return arena_printf(a, "%.*s: taken by the next server: %.*s", SLICE_ARG(who), SLICE_ARG(said(a, r)));
 	case RESULT_FAILED:
-		return arena_printf(a, "%.*s: failed for good: %.*s", SLICE_ARG(who), SLICE_ARG(said(a, r)));
+		return arena_printf(a, "%.*s: failed for good: %.*s%.*s", SLICE_ARG(who), SLICE_ARG(said(a, r)),
+		    SLICE_ARG(class_words(a, r->reply_class)));
+	case RESULT_EXPANDED: return arena_printf(a, "%.*s: goes to everybody behind this address", SLICE_ARG(who));
 	case RESULT_REMOVED: return arena_printf(a, "%.*s: removed by the operator", SLICE_ARG(who));
 	case RESULT_NONE:
 	default: break;
@@ -179,5 +201,11 @@ tell_rcpt_json(struct arena *a, const struct row_rcpt *r, const char *state)
 		json_set_text(o, "status", a, r->status);
 	if (r->code.n > 0 || r->reply.n > 0)
 		json_set_text(o, "text", a, said(a, r));
+	if (r->reply_class != REPLY_NONE)
+		json_object_set_new(o, "class", json_string(reply_class_name(r->reply_class)));
+	if (r->route.n > 0)
+		json_set_text(o, "route", a, r->route);
+	if (r->return_path_set)
+		json_set_text(o, "return_path", a, r->return_path);
 	return o;
 }

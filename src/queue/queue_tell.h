@@ -14,6 +14,9 @@ struct slice tell_received(struct arena *a, const struct row_message *m);
 struct slice tell_expanded(struct arena *a, const struct row_rcpt *r);
 /* How it ended, or what it waits for. */
 struct slice tell_rcpt(struct arena *a, const struct row_rcpt *r);
+/* Why an attempt came to nothing for now, and when the next one is. */
+struct slice tell_deferred(struct arena *a, struct slice host, struct slice code, struct slice status,
+    struct slice reply, int64_t reply_class, const char *when);
 /* A history row: "bob@b.test: mx.b.test [127.0.0.1] said 451 …". */
 struct slice tell_history(struct arena *a, struct slice recipient, int64_t kind, struct slice detail);
 

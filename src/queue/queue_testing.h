@@ -18,6 +18,7 @@ struct world;
 struct straw_reply {
 	int result; /* enum bus_send */
 	const char *code, *status, *text;
+	enum bus_reply_class reply_class;
 };
 typedef struct straw_reply straw_fn(struct world *w, struct slice address);
 
@@ -50,6 +51,11 @@ struct world {
 	size_t last_body_n;
 	/* the courier */
 	straw_fn *straw;
+	const char *envelope, *rcpt_envelope; /* of what is submitted; NULL: none */
+	char site[100];                       /* that the courier tells; "": none */
+	char from[100];                       /* of the last that it was given */
+	char route[100];
+	bool dsn; /* the next server reports itself */
 	size_t sends, sent_recipients, largest_send, sending, most_sending;
 	int send_ms;
 	int fatal;
@@ -152,7 +158,10 @@ straw_send(void *ctx, const struct bus_courier_send_request *r, struct arena *a,
 	size_t n = r->recipients.n;
 	struct slice *results = ARENA_ARRAY(a, struct slice, n), *codes = ARENA_ARRAY(a, struct slice, n);
 	struct slice *statuses = ARENA_ARRAY(a, struct slice, n), *texts = ARENA_ARRAY(a, struct slice, n);
+	struct slice *classes = ARENA_ARRAY(a, struct slice, n), *dsn = ARENA_ARRAY(a, struct slice, n);
 
+	assert_int_equal(slice_to_z(r->reverse_path, w->from, sizeof(w->from)), 0);
+	assert_int_equal(slice_to_z(r->route, w->route, sizeof(w->route)), 0);
 	w->sends++;
 	w->sent_recipients += n;
 	w->largest_send = n > w->largest_send ? n : w->largest_send;
@@ -170,11 +179,16 @@ straw_send(void *ctx, const struct bus_courier_send_request *r, struct arena *a,
 		codes[i] = slice_z(s.code);
 		statuses[i] = slice_z(s.status);
 		texts[i] = slice_z(s.text);
+		classes[i] = arena_printf(a, "%d", (int)s.reply_class);
+		dsn[i] = w->dsn ? SLICE("1") : SLICE("0");
 	}
 	*rep = (struct bus_courier_send_reply){.results = {results, n},
 	    .codes = {codes, n},
 	    .statuses = {statuses, n},
 	    .texts = {texts, n},
+	    .classes = {classes, n},
+	    .dsn = {dsn, n},
+	    .site = slice_z(w->site),
 	    .host = SLICE("mx.b.test [127.0.0.1]:25")};
 	return 0;
 }
@@ -252,7 +266,7 @@ straw_says_ok(struct world *w, struct slice address)
 {
 	(void)w;
 	(void)address;
-	return (struct straw_reply){SEND_OK, "250", "2.0.0", "taken"};
+	return (struct straw_reply){SEND_OK, "250", "2.0.0", "taken", REPLY_NONE};
 }
 
 static inline struct straw_reply
@@ -260,7 +274,7 @@ straw_says_later(struct world *w, struct slice address)
 {
 	(void)w;
 	(void)address;
-	return (struct straw_reply){SEND_TEMPFAIL, "451", "4.7.1", "try later"};
+	return (struct straw_reply){SEND_TEMPFAIL, "451", "4.7.1", "try later", REPLY_OTHER};
 }
 
 /* By the first letter: k takes it, l is asked to come later, others are refused. */
@@ -271,7 +285,7 @@ straw_says_mixed(struct world *w, struct slice address)
 		return straw_says_ok(w, address);
 	if (slice_starts(address, SLICE("l")))
 		return straw_says_later(w, address);
-	return (struct straw_reply){SEND_FAIL, "550", "5.1.1", "no such user"};
+	return (struct straw_reply){SEND_FAIL, "550", "5.1.1", "no such user", REPLY_BAD_MAILBOX};
 }
 
 /* ---- the world -------------------------------------------------------------------------------------------- */
@@ -292,7 +306,8 @@ world_open(struct world *w)
 	    .dir = queue_dir,
 	    .hostname = SLICE("mail.example.test"),
 	    .couriers = 1,
-	    .ops = {w, straw_deliver, straw_send, straw_forget, straw_desk, straw_route, straw_expand, straw_fatal}};
+	    .ops = {
+		w, straw_deliver, straw_send, straw_forget, straw_desk, straw_route, NULL, straw_expand, straw_fatal}};
 	struct buf detail BUF_CLEANUP;
 
 	buf_init(&detail, 4096);
@@ -422,6 +437,7 @@ submit_body(struct world *w, const char *from, struct slice_list to, struct slic
 	struct queue_rcpt *v = calloc(to.n, sizeof(*v));
 	struct queue_submission s = {.origin = ORIGIN_STRANGER,
 	    .reverse_path = slice_z(from),
+	    .envelope = slice_z(w->envelope == NULL ? "" : w->envelope),
 	    .client = SLICE("127.0.0.1"),
 	    .helo = SLICE("mail.a.test"),
 	    .tls = SLICE("TLSv1.3 TLS_AES_256_GCM_SHA384"),
@@ -440,8 +456,16 @@ submit_body(struct world *w, const char *from, struct slice_list to, struct slic
 	if (id[0] == '\0')
 		house_ulid(&w->house, id);
 	s.id = slice_z(id);
+	/* Who lives here has signed in. */
+	if (slice_ends(s.reverse_path, SLICE("@example.test"))) {
+		struct slice rest = s.reverse_path;
+
+		s.origin = ORIGIN_ACCOUNT;
+		s.account_id = slice_cut(&rest, '@');
+	}
 	for (size_t i = 0; i < to.n; i++) {
 		v[i].original = to.v[i];
+		v[i].envelope = slice_z(w->rcpt_envelope == NULL ? "" : w->rcpt_envelope);
 		straw_target(to.v[i], &v[i].target);
 	}
 	r = queue_submit(w->queue, &s, &detail);
@@ -506,7 +530,7 @@ is_idle(struct world *w)
 static inline bool
 is_resting(const struct world *w)
 {
-	return w->queue->rcpts.n == 0 && w->queue->next_due_us > house_now_us(&w->house);
+	return w->queue->rcpts.n == 0 && schedule_next_due_us(w->queue) > house_now_us(&w->house);
 }
 
 static inline const struct straw_delivery *

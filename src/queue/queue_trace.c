@@ -73,7 +73,7 @@ find_in_window(struct queue *q, struct trace_find *f)
 		if (slice_ieq(r->original, f->key) || slice_ieq(r->address, f->key))
 			add_found(f, r->message->id, 2 * (size_t)f->max);
 	}
-	f->behind = q->backlog || q->next_due_us <= house_now_us(q->house);
+	f->behind = schedule_backlog(q) || schedule_next_due_us(q) <= house_now_us(q->house);
 	LIST_FOREACH (&q->destinations_all, n)
 		f->behind = f->behind || CONTAINER_OF(n, struct destination, all)->slot_us > house_now_us(q->house);
 	f->window_n = f->n;
@@ -184,6 +184,7 @@ rcpt_kind(const struct row_rcpt *r)
 	case RESULT_DELIVERED: return "delivered";
 	case RESULT_SENT: return "sent";
 	case RESULT_FAILED: return "failed";
+	case RESULT_EXPANDED: return "expanded";
 	case RESULT_REMOVED: return NULL; /* the operator's own line says so */
 	case RESULT_NONE:
 	default: return "state";
@@ -231,7 +232,7 @@ read_story(struct sqltx *tx, void *arg)
 		add_event(s, m.received_us, "expanded", r[i].original, tell_expanded(s->arena, &r[i]));
 	for (size_t i = 0; err == 0 && i < n; i++)
 		if (rcpt_kind(&r[i]) != NULL)
-			add_event(s, r[i].state == ROW_DONE ? r[i].changed_us : INT64_MAX, rcpt_kind(&r[i]),
+			add_event(s, r[i].state >= ROW_DONE ? r[i].changed_us : INT64_MAX, rcpt_kind(&r[i]),
 			    r[i].original, tell_rcpt(s->arena, &r[i]));
 	/* After the recipients' ends: a bounce follows the failure that it tells of. */
 	if (err == 0 || err == ERR_NOTFOUND)

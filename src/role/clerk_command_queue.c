@@ -44,7 +44,7 @@ static int
 act(struct control_session *s, enum queue_action what)
 {
 	struct queue_filter f = read_filter(s);
-	int64_t changed = 0;
+	struct queue_acted acted = {0};
 	bool all = control_bool(&s->request, "all");
 	int err;
 
@@ -53,8 +53,9 @@ act(struct control_session *s, enum queue_action what)
 		    all ? "--all and a message or address exclude each other"
 			: "it is not said which messages are meant");
 	f.held = what == QUEUE_RELEASE;
-	err = queue_act(s->k->queue, &f, what, &changed);
-	json_object_set_new(s->done, "recipients", json_integer(changed));
+	err = queue_act(s->k->queue, &f, what, &acted);
+	json_object_set_new(s->done, "recipients", json_integer(acted.changed));
+	json_object_set_new(s->done, "under_way", json_integer(acted.under_way));
 	return err == ERR_NOTFOUND ? no_message(s, f.id) : err;
 }
 
