@@ -3,7 +3,7 @@
  * The mark. accounts/desk-N.boot holds a random id and a letter: R while the store runs, C after a clean end. A store that
  * finds C goes on with the same id; any other takes a new one. Every account keeps the id under which it was last
  * used, so that after an unclean end, and only then, its first use adds the gap to its UIDs and modseqs. */
-#include "store/store_private.h"
+#include "store/store_index.h"
 
 #define STORE_JOBS_MAX 100000
 #define STORE_ACCOUNTS_MAX 10000000
@@ -33,6 +33,8 @@ store_open(struct store **out, const struct store_config *c, struct buf *detail)
 	list_init(&s->dirty);
 	list_init(&s->recents);
 	list_init(&s->bodies_idle);
+	list_init(&s->index_waiting);
+	list_init(&s->index_open);
 	waitq_init(&s->body_memory_freed);
 	if (s->dir == NULL || (c->vfs != NULL && s->vfs == NULL))
 		err = ERR_NOMEM;
@@ -45,6 +47,8 @@ store_open(struct store **out, const struct store_config *c, struct buf *detail)
 		err = store_mark_write(s, false);
 	if (err == 0)
 		err = workers_new(&s->workers, c->loop, "store", s->threads, STORE_JOBS_MAX);
+	if (err == 0)
+		err = workers_new(&s->index_workers, c->loop, "index", 1, STORE_JOBS_MAX);
 	if (err != 0) {
 		buf_printf(detail, "cannot use the folder of accounts %s: %s.", c->dir, err_text(err));
 		store_abandon(&s);
@@ -60,7 +64,11 @@ store_start(struct store *s)
 	int err = workers_start(s->workers);
 
 	if (err == 0)
+		err = workers_start(s->index_workers);
+	if (err == 0)
 		err = fiber_start(s->loop, "store syncer", store_syncer, s, &s->syncer);
+	if (err == 0)
+		err = fiber_start(s->loop, "store indexer", index_fiber, s, &s->indexer);
 	s->started = err == 0;
 	return err;
 }
@@ -77,6 +85,8 @@ store_free(struct store **sp)
 	ASSERT(s->accounts.n == 0);
 	if (s->workers != NULL)
 		workers_free(&s->workers);
+	if (s->index_workers != NULL)
+		workers_free(&s->index_workers);
 	map_free(&s->accounts);
 	map_free(&s->bodies);
 	free(s->dir);
@@ -124,6 +134,7 @@ store_close(struct store **sp)
 
 	if (s == NULL)
 		return 0;
+	index_stop(s);
 	stop_syncer(s);
 	wait_for_recents(s);
 	err = store_sync(s);
@@ -145,6 +156,7 @@ store_abandon(struct store **sp)
 	if (s == NULL)
 		return;
 	if (s->started) {
+		index_stop(s);
 		stop_syncer(s);
 		wait_for_recents(s);
 		while (store_close_idle_handle(s, INT64_MAX, true))

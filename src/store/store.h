@@ -79,7 +79,7 @@ bool store_has_failed(const struct store *s);
 
 struct store_counters {
 	int64_t deliveries, duplicates, over_quota, appends, copies, expunges;
-	int64_t syncs, transactions, handles_opened;
+	int64_t syncs, transactions, handles_opened, indexed;
 	int64_t accounts, handles, views, messages_in_views, body_bytes, dirty_accounts;
 };
 void store_counters(const struct store *s, struct store_counters *out); /* does not park */
@@ -341,6 +341,28 @@ struct store_candidate {
 typedef int store_match_fn(void *arg, const struct store_candidate *c);
 NODISCARD int store_search(struct store_view *v, const uint32_t *uids, size_t n, bool header_only,
     store_match_fn *match, void *arg, bool *hits);
+
+/* Which messages of the view have which strings, from the account's search index: what is not in it yet is read first. A
+ * string is found where it is a substring of the text, both folded (message/fold.h): of the decoded header fields, and of the body the
+ * decoded text of text parts (HTML as a person reads it) and the headers of parts (RFC 9051 §6.4.4). */
+enum store_text_scope {
+	STORE_SCOPE_FIELD, /* the header fields of that name */
+	STORE_SCOPE_BODY,
+	STORE_SCOPE_TEXT /* header and body */
+};
+struct store_text_key {
+	enum store_text_scope scope;
+	struct slice field; /* name, in any case */
+	struct slice text;  /* folded with text_fold(); empty: every message that has the field (or any) */
+};
+struct store_found; /* the answer; stays as it is while messages come and go */
+/* ERR_UNAVAILABLE, ERR_BUSY: some texts cannot be read now. */
+NODISCARD int store_find_text(
+    struct store_view *v, const struct store_text_key *keys, size_t n, struct store_found **out);
+/* Has the message keys[key]? Quick when asked in order of UIDs. A message that came after the question: no. Does not park. */
+bool store_found_has(struct store_found *f, size_t key, uint32_t uid);
+void store_found_free(struct store_found **f); /* sets to NULL; NULL is fine; does not park */
+#define STORE_FOUND_CLEANUP __attribute__((cleanup(store_found_free)))
 
 /* ---- bringing messages in ------------------------------------------------------------------------------------------- */
 

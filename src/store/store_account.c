@@ -2,7 +2,7 @@
  * reads memory until memory shows what it has committed; it runs on a worker thread while its fiber waits. Handles are
  * opened by the first job that needs one and closed when they are the longest unused of too many, or unused for a while;
  * an account that nothing refers to any more is freed. */
-#include "store/store_private.h"
+#include "store/store_index.h"
 
 bool
 store_account_id_valid(struct slice id)
@@ -74,6 +74,7 @@ store_account_settle(struct store_account *a)
 	s->counters.accounts--;
 	keywords_free(&a->keywords);
 	store_work_free(&a->work);
+	index_free(&a->index);
 	free(a);
 }
 
@@ -235,8 +236,13 @@ static int
 read_row(struct sqltx *tx, void *arg)
 {
 	struct row_read *r = arg;
+	int err = row_account_load(tx, r->a, &r->row);
 
-	return row_account_load(tx, r->a, &r->row);
+	if (err == 0 && (err = row_exists(tx, &store_sql_unindexed_any, SQL_ARGS(ACC(r->a)))) >= 0) {
+		r->a->unindexed = err == 1;
+		err = 0;
+	}
+	return err;
 }
 
 /* Brings an opened database to where it may be used; one that is `made` now may have no rows yet. */
@@ -440,6 +446,8 @@ job_run(struct job *j)
 		s->handles_n++;
 		s->counters.handles_opened++;
 		a->exists = true;
+		if (a->unindexed)
+			index_wanted(a);
 	} else if (had && a->db == NULL) {
 		note_closed(a);
 	} else if (had) {
@@ -659,7 +667,8 @@ store_account_remove(struct store *s, struct slice account_id)
 		return err;
 	op.arg = a;
 	a->broken = 0; /* a damaged account can be removed */
-	err = store_run(a, &op);
+	if ((err = index_remove(a)) == 0)
+		err = store_run(a, &op);
 	return err == ERR_NOTFOUND ? 0 : err;
 }
 

@@ -1,7 +1,7 @@
 /* store_append.c: messages that users bring in (APPEND). An upload is in memory until it is larger than
  * limits.body_inline_bytes, then in a temporary file of the account's blobs/. The append gives the file its final name,
  * and is durable when it returns. */
-#include "store/store_private.h"
+#include "store/store_index.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -285,6 +285,7 @@ append_finish(void *arg, int err)
 		return;
 	}
 	o->a->unsynced_uids += (uint32_t)o->n;
+	index_wanted(o->a);
 	o->a->store->counters.appends += (int64_t)o->n;
 	if (box != NULL) {
 		box->append_origin = o->origin;

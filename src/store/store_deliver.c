@@ -3,7 +3,7 @@
  * refuse it is known before its rows are written; should the transaction itself fail, each is tried by itself.
  *
  * Bodies over limits.body_inline_bytes become files, written before the transaction begins. */
-#include "store/store_private.h"
+#include "store/store_index.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -253,6 +253,7 @@ show(struct batch *b, struct delivery *d)
 	}
 	a->store->counters.deliveries++;
 	a->unsynced_uids++;
+	index_wanted(a);
 	if (box != NULL)
 		box_add(box, &d->in.msg, batch_row(b, d->mailbox));
 }

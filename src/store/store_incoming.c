@@ -159,6 +159,8 @@ incoming_insert(struct sqltx *tx, struct store_account *a, struct account_row *a
 	for (size_t i = 0; i < in->refs_n && err == 0; i++)
 		err = SQL_EXEC(tx, &store_sql_thread_insert, ACC(a), SQLB(slice_of(refs + i * 8, 8)),
 		    SQLI(in->msg.email), SQLB(slice_of(in->thread_id, STORE_ID_BYTES)));
+	if (err == 0)
+		err = SQL_EXEC(tx, &store_sql_unindexed_insert, ACC(a), SQLI(in->msg.email));
 	if (err != 0)
 		return err;
 	ar->used_bytes += (int64_t)in->size;

@@ -42,6 +42,12 @@ struct store {
 	struct list dirty; /* of accounts with unsynced commits, oldest first */
 	size_t dirty_n;
 	struct fiber *syncer;
+	/* store_index.c */
+	struct workers *index_workers; /* one thread */
+	struct list index_waiting, index_open;
+	size_t index_open_n;
+	struct fiber *indexer;
+	bool index_stopped;
 	struct waitq synced;
 	bool started, stopping, failed, unclean;
 	uint8_t boot[STORE_ID_BYTES];
@@ -64,6 +70,7 @@ struct store_sync_work {
 };
 
 struct store_keywords;
+struct store_index;
 
 struct store_account {
 	struct store *store;
@@ -83,6 +90,8 @@ struct store_account {
 	struct list deliveries;          /* waiting for the lock */
 	struct store_keywords *keywords; /* NULL: not loaded */
 	struct store_sync_work *work;    /* NULL: nothing */
+	struct store_index *index;       /* NULL: not used yet */
+	bool unindexed;                  /* when it was opened, messages were listed as not indexed */
 	size_t id_n;
 	char id[];
 };
