@@ -181,6 +181,8 @@ NODISCARD int directory_domain_add(struct sqltx *tx, struct house *h, struct sli
 /* ERR_NOTFOUND; ERR_CONFLICT while accounts or aliases are in it. */
 NODISCARD int directory_domain_remove(struct sqltx *tx, struct slice name, struct buf *detail);
 NODISCARD int directory_domain_list(struct sqltx *tx, struct arena *a, struct directory_domain **v, size_t *n);
+/* The domain that was added first. ERR_NOTFOUND: there is none. */
+NODISCARD int directory_first_domain(struct sqltx *tx, struct arena *a, struct slice *out);
 /* Is the domain (normalised) ours? *canonical is then itself, or the one it stands for. */
 NODISCARD int directory_domain_find(
     struct sqltx *tx, struct arena *a, struct slice name, bool *local, struct slice *canonical);

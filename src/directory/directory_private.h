@@ -67,7 +67,6 @@ NODISCARD int directory_account_by(
 void directory_account_row(struct sql_rows *r, struct arena *a, struct directory_account *out);
 /* The targets of an alias. */
 NODISCARD int directory_alias_targets(struct sqltx *tx, struct arena *a, struct slice key, struct slice_list *out);
-NODISCARD int directory_first_domain(struct sqltx *tx, struct arena *a, struct slice *out);
 
 /* Enough for one call's addresses and keys. */
 #define DIRECTORY_SCRATCH_BYTES ((size_t)4 << 20)

@@ -181,7 +181,8 @@ act_one(struct queue *q, const struct queue_filter *f, struct whole *w, void *ct
 	if (c->v == NULL)
 		return ERR_NOMEM;
 	for (size_t i = 0; i < w->rcpts_n; i++)
-		if (whole_rcpt_matches(f, &w->m, &w->rcpts[i]) && is_meant(c, &w->rcpts[i]) && reserve(q, c, &w->rcpts[i]))
+		if (whole_rcpt_matches(f, &w->m, &w->rcpts[i]) && is_meant(c, &w->rcpts[i]) &&
+		    reserve(q, c, &w->rcpts[i]))
 			c->v[c->n++] = &w->rcpts[i];
 	if (c->n > 0)
 		err = sql_write(q->db, write_act, c);

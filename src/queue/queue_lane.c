@@ -89,5 +89,5 @@ lane_choose(struct queue *q, const struct queue_submission *s, struct slice head
 	    volume > (size_t)l->queue_bulk_hourly)
 		return LANE_BULK;
 	return s->origin == ORIGIN_ACCOUNT && header_is_bulk(header, (size_t)l->message_header_bytes) ? LANE_BULK
-												 : LANE_NORMAL;
+												      : LANE_NORMAL;
 }

@@ -71,7 +71,8 @@ static struct slice
 tell_success(enum build_dsn_action action)
 {
 	if (action == BUILD_DSN_EXPANDED)
-		return SLICE("The message goes to everybody behind this address; no further report of a delivery will come.");
+		return SLICE(
+		    "The message goes to everybody behind this address; no further report of a delivery will come.");
 	return action == BUILD_DSN_RELAYED
 	    ? SLICE("The message was handed to the next server, which will not report what becomes of it.")
 	    : SLICE("The message is in the mailbox.");
@@ -82,10 +83,10 @@ report_list(struct report *p, const struct report_recipient *r)
 {
 	const struct limits *l = &p->q->house->limits;
 	enum build_dsn_action action = p->kind == REPORT_FAILED ? BUILD_DSN_FAILED
-	    : p->kind == REPORT_DELAYED                          ? BUILD_DSN_DELAYED
-	    : r->result == RESULT_EXPANDED                       ? BUILD_DSN_EXPANDED
-	    : r->result == RESULT_SENT                           ? BUILD_DSN_RELAYED
-								 : BUILD_DSN_DELIVERED;
+	    : p->kind == REPORT_DELAYED                         ? BUILD_DSN_DELAYED
+	    : r->result == RESULT_EXPANDED                      ? BUILD_DSN_EXPANDED
+	    : r->result == RESULT_SENT                          ? BUILD_DSN_RELAYED
+								: BUILD_DSN_DELIVERED;
 	struct slice event = p->kind == REPORT_FAILED ? SLICE("FAILURE") : SLICE("DELAY");
 	bool success = p->kind == REPORT_SUCCESS;
 
@@ -236,10 +237,12 @@ why_silent(const struct report *p, const struct queue_target *t, size_t n, struc
 	/* Mail in the name of somebody who lives here, from a client that has not signed in: hardly that person's. */
 	for (size_t i = 0; stranger && !p->return_path_set && i < n; i++)
 		if (t[i].kind == QUEUE_TARGET_LOCAL)
-			return SLICE("the sender is most likely forged (an address of this house, not signed in), so nobody is told");
+			return SLICE("the sender is most likely forged (an address of this house, not signed in), so "
+				     "nobody is told");
 	for (size_t i = 0; stranger && i < p->failed_n; i++)
 		if (p->failed[i]->reply_class == REPLY_CONTENT || p->failed[i]->reply_class == REPLY_POLICY)
-			return SLICE("another server took it for unwanted mail, whose sender is most likely forged, so nobody is told");
+			return SLICE("another server took it for unwanted mail, whose sender is most likely forged, so "
+				     "nobody is told");
 	if (is_automatic_answer(p, header))
 		return SLICE("the message is an answer of a machine, so nobody is told");
 	return SLICE_EMPTY;
@@ -403,7 +406,7 @@ report_send(struct report *p, sql_fn *write)
 		accept_go(q, &p->fresh, p->entered, err == 0);
 	if (err == 0 && p->fresh.rcpts_n > 0)
 		LOG(q->house, INFO,
-		    p->kind == REPORT_FAILED         ? "bounce_queued"
+		    p->kind == REPORT_FAILED        ? "bounce_queued"
 			: p->kind == REPORT_DELAYED ? "sender_warned"
 						    : "success_reported",
 		    LOG_S("id", p->m->id), LOG_Z("report", p->id), LOG_S("to", p->return_path));
@@ -415,12 +418,8 @@ report_send(struct report *p, sql_fn *write)
 bool
 report_init(struct report *p, struct queue *q, struct window_message *m, struct arena *a, enum report_kind kind)
 {
-	*p = (struct report){.q = q,
-	    .m = m,
-	    .arena = a,
-	    .kind = kind,
-	    .return_path = m->reverse_path,
-	    .now_us = house_now_us(q->house)};
+	*p = (struct report){
+	    .q = q, .m = m, .arena = a, .kind = kind, .return_path = m->reverse_path, .now_us = house_now_us(q->house)};
 	p->listed = ARENA_ARRAY(a, struct build_dsn_recipient, REPORT_RECIPIENTS_MAX + 1);
 	p->failed = ARENA_ARRAY(a, struct window_rcpt *, REPORT_RECIPIENTS_MAX + 1);
 	buf_init(&p->text, REPORT_BYTES_MAX);

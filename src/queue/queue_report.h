@@ -16,8 +16,8 @@ struct report {
 	struct window_message *m;
 	struct arena *arena;
 	enum report_kind kind;
-	struct slice return_path; /* where it goes */
-	bool return_path_set;     /* not the message's own: a group's, a forwarder's */
+	struct slice return_path;           /* where it goes */
+	bool return_path_set;               /* not the message's own: a group's, a forwarder's */
 	struct build_dsn_recipient *listed; /* those that the sender wants to hear of */
 	size_t listed_n;
 	struct window_rcpt **failed; /* those that end */

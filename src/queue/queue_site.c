@@ -232,8 +232,10 @@ site_feedback(struct queue *q, struct site *s, enum site_verdict v, const struct
 	shrink(q, s);
 	if (why != NULL) {
 		s->last_class = why->reply_class;
-		(void)!slice_to_z(slice_head(why->status, sizeof(s->last_status) - 1), s->last_status, sizeof(s->last_status));
-		(void)!slice_to_z(slice_head(why->reply, sizeof(s->last_reply) - 1), s->last_reply, sizeof(s->last_reply));
+		(void)!slice_to_z(
+		    slice_head(why->status, sizeof(s->last_status) - 1), s->last_status, sizeof(s->last_status));
+		(void)!slice_to_z(
+		    slice_head(why->reply, sizeof(s->last_reply) - 1), s->last_reply, sizeof(s->last_reply));
 	}
 	if (v == SITE_TOO_MUCH)
 		return;

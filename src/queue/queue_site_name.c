@@ -135,7 +135,8 @@ read_names(struct sqltx *tx, void *arg)
 	int err = SQL_QUERY(tx, &r, &queue_sql_site_all, SQLI(q->house->limits.queue_sites));
 
 	while (err == 0 && (err = sql_next(&r)) == 1) {
-		struct site_name *n = name_put(q, sql_col_bytes(&r, 0), sql_col_bytes(&r, 1), sql_col_int(&r, 2), false);
+		struct site_name *n = name_put(
+		    q, sql_col_bytes(&r, 0), sql_col_bytes(&r, 1), sql_col_int(&r, 2), false);
 
 		/* They come newest first. */
 		if (n != NULL) {

@@ -31,8 +31,8 @@ suppress_enter(struct queue *q, struct slice address)
 }
 
 int
-suppress_failed(struct sqltx *tx, const struct limits *l, struct slice address, struct slice reason, int64_t now_us,
-    bool *now)
+suppress_failed(
+    struct sqltx *tx, const struct limits *l, struct slice address, struct slice reason, int64_t now_us, bool *now)
 {
 	struct arena a ARENA_CLEANUP;
 	struct sql_rows r SQL_ROWS_CLEANUP = {0};

@@ -94,8 +94,7 @@ queue_suspend(struct queue *q, struct slice name, int64_t until_us)
 	w.name = address_key(&a, name);
 	if (name.n == 0 || name.n > 300 || !slice_is_utf8(name, true))
 		return ERR_INVALID;
-	if (map_get(&q->suspensions, w.name) == NULL &&
-	    q->suspensions.n >= (size_t)q->house->limits.queue_suspensions)
+	if (map_get(&q->suspensions, w.name) == NULL && q->suspensions.n >= (size_t)q->house->limits.queue_suspensions)
 		return ERR_LIMIT;
 	err = sql_write(q->db, write_suspension, &w);
 	if (err == 0)
@@ -160,8 +159,8 @@ queue_suspensions(struct queue *q, queue_row_fn *fn, void *ctx)
 		json_set_text(o, "name", &a, key);
 		json_set_time(o, "since", s->made_us);
 		json_set_time(o, "until", s->until_us);
-		json_object_set_new(o, "active",
-		    json_boolean(s->until_us == 0 || s->until_us > house_now_us(q->house)));
+		json_object_set_new(
+		    o, "active", json_boolean(s->until_us == 0 || s->until_us > house_now_us(q->house)));
 		json_array_append_new(rows, o);
 	}
 	for (size_t i = 0; err == 0 && i < json_array_size(rows); i++)

@@ -114,6 +114,8 @@ start(struct role_context *c, struct buf *detail)
 	bus_on_peer_closed(c->bus, on_peer_closed, k);
 	if (!c->quiet)
 		err = queue_start(k->queue);
+	if (err == 0)
+		err = clerk_program_start(k, detail);
 	return err == 0 ? clerk_control_start(k, detail) : err;
 }
 
@@ -162,6 +164,7 @@ shut_down(struct role_context *c, int64_t grace_ms)
 	int64_t reserve = grace_ms < SHUTDOWN_RESERVE_MS * 2 ? grace_ms / 2 : SHUTDOWN_RESERVE_MS;
 
 	clerk_control_stop(k);
+	clerk_program_stop(k);
 	/* Submissions are from here on told to come again; those whose commit is under way get their answer. */
 	queue_stop(k->queue, loop_deadline(c->loop, grace_ms - reserve));
 	for (int64_t i = 0; i < reserve && k->busy > 0; i++)

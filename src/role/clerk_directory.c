@@ -17,11 +17,14 @@ on_rcpt(struct clerk *k, struct bus_peer *from, struct bus_clerk_rcpt_request *q
 	CLERK_ENTER(k);
 	struct directory_writer sender = {.signed_in = bus_peer_role(from) == ROLE_DESK, .path = q->reverse_path};
 	struct directory_rcpt r = {0};
+	struct slice address;
 	int err;
 
 	(void)a;
 	k->counters.rcpt++;
-	err = directory_check_rcpt(k->directory, q->address, &sender, &r);
+	err = clerk_program_address(k, q->address, false, a, &address);
+	if (err == 0)
+		err = directory_check_rcpt(k->directory, address, &sender, &r);
 	if (err != 0)
 		LOG(k->c->house, ERROR, "directory_failed", LOG_E(err));
 	rep->result = err != 0 ? RCPT_TEMPFAIL : r.result;

@@ -24,7 +24,8 @@ struct clerk {
 	struct map targets;  /* spelt address → struct target_cached: addresses that lead to one mailbox */
 	int64_t archives;    /* domains whose mail is copied; -1: not counted yet */
 	uint64_t generation; /* of the directory: it has changed so often */
-	struct net_acceptor *control;
+	struct net_acceptor *control, *local;
+	struct map programs; /* ticket → struct program of clerk_program.c */
 	int next_courier;
 	int busy;    /* handlers that use what is open */
 	bool closed; /* nothing is open any more */
@@ -78,12 +79,12 @@ struct clerk_sender {
 	enum bus_sender result;            /* of the address that was asked for; never SENDER_RATE */
 	int64_t message_bytes, recipients; /* the most that one message may have; 0: as anybody's */
 	struct guard_rates rates;
-	char name[64]; /* for guard: "account:ID" */
+	char name[128]; /* for guard: "account:ID", "submitter:NAME", "user:NAME" */
 };
 void clerk_sending_handle(struct clerk *k);
 /* Who submits: ERR_DENIED for what this peer may not ask, or the database's error. An empty address is the null reverse-path. */
 NODISCARD int clerk_sender_find(struct clerk *k, const struct bus_peer *from, int64_t origin, struct slice account_id,
-    struct slice address, struct clerk_sender *out);
+    struct slice client, struct slice address, struct clerk_sender *out);
 NODISCARD int clerk_sender_of_account(
     struct clerk *k, struct slice account_id, struct slice address, struct clerk_sender *out);
 /* Whether a message to so many may be sent now; counts it if so, with `count`. If not, a sentence for the sender. */
@@ -94,6 +95,21 @@ struct control_session;
 NODISCARD int clerk_sending_show(struct control_session *s, struct slice account_id, json_t *into);
 /* The message was not taken after all. */
 void clerk_sender_give_back(struct clerk *k, const struct clerk_sender *s, int64_t recipients);
+
+/* clerk_program.c: programs of this machine that send mail. */
+NODISCARD int clerk_program_start(struct clerk *k, struct buf *detail);
+void clerk_program_stop(struct clerk *k);
+/* Is the ticket that of a program that is connected now? */
+bool clerk_program_is(const struct clerk *k, struct slice ticket);
+/* As clerk_sender_find(), for who need not sign in: the program with this ticket, or (ticket empty) the client of this address. */
+NODISCARD int clerk_sender_of_submitter(
+    struct clerk *k, struct slice ticket, struct slice client, struct slice address, struct clerk_sender *out);
+/* An address of the machine's own domain ([house] local_domain), where that is no address of the directory, is the one of the
+ * same name in the first domain; with `or_postmaster`, else that domain's postmaster. Others stay what they are. */
+NODISCARD int clerk_program_address(
+    struct clerk *k, struct slice address, bool or_postmaster, struct arena *a, struct slice *out);
+NODISCARD int clerk_program_addresses(
+    struct clerk *k, struct slice_list in, bool or_postmaster, struct arena *a, struct slice_list *out);
 
 /* clerk_targets.c: where mail to an address ends up. */
 void clerk_targets_init(struct clerk *k);

@@ -13,6 +13,8 @@
 static const char *
 not_allowed(struct clerk *k, const struct bus_peer *from, const struct bus_clerk_submit_request *q)
 {
+	if (bus_peer_role(from) == ROLE_GATE && q->origin == ORIGIN_SUBMITTER)
+		return NULL; /* who it is, is looked at with the sender */
 	if (bus_peer_role(from) == ROLE_GATE)
 		return q->origin == ORIGIN_STRANGER && q->account_id.n == 0 ? NULL
 									    : "a gate takes mail of strangers only";
@@ -63,7 +65,7 @@ static enum bus_submit
 check_sender(struct clerk *k, const struct bus_peer *from, const struct bus_clerk_submit_request *q,
     struct clerk_sender *sender, struct buf *detail)
 {
-	int err = clerk_sender_find(k, from, q->origin, q->account_id, q->reverse_path, sender);
+	int err = clerk_sender_find(k, from, q->origin, q->account_id, q->client, q->reverse_path, sender);
 
 	if (err != 0 && err != ERR_DENIED) {
 		buf_put_z(detail, "the directory could not be read");
@@ -96,9 +98,10 @@ not_for_us(const struct bus_clerk_submit_request *q, const struct queue_rcpt *v,
 }
 
 static enum bus_submit
-submit_sound(struct clerk *k, const struct bus_peer *from, const struct bus_clerk_submit_request *q, struct arena *a,
-    struct buf *detail)
+submit_sound(struct clerk *k, const struct bus_peer *from, const struct bus_clerk_submit_request *asked, bool program,
+    struct arena *a, struct buf *detail)
 {
+	struct bus_clerk_submit_request there = *asked, *q = &there;
 	struct queue_submission s = {.id = q->id,
 	    .origin = (enum bus_origin)q->origin,
 	    .account_id = q->account_id,
@@ -113,8 +116,13 @@ submit_sound(struct clerk *k, const struct bus_peer *from, const struct bus_cler
 	    .blob_owner = clerk_blob_owner(bus_peer_role(from), bus_peer_index(from)),
 	    .size_bytes = q->size_bytes};
 	const char *why;
-	int err = clerk_recipients(k, from, q, a, &s);
+	int err;
 
+	if (q->origin == ORIGIN_SUBMITTER) /* a ticket is nobody's account */
+		q->account_id = s.account_id = SLICE_EMPTY;
+	err = clerk_program_addresses(k, asked->recipients, program, a, &q->recipients);
+	if (err == 0)
+		err = clerk_recipients(k, from, q, a, &s);
 	if (err != 0) {
 		LOG(k->c->house, ERROR, "recipients_not_expanded", LOG_S("id", q->id), LOG_E(err));
 		buf_put_z(detail,
@@ -146,11 +154,11 @@ submit(struct clerk *k, const struct bus_peer *from, const struct bus_clerk_subm
 		return SUBMIT_REFUSED;
 	}
 	if (q->origin == ORIGIN_STRANGER || q->origin == ORIGIN_SYSTEM)
-		return submit_sound(k, from, q, a, detail);
+		return submit_sound(k, from, q, false, a, detail);
 	result = check_sender(k, from, q, &sender, detail);
 	if (result != SUBMIT_OK)
 		return result;
-	result = submit_sound(k, from, q, a, detail);
+	result = submit_sound(k, from, q, clerk_program_is(k, q->account_id), a, detail);
 	if (result != SUBMIT_OK)
 		clerk_sender_give_back(k, &sender, (int64_t)q->recipients.n);
 	return result;
@@ -308,9 +316,13 @@ static int
 ask_expand(void *ctx, struct slice address, struct arena *a, struct queue_target **v, size_t *n)
 {
 	struct clerk *k = ctx;
-	struct clerk_expansion x = {.addresses = {&address, 1}, .from = {.anybody = true}};
-	int err = clerk_targets_expand(k, &x, a);
+	struct slice there = address;
+	struct clerk_expansion x = {.from = {.anybody = true}};
+	int err = clerk_program_address(k, address, true, a, &there);
 
+	x.addresses = (struct slice_list){&there, 1};
+	if (err == 0)
+		err = clerk_targets_expand(k, &x, a);
 	*n = 0;
 	if (err != 0)
 		return err;

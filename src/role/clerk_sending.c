@@ -107,8 +107,10 @@ clerk_sender_give_back(struct clerk *k, const struct clerk_sender *s, int64_t re
 
 int
 clerk_sender_find(struct clerk *k, const struct bus_peer *from, int64_t origin, struct slice account_id,
-    struct slice address, struct clerk_sender *out)
+    struct slice client, struct slice address, struct clerk_sender *out)
 {
+	if (origin == ORIGIN_SUBMITTER && bus_peer_role(from) == ROLE_GATE)
+		return clerk_sender_of_submitter(k, account_id, client, address, out);
 	if (origin != ORIGIN_ACCOUNT || bus_peer_role(from) != ROLE_DESK ||
 	    account_desk(account_id, k->c->desks) != bus_peer_index(from))
 		return ERR_DENIED;
@@ -138,7 +140,7 @@ on_sender(struct clerk *k, struct bus_peer *from, struct bus_clerk_sender_reques
 	int err;
 
 	k->counters.sender++;
-	err = clerk_sender_find(k, from, q->origin, q->account_id, q->address, &s);
+	err = clerk_sender_find(k, from, q->origin, q->account_id, q->client, q->address, &s);
 	if (err != 0)
 		return err;
 	buf_init(&detail, 1000);

@@ -1,7 +1,9 @@
 /* gate.c: the role that talks to strangers on port 25. It has no files, no mailboxes and no keys: whom mail may be for, where
  * a large body goes and whether a message is safely kept it asks the clerk; the vault signs its handshakes. */
+#include "role/gate_submitter.h"
 #include "role/role.h"
 #include "role/submit_bus.h"
+#include "role/submitters.h"
 #include "role/tls_bus.h"
 
 #include "base/log.h"
@@ -15,6 +17,7 @@ struct gate {
 	struct tls_bus *tls;
 	struct workers *workers;
 	struct smtp_sessions sessions;
+	struct gate_submitters submitters;
 	struct map by_address; /* prefix key of the client -> its count + 1, as a pointer */
 	struct net_acceptor **acceptors;
 	size_t acceptors_count;
@@ -50,7 +53,8 @@ static void
 serve(struct net_session *n)
 {
 	struct gate *g = n->arg;
-	struct submit_bus backend = {.bus = g->c->bus, .origin = ORIGIN_STRANGER};
+	bool listed = submitters_list_address(g->c->settings, &n->peer);
+	struct submit_bus backend = {.bus = g->c->bus, .origin = listed ? ORIGIN_SUBMITTER : ORIGIN_STRANGER};
 	char text[NET_ADDRESS_TEXT_MAX], literal[NET_ADDRESS_TEXT_MAX];
 	uint8_t key[16];
 	bool counted;
@@ -58,6 +62,7 @@ serve(struct net_session *n)
 	net_address_text(&n->peer, text);
 	net_address_literal(&n->peer, literal);
 	net_address_prefix_key(&n->peer, key);
+	backend.client = slice_z(text);
 	counted = address_enter(g, slice_of(key, sizeof(key)));
 	g->refused_sessions += !counted;
 	smtp_session(n->stream,
@@ -68,6 +73,7 @@ serve(struct net_session *n)
 		.backend = submit_bus_backend(&backend),
 		.client = slice_z(text),
 		.client_literal = slice_z(literal),
+		.listed = listed,
 		.tls = tls_bus_server(g->tls),
 		.refused = !counted});
 	if (counted)
@@ -118,6 +124,8 @@ start(struct role_context *c, struct buf *detail)
 	if (e == 0)
 		e = workers_start(g->workers);
 	if (e == 0)
+		gate_submitters_start(&g->submitters, c, &g->sessions, g->workers);
+	if (e == 0)
 		e = tls_bus_new(&g->tls, c->loop, c->bus, detail);
 	return e == 0 ? listen_all(g, detail) : e;
 }
@@ -159,6 +167,7 @@ shut_down(struct role_context *c, int64_t grace_ms)
 			break;
 	for (size_t i = 0; i < g->acceptors_count; i++)
 		net_acceptor_cancel_sessions(g->acceptors[i]);
+	gate_submitters_cancel(&g->submitters);
 }
 
 const struct role_ops role_gate_ops = {

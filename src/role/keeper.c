@@ -5,6 +5,7 @@
 #include "role/crash.h"
 
 #include <errno.h>
+#include <pwd.h>
 #include <fcntl.h>
 #include <jansson.h>
 #include <sched.h>
@@ -388,6 +389,25 @@ on_stop(struct keeper *k, struct bus_peer *from, struct bus_keeper_stop_request 
 	return 0;
 }
 
+/* Who a user of this machine is only the keeper can ask: the others see no file of the system. Where the answer comes over a
+ * network (LDAP), the keeper waits for it. */
+static int
+on_user(struct keeper *k, struct bus_peer *from, struct bus_keeper_user_request *q, struct arena *a,
+    struct bus_keeper_user_reply *reply)
+{
+	char text[4096];
+	struct passwd pw, *found = NULL;
+
+	(void)k;
+	(void)from;
+	if (q->uid < 0 || q->uid > UINT32_MAX)
+		return ERR_INVALID;
+	if (getpwuid_r((uid_t)q->uid, &pw, text, sizeof(text), &found) == 0 && found != NULL &&
+	    slice_is_utf8(slice_z(found->pw_name), true))
+		reply->name = arena_copy(a, slice_z(found->pw_name));
+	return 0;
+}
+
 static json_t *
 child_json(const struct child *c)
 {
@@ -629,6 +649,7 @@ run(struct keeper *k)
 		BUS_HANDLE(k->bus, keeper_reload, on_reload, k);
 		BUS_HANDLE(k->bus, keeper_stop, on_stop, k);
 		BUS_HANDLE(k->bus, keeper_status, on_status, k);
+		BUS_HANDLE(k->bus, keeper_user, on_user, k);
 		bus_on_peer_closed(k->bus, log_peer_closed, k);
 		err = fiber_start(k->loop, "keeper", main_fiber, k, NULL);
 	}

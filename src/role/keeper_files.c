@@ -242,7 +242,10 @@ keeper_open_data(struct keeper *k)
 		err = house_lock(k->data_dir, &k->lock_fd, k->detail);
 	if (err == 0) {
 		(void)snprintf(path, sizeof(path), "%s/run", k->data_dir);
-		err = house_make_folder(path, 0700, k->detail);
+		err = house_make_folder(path, 0711, k->detail);
+		/* Local programs pass through it to their socket; the others in it are closed by themselves. */
+		if (err == 0 && chmod(path, 0711) != 0)
+			err = err_from_errno(errno);
 	}
 	if (err == 0)
 		err = make_own_folder(k, "secrets", ROLE_VAULT);
@@ -267,9 +270,9 @@ keeper_note_config(struct keeper *k)
 
 /* ---- listening --------------------------------------------------------------------------------------- */
 
-/* Reached through the open folder: the path may be longer than an address of a socket can be. */
+/* A socket in run/. Reached through the open folder: the path may be longer than an address of a socket can be. */
 static int
-open_control(struct keeper *k, int *fd)
+open_local(struct keeper *k, const char *name, int mode, int *fd)
 {
 	char path[HOUSE_PATH_BYTES + 64];
 	int dir, err;
@@ -280,11 +283,10 @@ open_control(struct keeper *k, int *fd)
 		buf_printf(k->detail, "%s cannot be opened: %s\n", path, strerror(errno));
 		return err_from_errno(errno);
 	}
-	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d/control", dir);
-	err = net_listen_unix(path, 0600, LISTEN_BACKLOG, fd);
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", dir, name);
+	err = net_listen_unix(path, mode, LISTEN_BACKLOG, fd);
 	if (err != 0)
-		buf_printf(
-		    k->detail, "the control socket %s/run/control cannot be opened: %s\n", k->data_dir, err_text(err));
+		buf_printf(k->detail, "the socket %s/run/%s cannot be opened: %s\n", k->data_dir, name, err_text(err));
 	(void)close(dir);
 	return err;
 }
@@ -296,9 +298,12 @@ open_listener(struct keeper *k, const struct listen_settings *l, int *fd)
 	int err;
 
 	if (l->service == LISTEN_CONTROL)
-		return open_control(k, fd);
+		return open_local(k, "control", 0600, fd);
 	if ((k->config->flags & START_QUIET) != 0)
 		return 0;
+	/* Everybody on this machine may connect: who it is decides what may be sent. */
+	if (l->service == LISTEN_LOCAL)
+		return open_local(k, "sendmail", 0666, fd);
 	err = net_address_parse(l->address, l->port, &a);
 	if (err != 0)
 		return err;
@@ -348,6 +353,8 @@ keeper_close_files(struct keeper *k)
 	k->listeners = NULL;
 	if (k->lock_fd >= 0) {
 		(void)snprintf(path, sizeof(path), "%s/run/control", k->data_dir);
+		(void)unlink(path);
+		(void)snprintf(path, sizeof(path), "%s/run/sendmail", k->data_dir);
 		(void)unlink(path);
 		(void)close(k->lock_fd);
 		k->lock_fd = -1;

@@ -173,7 +173,7 @@ clerk_start(struct role_context *c, struct buf *detail)
 	struct net_acceptor *acceptor;
 
 	(void)detail;
-	ASSERT(c->listeners_count == 1 && c->listeners[0].settings->service == LISTEN_CONTROL);
+	ASSERT(c->listeners_count == 2 && c->listeners[0].settings->service == LISTEN_CONTROL);
 	return net_accept_start(&acceptor, c->loop, c->listeners[0].fd, 10, control_session, c);
 }
 

@@ -6,6 +6,7 @@
  * A session's fiber only waits and copies, on a stack that stays small; the talk before sign-in, with its handshake, runs
  * on a fiber of its own whose stack is used again. */
 #include "role/porch_private.h"
+#include "role/submitters.h"
 
 #define STOP_POLL_MS 20
 
@@ -97,6 +98,7 @@ serve_submission(struct porch_session *s)
 		.tls = tls_bus_server(p->tls),
 		.cleartext_sign_in = p->c->settings->cleartext_sign_in,
 		.client = slice_z(s->address),
+		.unsigned_session = s->listed ? porch_join_gate : NULL,
 		.signin = porch_signin_ops(s)});
 }
 
@@ -128,6 +130,7 @@ serve(struct net_session *n)
 
 	n->stream = NULL;
 	net_address_text(&n->peer, s.address);
+	s.listed = submitters_list_address(p->c->settings, &n->peer);
 	if (!p->c->settings->plain)
 		s.brake = porch_brake_arrive(&p->brake, &n->peer);
 	if (s.brake != NULL || p->c->settings->plain)

@@ -41,9 +41,12 @@ struct porch_session {
 	char address[NET_ADDRESS_TEXT_MAX];
 	struct brake_address *brake; /* until it is signed in; NULL where nothing is braked */
 	struct fiber *waiter, *talk;
+	bool listed; /* may submit without signing in */
 	bool done;
 };
 
+/* porch_submitter.c: for smtp_presession_config, with a porch_session as its ctx. */
+NODISCARD int porch_join_gate(void *ctx, struct slice helo, struct slice tls, struct stream **session);
 /* porch_signin.c: with a porch_session as their ctx. */
 struct signin_ops porch_signin_ops(struct porch_session *s);
 

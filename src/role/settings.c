@@ -5,7 +5,7 @@
 #include "base/ini.h"
 #include "base/log.h"
 #include "bus/values.h"
-#include "rt/net.h"
+#include "rt/net_prefix.h"
 
 #define SETTINGS_ARENA_BYTES (8u << 20)
 #define HOSTNAME_BYTES 253u
@@ -116,7 +116,8 @@ static const char *const service_words[LISTEN_SERVICE_COUNT] = {[LISTEN_SMTP] = 
     [LISTEN_IMAPS] = "imaps",
     [LISTEN_POP3] = "pop3",
     [LISTEN_POP3S] = "pop3s",
-    [LISTEN_CONTROL] = "control"};
+    [LISTEN_CONTROL] = "control",
+    [LISTEN_LOCAL] = "local"};
 static const uint16_t service_ports[LISTEN_SERVICE_COUNT] = {[LISTEN_SMTP] = 25,
     [LISTEN_SUBMISSION] = 587,
     [LISTEN_SUBMISSIONS] = 465,
@@ -134,7 +135,7 @@ listen_service_name(enum listen_service service)
 bool
 listen_service_is_porch(enum listen_service service)
 {
-	return service != LISTEN_SMTP && service != LISTEN_CONTROL;
+	return service != LISTEN_SMTP && service < LISTEN_CONTROL;
 }
 
 static const char *
@@ -195,6 +196,10 @@ take_value(struct parse *p, enum setting_type type, struct slice value, void *at
 	case SETTING_COUNT:
 		wrong = take_number(value, 0, SETTINGS_PROCESSES_MAX, &number, "a number from 0 to 64");
 		*(int *)at = (int)number;
+		break;
+	case SETTING_NUMBER:
+		wrong = take_number(value, 0, INT64_MAX, &number, "a whole number");
+		*(int64_t *)at = (int64_t)number;
 		break;
 	case SETTING_PORT:
 		wrong = value.n == 0 ? NULL : take_number(value, 1, 65535, &number, "a port number from 1 to 65535");
@@ -335,6 +340,53 @@ take_route(struct parse *p, const struct ini_section *in, struct route_settings 
 		s->routes[s->routes_count++] = r;
 }
 
+/* The largest networks that may submit without a password; wider ones would be half the world. */
+#define SUBMITTER_BITS_MIN_V4 (96 + 8)
+#define SUBMITTER_BITS_MIN_V6 16
+
+static void
+check_networks(struct parse *p, const struct ini_section *in, const struct submitter_settings *b)
+{
+	for (size_t i = 0; i < b->networks.n; i++) {
+		struct slice text = b->networks.v[i];
+		struct net_prefix prefix;
+
+		if (net_prefix_parse(text, &prefix) != 0)
+			WRONG(p, in->line, "[submitter %.*s]: %.*s is no address or network, as 192.0.2.0/24",
+			    SLICE_ARG(in->name), SLICE_ARG(text));
+		else if (prefix.bits <
+		    (slice_find_byte(text, ':') == SLICE_NONE ? SUBMITTER_BITS_MIN_V4 : SUBMITTER_BITS_MIN_V6))
+			WRONG(p, in->line, "[submitter %.*s]: the network %.*s is too large to trust",
+			    SLICE_ARG(in->name), SLICE_ARG(text));
+	}
+}
+
+static void
+take_submitter(struct parse *p, const struct ini_section *in, struct submitter_settings b)
+{
+	struct settings *s = p->s;
+
+	b.name = in->name;
+	check_networks(p, in, &b);
+	if (b.networks.n == 0 && b.users.n == 0)
+		WRONG(p, in->line, "[submitter %.*s] needs networks or users", SLICE_ARG(in->name));
+	if (b.senders.n == 0)
+		WRONG(p, in->line, "[submitter %.*s] needs senders", SLICE_ARG(in->name));
+	for (size_t i = 0; i < b.senders.n; i++) {
+		size_t at = slice_rfind_byte(b.senders.v[i], '@');
+
+		if (at == SLICE_NONE || !is_name(slice_from(b.senders.v[i], at + 1)))
+			WRONG(p, in->line, "[submitter %.*s]: the sender %.*s is no address and no @domain",
+			    SLICE_ARG(in->name), SLICE_ARG(b.senders.v[i]));
+	}
+	s->submitters = arena_grow(
+	    p->a, s->submitters, s->submitters_count, &s->submitters_cap, sizeof(b), INI_SECTIONS_MAX);
+	if (s->submitters == NULL)
+		p->err = ERR_NOMEM;
+	else
+		s->submitters[s->submitters_count++] = b;
+}
+
 static void
 take_entries(struct parse *p, const struct ini_section *in, void *into)
 {
@@ -348,6 +400,7 @@ take_named(struct parse *p, const struct ini_section *in)
 	struct listen_settings l = {.port = 0};
 	struct tls_settings t = {.name = in->name};
 	struct route_settings r = {.port = 0};
+	struct submitter_settings b = {.name = in->name};
 
 	if (slice_eq(in->kind, SLICE("listen"))) {
 		take_defaults(p, "listen", &l);
@@ -357,6 +410,10 @@ take_named(struct parse *p, const struct ini_section *in)
 		take_defaults(p, "tls", &t);
 		take_entries(p, in, &t);
 		take_tls(p, in, t);
+	} else if (slice_eq(in->kind, SLICE("submitter"))) {
+		take_defaults(p, "submitter", &b);
+		take_entries(p, in, &b);
+		take_submitter(p, in, b);
 	} else {
 		take_defaults(p, "route", &r);
 		take_entries(p, in, &r);
@@ -476,6 +533,7 @@ settings_parse(struct settings **out, struct slice text, struct buf *detail)
 		default_listeners(&p);
 	check_whole(&p);
 	add_listener(&p, (struct listen_settings){.name = SLICE("control"), .service = LISTEN_CONTROL});
+	add_listener(&p, (struct listen_settings){.name = SLICE("local"), .service = LISTEN_LOCAL});
 	take_machine_name(&p);
 	if (err == 0)
 		err = p.err;

@@ -18,9 +18,10 @@ enum listen_service {
 	LISTEN_IMAPS,
 	LISTEN_POP3,
 	LISTEN_POP3S,
-	LISTEN_CONTROL /* DIR/run/control: clerk; always there */
+	LISTEN_CONTROL, /* DIR/run/control: clerk; always there */
+	LISTEN_LOCAL    /* DIR/run/sendmail: programs of this machine: clerk; always there */
 };
-#define LISTEN_SERVICE_COUNT (LISTEN_CONTROL + 1)
+#define LISTEN_SERVICE_COUNT (LISTEN_LOCAL + 1)
 
 struct listen_settings {
 	struct slice name; /* [listen NAME] */
@@ -42,10 +43,18 @@ struct route_settings { /* [route DOMAIN]: a fixed next hop */
 	uint16_t port;
 };
 
+struct submitter_settings { /* [submitter NAME]: who may submit without signing in */
+	struct slice name;
+	struct slice_list networks; /* net_prefix_parse() reads each */
+	struct slice_list users, senders;
+	int64_t messages_per_hour, messages_per_day, recipients_per_hour, recipients_per_day;
+};
+
 struct settings {
 	uint32_t generation;
-	struct slice hostname; /* how the house calls itself: banner, EHLO, Received, DSNs */
-	bool hostname_given;   /* false: it is the machine's name */
+	struct slice hostname;     /* how the house calls itself: banner, EHLO, Received, DSNs */
+	bool hostname_given;       /* false: it is the machine's name */
+	struct slice local_domain; /* empty: the hostname; local_domain() */
 	struct slice data_dir;
 	struct slice user_prefix; /* "posthouse-": own uids when started as root; empty: none */
 	int log_format;           /* enum log_format */
@@ -62,6 +71,8 @@ struct settings {
 	size_t tls_count, tls_cap;
 	struct route_settings *routes;
 	size_t routes_count, routes_cap;
+	struct submitter_settings *submitters;
+	size_t submitters_count, submitters_cap;
 	/* [dns] */
 	struct slice_list dns_forwarders, dns_stubs, dns_trust_anchors, dns_insecure;
 	struct slice dns_resolv_conf; /* default /etc/resolv.conf; "" for full recursion */
@@ -74,8 +85,8 @@ struct settings {
 };
 
 /* Parses the text of a configuration file (bounds: base/ini.h). Without [listen NAME] sections the standard ports are
- * listened on; address "*" becomes two listeners of one name (IPv4, IPv6); the control socket's pseudo listener is always
- * the last. No file is opened. ERR_SYNTAX or ERR_INVALID with "line N: …" sentences in `detail`, all of
+ * listened on; address "*" becomes two listeners of one name (IPv4, IPv6); the pseudo listeners of the control socket
+ * and of local programs are always the last two. No file is opened. ERR_SYNTAX or ERR_INVALID with "line N: …" sentences in `detail`, all of
  * them, not only the first. */
 NODISCARD int settings_parse(struct settings **out, struct slice text, struct buf *detail);
 void settings_free(struct settings **s);
@@ -90,6 +101,12 @@ NODISCARD int settings_may_reload(const struct settings *old, const struct setti
 void settings_print_default(struct buf *out);
 /* What a valid configuration says other than the default, in the form of a configuration. */
 NODISCARD int settings_print_diff(struct slice text, struct buf *out, struct buf *detail);
+/* What local users are addresses of. */
+static inline struct slice
+settings_local_domain(const struct settings *s)
+{
+	return s->local_domain.n > 0 ? s->local_domain : s->hostname;
+}
 /* "smtp", …, "control". */
 const char *listen_service_name(enum listen_service service);
 bool listen_service_is_porch(enum listen_service service);

@@ -41,11 +41,12 @@ test_defaults(void **state)
 	struct settings *s = good("");
 
 	(void)state;
-	assert_int_equal(s->listeners_count, 15);
+	assert_int_equal(s->listeners_count, 16);
 	assert_int_equal(s->listeners[0].port, 25);
 	assert_true(slice_eq(s->listeners[0].address, SLICE("0.0.0.0")));
 	assert_true(slice_eq(s->listeners[1].address, SLICE("::")));
 	assert_int_equal(s->listeners[14].service, LISTEN_CONTROL);
+	assert_int_equal(s->listeners[15].service, LISTEN_LOCAL);
 	assert_true(slice_eq(s->data_dir, SLICE("/var/lib/posthouse")));
 	assert_true(slice_eq(s->dns_resolv_conf, SLICE("/etc/resolv.conf")));
 	assert_int_equal(s->smtp_port, 25);
@@ -59,7 +60,7 @@ test_defaults(void **state)
 	settings_print_default(&out);
 	buf_put_u8(&out, 0);
 	s = good((const char *)out.p);
-	assert_int_equal(s->listeners_count, 15);
+	assert_int_equal(s->listeners_count, 16);
 	settings_free(&s);
 }
 

@@ -6,6 +6,15 @@
 #define SUBMIT_MS 120000 /* taking a message: RFC 5321 §4.5.3.2.6 gives us 10 minutes */
 #define REPLY_BYTES_MAX 65536
 
+/* The clerk sends such mail to postmaster (clerk_program.c). */
+static bool
+is_local(const struct submit_bus *b, struct slice address)
+{
+	size_t at = slice_rfind_byte(address, '@');
+
+	return b->local_domain.n > 0 && at != SLICE_NONE && slice_ieq(slice_from(address, at + 1), b->local_domain);
+}
+
 static int
 ask_rcpt(void *ctx, struct slice reverse_path, struct slice address, int64_t *result)
 {
@@ -18,6 +27,8 @@ ask_rcpt(void *ctx, struct slice reverse_path, struct slice address, int64_t *re
 	arena_init(&mem, REPLY_BYTES_MAX);
 	err = bus_call_again(b->bus, ROLE_CLERK, 0, BUS_clerk_rcpt, &q, &mem, &rep, ASK_MS);
 	*result = rep.result;
+	if (err == 0 && (rep.result == RCPT_UNKNOWN || rep.result == RCPT_REMOTE) && is_local(b, address))
+		*result = RCPT_OK;
 	return err;
 }
 

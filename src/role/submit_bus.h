@@ -13,7 +13,8 @@ struct submit_bus {
 	enum bus_origin origin; /* of its submissions; without any: ORIGIN_STRANGER */
 	struct slice
 	    account_id; /* ORIGIN_ACCOUNT: the submitting account; ORIGIN_SUBMITTER: the ticket of a local program */
-	struct slice client; /* ORIGIN_SUBMITTER: the listed address */
+	struct slice client;       /* ORIGIN_SUBMITTER: the listed address */
+	struct slice local_domain; /* of a local program: whatever is addressed there somebody gets */
 };
 
 /* The functions for a session's configuration; `b` is their context. */

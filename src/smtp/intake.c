@@ -310,7 +310,9 @@ put_head(struct smtp_server *s, struct smtp_intake *in, struct buf *head, struct
 	if (s->submitting) {
 		r.helo = s->c->hostname;
 		r.client_literal = SLICE_EMPTY;
-		r.remark = s->c->signed_in ? SLICE("a user who has signed in") : SLICE("a listed submitter");
+		r.remark = s->c->signed_in     ? SLICE("a user who has signed in")
+		    : s->c->local_sender.n > 0 ? SLICE("a program of this machine")
+					       : SLICE("a listed submitter");
 	}
 	smtp_received_put(head, &r);
 	if (!s->submitting)

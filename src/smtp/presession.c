@@ -63,6 +63,23 @@ command_auth(struct presession *p, const struct smtp_command *c)
 	arena_reset(&p->arena);
 }
 
+/* A listed device begins a message without signing in: another session goes on from here, with this command. */
+static void
+command_mail(struct presession *p, const struct smtp_command *c)
+{
+	struct slice line = arena_printf(&p->arena, "MAIL %.*s\r\n", SLICE_ARG(c->argument));
+	int e = p->c->unsigned_session == NULL || !p->ch.greeted || arena_failed(&p->arena)
+	    ? ERR_DENIED
+	    : p->c->unsigned_session(
+		  p->c->signin.ctx, slice_z(p->ch.helo), smtp_tls_text(p->ch.st, &p->arena), &p->desk);
+
+	if (e == 0 && (stream_write(p->desk, line) != 0 || (e = stream_flush(p->desk)) != 0))
+		stream_close(&p->desk);
+	if (p->desk == NULL)
+		smtp_reply(&p->ch, e == ERR_DENIED ? SMTP_R_SIGN_IN_FIRST : SMTP_R_TEMPFAIL);
+	arena_reset(&p->arena);
+}
+
 static void
 command_run(struct presession *p, const struct smtp_command *c)
 {
@@ -70,7 +87,7 @@ command_run(struct presession *p, const struct smtp_command *c)
 		return;
 	switch (c->verb) {
 	case SMTP_AUTH: command_auth(p, c); break;
-	case SMTP_MAIL:
+	case SMTP_MAIL: command_mail(p, c); break;
 	case SMTP_RCPT:
 	case SMTP_DATA: smtp_reply(&p->ch, SMTP_R_SIGN_IN_FIRST); break;
 	/* Its bytes follow, and are no commands. */

@@ -37,7 +37,8 @@ examples_of_the_standards(void **state)
 		struct scram_client c;
 		struct slice out;
 
-		assert_int_equal(scram_client_first(&c, &a, x->sha256, SLICE("user"), SLICE("pencil"), slice_z(x->nonce), &out), 0);
+		assert_int_equal(
+		    scram_client_first(&c, &a, x->sha256, SLICE("user"), SLICE("pencil"), slice_z(x->nonce), &out), 0);
 		assert_true(slice_eq(out, slice_z(x->first)));
 		assert_int_equal(scram_client_final(&c, NULL, slice_z(x->server_first), &out), 0);
 		assert_true(slice_eq(out, slice_z(x->final)));
@@ -98,8 +99,8 @@ servers_that_lie(void **state)
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(examples_of_the_standards), cmocka_unit_test(names_are_escaped),
-	    cmocka_unit_test(servers_that_lie)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(examples_of_the_standards),
+	    cmocka_unit_test(names_are_escaped), cmocka_unit_test(servers_that_lie)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -355,7 +355,10 @@ greet(struct smtp_server *s)
 	} else {
 		const struct smtp_reply_row *r = &smtp_replies[c->lmtp ? SMTP_R_GREETING_LMTP : SMTP_R_GREETING];
 
-		(void)!stream_printf(s->ch.st, "%d %.*s %s\r\n", r->code, SLICE_ARG(c->hostname), r->text);
+		(void)!stream_printf(s->ch.st, "%d %.*s %s", r->code, SLICE_ARG(c->hostname), r->text);
+		if (c->local_sender.n > 0)
+			(void)!stream_printf(s->ch.st, " for <%.*s>", SLICE_ARG(c->local_sender));
+		(void)!stream_write(s->ch.st, SLICE("\r\n"));
 	}
 }
 

@@ -102,6 +102,8 @@ struct smtp_session_config {
 	bool signed_in; /* the submitter has given a password; else a listed one */
 	/* A stranger who may also submit: a transaction whose sender backend.sender allows is a submission. */
 	bool listed;
+	struct slice
+	    local_sender; /* a program of this machine: its own address, which the greeting tells it; else empty */
 	/* Of a submission: how it begins, and what the porch saw before ("" in the clear). */
 	enum smtp_beginning beginning;
 	struct slice helo, tls_text;
@@ -118,6 +120,9 @@ struct smtp_presession_config {
 	struct tls_server *tls; /* for STARTTLS; NULL: not offered. Implicit TLS is up before the call */
 	bool cleartext_sign_in; /* AUTH is offered without TLS too */
 	struct slice client;    /* address text */
+	/* The client need not sign in: its MAIL, and all behind it, goes to this session's other end. NULL: it must. `ctx` is that of
+	 * signin. 0, or an error: it is asked to sign in. */
+	int (*unsigned_session)(void *ctx, struct slice helo, struct slice tls, struct stream **session);
 	struct signin_ops
 	    signin; /* `pending` stays empty: unread input stays in the stream and is proxied to the desk */
 };
