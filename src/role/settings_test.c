@@ -74,6 +74,8 @@ test_all_keys(void **state)
 	    "[listen a]\nservice = smtp\naddress = 127.0.0.1\nport = 2025\n[listen b]\nservice = imaps\naddress = ::1\n"
 	    "[tls x]\ncertificate = /c.pem\nkey = /k.pem\nnames = a.test, *.b.test\n"
 	    "[route A.Test]\nhost = 127.0.0.1\nport = 2525\n[route b.test]\nhost = mx.b.test\n"
+	    "[submitter office]\nnetworks = 192.0.2.0/28 2001:db8::1\nusers = www-data\nsenders = p@a.test, @b.test\n"
+	    "messages_per_hour = 7\nmessages_per_day = 0\n"
 	    "[dns]\nresolv_conf =\nforwarders = 127.0.0.1@5300 ::1\nstubs = a.test=127.0.0.1@53,b.test=127.0.0.1@54\n"
 	    "trust_anchors = . DS 1 2 3 AA, b DS 1 2 3 BB\ninsecure = a.test\n[send]\nport = 2025\nbind = "
 	    "127.0.0.2\n[limits]\nsmtp_recipients = 7\n");
@@ -82,7 +84,7 @@ test_all_keys(void **state)
 	assert_true(slice_eq(s->hostname, SLICE("mx.example.org")));
 	assert_true(s->hostname_given && s->short_names && s->cleartext_sign_in && s->test_clock && !s->plain);
 	assert_int_equal(s->gates + s->porches + s->desks + s->couriers, 73);
-	assert_int_equal(s->listeners_count, 3);
+	assert_int_equal(s->listeners_count, 4);
 	assert_int_equal(s->listeners[1].port, 993);
 	assert_int_equal(s->listeners[1].service, LISTEN_IMAPS);
 	assert_int_equal(s->tls[0].names.n, 2);
@@ -90,6 +92,10 @@ test_all_keys(void **state)
 	assert_true(slice_eq(s->routes[0].domain, SLICE("a.test")));
 	assert_int_equal(s->routes[0].port, 2525);
 	assert_int_equal(s->routes[1].port, 25);
+	assert_int_equal(s->submitters[0].networks.n + s->submitters[0].users.n + s->submitters[0].senders.n, 5);
+	assert_int_equal(s->submitters[0].messages_per_hour, 7);
+	assert_int_equal(s->submitters[0].messages_per_day, 0);
+	assert_int_equal(s->submitters[0].recipients_per_day, 5000);
 	assert_int_equal(s->dns_forwarders.n, 2);
 	assert_int_equal(s->dns_stubs.n, 2);
 	assert_int_equal(s->dns_trust_anchors.n, 2);

@@ -2,11 +2,12 @@
 import email
 import email.policy
 import smtplib
+import subprocess
 import time
 
 import pytest
 
-from harness.house import PASSWORD, SMTP, SUBMISSIONS, CommandFailed, Served, scratch, remove
+from harness.house import BINARY, PASSWORD, SMTP, SUBMISSION, SUBMISSIONS, CommandFailed, Served, remove, scratch, tls_context
 from harness.net import wait_until
 
 
@@ -167,3 +168,90 @@ def test_rates_stop_an_account_and_survive_a_restart(folder):
                 assert done == code
             assert b"to 5 recipients in an hour" in reply
         house.send("x@b.test", "bob@a.test", "Subject: a stranger has no such rate\n\nx\n")
+
+
+DEVICES = """
+[submitter printers]
+networks = 127.0.0.8/31, ::1
+senders = printer@a.test, @scan.a.test
+messages_per_hour = 3
+"""
+
+
+def device(house, service, source="127.0.0.8"):
+    s = smtplib.SMTP(house.address, house.port(service), timeout=20, source_address=(source, 0))
+    s.ehlo("printer")
+    return s
+
+
+@pytest.fixture(scope="module")
+def office():
+    folder = scratch("devices")
+    with Served(folder / "s", "mail.a.test", config=DEVICES) as h:
+        h.domain("a.test", "ann", "printer")
+        yield h
+    remove(folder)
+
+
+@pytest.mark.sanitized
+@pytest.mark.parametrize("service", [SMTP, SUBMISSION])
+def test_a_device_submits_without_signing_in(office, service):
+    before = len(office.inbox("ann@a.test"))
+    with device(office, service) as s:
+        # To another house, as a listed sender.
+        assert s.mail("printer@a.test")[0] == 250
+        assert s.rcpt("someone@elsewhere.test")[0] == 250
+        assert s.rcpt("ann@a.test")[0] == 250
+        assert s.data("Subject: scan\r\nBcc: x@b.test\r\n\r\nx\r\n")[0] == 250
+        # The sender in the header too.
+        s.mail("anything@scan.a.test")
+        s.rcpt("ann@a.test")
+        code, text = s.data("From: ann@a.test\r\n\r\nforged\r\n")
+        assert code == 550 and b"field From" in text
+    raw = wait_until(lambda: office.inbox("ann@a.test")[before:])[-1]
+    assert b"\r\nFrom: <printer@a.test>\r\n" in raw and b"\r\nDate: " in raw and b"Bcc" not in raw and b"127.0.0.8" not in raw
+
+
+def test_a_device_is_no_open_relay(office):
+    with device(office, SMTP) as s:
+        for sender in ("ann@a.test", "spam@elsewhere.test", "", "printer@A.test.elsewhere.test", "scan.a.test@elsewhere.test"):
+            s.mail(sender)
+            assert s.rcpt("victim@elsewhere.test")[0] == 550, "not as others"
+            s.rset()
+        s.mail("spam@elsewhere.test")
+        assert s.rcpt("ann@a.test")[0] == 250, "a device may write to the house as any stranger may"
+    with device(office, SUBMISSION) as s:
+        for sender in ("ann@a.test", "spam@elsewhere.test", ""):
+            assert s.mail(sender)[0] == 550
+    for service in (SMTP, SUBMISSION):
+        with device(office, service, "127.0.0.10") as s:
+            code = s.mail("printer@a.test")[0]
+            assert (code, s.rcpt("victim@elsewhere.test")[0]) == ((250, 550) if service == SMTP else (530, 530))
+    # Its users sign in as ever.
+    with device(office, SUBMISSION) as s:
+        s.starttls(context=tls_context())
+        s.login("ann@a.test", PASSWORD)
+        assert s.mail("ann@a.test")[0] == 250 and s.mail("printer@a.test")[0] == 503
+
+
+def test_a_device_that_sends_too_much_is_stopped(office):
+    codes = []
+    with device(office, SMTP) as s:
+        for _ in range(5):
+            codes.append(s.mail("printer@a.test")[0])
+            if codes[-1] == 250:
+                s.rcpt("ann@a.test")
+                codes[-1] = s.data("x: y\r\n\r\nx\r\n")[0]
+    assert codes[-1] == 450 and codes.count(250) <= 3
+    assert "sender=submitter:printers" in office.log()
+
+
+@pytest.mark.parametrize("text,says", [
+    ("networks = 0.0.0.0/0\nsenders = a@b.test", "too large to trust"), ("networks = 192.0.2.1/24\nsenders = a@b.test", "no address or network"),
+    ("networks = 192.0.2.1", "needs senders"), ("senders = a@b.test", "needs networks or users"),
+    ("users = www-data\nsenders = nobody", "no address and no @domain")])
+def test_bad_submitters_are_refused(folder, text, says):
+    path = folder / "c.conf"
+    path.write_text("[submitter x]\n" + text + "\n")
+    done = subprocess.run([BINARY, "config", "check", path], capture_output=True, text=True)
+    assert done.returncode != 0 and says in done.stdout + done.stderr
