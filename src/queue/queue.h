@@ -118,7 +118,7 @@ void queue_close(struct queue **q);
 /* The clock or the limits have changed: look again at once. (The clock is looked at every second anyway.) */
 void queue_wake(struct queue *q);
 NODISCARD int queue_set_hostname(struct queue *q, struct slice hostname);
-/* What ops.site_rate answers has changed. */
+/* What ops.site_rate answers is changing: it is asked again within a second or two. */
 void queue_sites_changed(struct queue *q);
 /* Is the suffix that of the site's name (without its port), at a dot? */
 bool queue_site_fits(struct slice site, struct slice suffix);

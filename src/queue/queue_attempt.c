@@ -147,6 +147,7 @@ attempt_remote(struct queue *q, struct destination *d, struct window_message *m,
 	    .body = c->body,
 	    .file = c->fd,
 	    .size_bytes = m->size_bytes,
+	    .connection_messages = s->rate.connection_messages,
 	};
 	struct bus_courier_send_reply rep = {0};
 	int err;

@@ -86,12 +86,10 @@ write_deferred(struct sqltx *tx, struct finish *f, const struct outcome *o, int6
 {
 	struct arena a ARENA_CLEANUP;
 	struct slice detail;
-	char when[RFC3339_MAX];
 	int err;
 
 	arena_init(&a, 16384);
-	time_rfc3339(due_us, when);
-	detail = tell_deferred(&a, o->host, o->code, o->status, o->reply, o->reply_class, when);
+	detail = tell_deferred(&a, o->host, o->code, o->status, o->reply, o->reply_class, due_us);
 	err = SQL_EXEC(tx, &queue_sql_recipient_defer, SQLB(slice_of(o->rcpt->delivery_id, DELIVERY_ID_LEN)),
 	    SQLI(due_us), SQLI(f->now_us), SQLB(o->code), SQLB(o->status), SQLB(o->reply), SQLB(o->host),
 	    SQLI(lane_after(o)), SQLI(o->reply_class));

@@ -257,7 +257,7 @@ struct queue {
 	size_t running_remote, lane_running[LANES];
 	struct map site_names;       /* domain → struct site_name */
 	struct list site_names_list; /* the longest unused first */
-	bool site_names_dirty;
+	bool site_names_dirty, rates_stale;
 	int64_t site_names_flushed_ms;
 	struct map suspensions; /* domain or site → struct suspension */
 	struct map suppressed;  /* address → queue */

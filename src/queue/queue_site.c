@@ -5,7 +5,7 @@
  * Sessions grow by one for each that went well until it was too much once (a site asks for less, connections fail); then they
  * are halved and grow by one for each round, as TCP does. A site to which no connection succeeds is paused as
  * a whole, for longer each time, and then tried with one attempt: the recipients behind it keep their attempts. */
-#include "queue/queue_private.h"
+#include "queue/queue_tell.h"
 
 #define FIRST_SESSIONS 10
 #define GOOD_LATELY_US INT64_C(10000000)
@@ -324,6 +324,26 @@ site_has_ready(const struct site *s)
 	return false;
 }
 
+void
+queue_sites_changed(struct queue *q)
+{
+	q->rates_stale = true;
+	queue_wake(q);
+}
+
+static void
+find_rates(struct queue *q)
+{
+	q->rates_stale = false;
+	LIST_FOREACH (&q->sites_all, n) {
+		struct site *s = CONTAINER_OF(n, struct site, all);
+
+		find_rate(q, s);
+		if (s->limit_milli > sessions_max(q, s))
+			s->limit_milli = sessions_max(q, s);
+	}
+}
+
 /* ---- the clockwork ------------------------------------------------------------------------------------ */
 
 void
@@ -337,6 +357,8 @@ site_tick(struct queue *q)
 		while ((n = list_pop(&q->blocked_sites[i])) != NULL)
 			list_push(&q->runnable_sites, n);
 	}
+	if (q->rates_stale)
+		find_rates(q);
 	LIST_FOREACH (&q->sites_all, n) {
 		struct site *s = CONTAINER_OF(n, struct site, all);
 
@@ -349,16 +371,51 @@ site_tick(struct queue *q)
 	site_names_flush(q);
 }
 
-void
-queue_sites_changed(struct queue *q)
+static json_t *
+site_json(struct queue *q, const struct site *s, struct arena *a)
 {
-	LIST_FOREACH (&q->sites_all, n) {
-		struct site *s = CONTAINER_OF(n, struct site, all);
+	bool paused = site_paused(q, s);
+	json_t *o = json_object();
+	size_t ready = 0;
 
-		find_rate(q, s);
-		if (s->limit_milli > sessions_max(q, s))
-			s->limit_milli = sessions_max(q, s);
-	}
+	for (int i = 0; i < LANES; i++)
+		ready += s->ready[i];
+	json_set_text(o, "site", a, s->key);
+	json_object_set_new(o, "state",
+	    json_string(queue_suspended(q, s->key) ? "suspended"
+		    : paused                       ? "paused"
+		    : s->failures > 0              ? "failing"
+		    : s->running > 0               ? "sending"
+						   : "idle"));
+	json_object_set_new(o, "domains", json_integer((json_int_t)s->domains));
+	json_object_set_new(o, "sessions", json_integer((json_int_t)s->running));
+	json_object_set_new(o, "sessions_max", json_integer((json_int_t)(s->limit_milli / 1000)));
+	json_object_set_new(o, "ready", json_integer((json_int_t)ready));
+	json_object_set_new(o, "sent", json_integer((json_int_t)s->sent));
+	json_object_set_new(o, "deferred", json_integer((json_int_t)s->deferred));
+	json_object_set_new(o, "failed", json_integer((json_int_t)s->failed));
+	if (paused)
+		json_set_time(o, "until", s->not_before_us);
+	if (s->failures > 0 || s->steady)
+		json_set_text(o, "reply", a, slice_z(s->last_reply));
+	return o;
+}
+
+int
+queue_sites(struct queue *q, queue_row_fn *fn, void *ctx)
+{
+	struct arena a ARENA_CLEANUP;
+	json_t *rows = json_array();
+	int err = 0;
+
+	arena_init(&a, 64u << 20);
+	/* The rows first: fn may park. */
+	LIST_FOREACH (&q->sites_all, n)
+		json_array_append_new(rows, site_json(q, CONTAINER_OF(n, struct site, all), &a));
+	for (size_t i = 0; err == 0 && i < json_array_size(rows); i++)
+		err = fn(ctx, json_array_get(rows, i));
+	json_decref(rows);
+	return err;
 }
 
 int

@@ -84,32 +84,41 @@ said(struct arena *a, const struct row_rcpt *r)
 	    SLICE_ARG(reply));
 }
 
+/* "2026-11-22 14:05 UTC" */
+static struct slice
+minute(struct arena *a, int64_t us)
+{
+	char text[RFC3339_MAX];
+
+	time_rfc3339(us, text);
+	return arena_printf(a, "%.10s %.5s UTC", text, text + 11);
+}
+
 /* " (the mailbox does not exist or is closed)" */
 static struct slice
-class_words(struct arena *a, int64_t reply_class)
+class_words(struct arena *a, struct slice host, int64_t reply_class)
 {
-	if (reply_class == REPLY_NONE || reply_class == REPLY_OTHER)
+	/* What we say ourselves is in words already. */
+	if (host.n == 0 || reply_class == REPLY_NONE || reply_class == REPLY_OTHER)
 		return SLICE_EMPTY;
 	return arena_printf(a, " (%s)", reply_class_words(reply_class));
 }
 
 struct slice
 tell_deferred(struct arena *a, struct slice host, struct slice code, struct slice status, struct slice reply,
-    int64_t reply_class, const char *when)
+    int64_t reply_class, int64_t next_us)
 {
 	const struct row_rcpt r = {.host = host, .code = code, .status = status, .reply = reply};
 
-	return arena_printf(a, "not yet: %.*s%.*s; next attempt at %s", SLICE_ARG(said(a, &r)),
-	    SLICE_ARG(class_words(a, reply_class)), when);
+	return arena_printf(a, "not yet: %.*s%.*s; next attempt at %.*s", SLICE_ARG(said(a, &r)),
+	    SLICE_ARG(class_words(a, host, reply_class)), SLICE_ARG(minute(a, next_us)));
 }
 
 struct slice
 tell_rcpt(struct arena *a, const struct row_rcpt *r)
 {
 	struct slice who = text_clean(a, r->original, 320), address = text_clean(a, r->address, 320);
-	char when[RFC3339_MAX];
 
-	time_rfc3339(r->due_us, when);
 	switch ((enum row_result)r->result) {
 	case RESULT_DELIVERED:
 		return arena_printf(a, "%.*s: delivered to the mailbox of %.*s", SLICE_ARG(who), SLICE_ARG(address));
@@ -117,7 +126,7 @@ tell_rcpt(struct arena *a, const struct row_rcpt *r)
 		return arena_printf(a, "%.*s: taken by the next server: %.*s", SLICE_ARG(who), SLICE_ARG(said(a, r)));
 	case RESULT_FAILED:
 		return arena_printf(a, "%.*s: failed for good: %.*s%.*s", SLICE_ARG(who), SLICE_ARG(said(a, r)),
-		    SLICE_ARG(class_words(a, r->reply_class)));
+		    SLICE_ARG(class_words(a, r->host, r->reply_class)));
 	case RESULT_EXPANDED: return arena_printf(a, "%.*s: goes to everybody behind this address", SLICE_ARG(who));
 	case RESULT_REMOVED: return arena_printf(a, "%.*s: removed by the operator", SLICE_ARG(who));
 	case RESULT_NONE:
@@ -127,8 +136,8 @@ tell_rcpt(struct arena *a, const struct row_rcpt *r)
 		return arena_printf(a, "%.*s: held until the operator releases it", SLICE_ARG(who));
 	if (r->attempts == 0)
 		return arena_printf(a, "%.*s: waits for its first attempt", SLICE_ARG(who));
-	return arena_printf(a, "%.*s: waits after %lld attempt%s; the next is at %s", SLICE_ARG(who),
-	    (long long)r->attempts, r->attempts == 1 ? "" : "s", when);
+	return arena_printf(a, "%.*s: waits after %lld attempt%s; the next is at %.*s", SLICE_ARG(who),
+	    (long long)r->attempts, r->attempts == 1 ? "" : "s", SLICE_ARG(minute(a, r->due_us)));
 }
 
 struct slice

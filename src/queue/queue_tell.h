@@ -16,7 +16,7 @@ struct slice tell_expanded(struct arena *a, const struct row_rcpt *r);
 struct slice tell_rcpt(struct arena *a, const struct row_rcpt *r);
 /* Why an attempt came to nothing for now, and when the next one is. */
 struct slice tell_deferred(struct arena *a, struct slice host, struct slice code, struct slice status,
-    struct slice reply, int64_t reply_class, const char *when);
+    struct slice reply, int64_t reply_class, int64_t next_us);
 /* A history row: "bob@b.test: mx.b.test [127.0.0.1] said 451 …". */
 struct slice tell_history(struct arena *a, struct slice recipient, int64_t kind, struct slice detail);
 

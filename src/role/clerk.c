@@ -152,8 +152,8 @@ reload(struct role_context *c, const struct settings *fresh, struct buf *detail)
 		buf_put_z(detail, k->closed ? "the house is ending" : "the hostname is too long");
 		return err;
 	}
-	/* Routes and short names are read from the present settings at each use. */
-	queue_wake(k->queue);
+	/* Routes and short names are read from the present settings at each use; what sites like, once. */
+	queue_sites_changed(k->queue);
 	return 0;
 }
 

@@ -312,6 +312,25 @@ which_route(void *ctx, struct slice domain, struct arena *a)
 	return SLICE_EMPTY;
 }
 
+/* What [site SUFFIX] says; the longest suffix that fits counts. */
+static void
+which_site_rate(void *ctx, struct slice site, int64_t *connections, int64_t *connection_messages, int64_t *per_minute)
+{
+	struct clerk *k = ctx;
+	const struct settings *s = k->c->settings;
+	const struct site_settings *best = NULL;
+
+	for (size_t i = 0; i < s->sites_count; i++)
+		if (queue_site_fits(site, s->sites[i].suffix) &&
+		    (best == NULL || s->sites[i].suffix.n > best->suffix.n))
+			best = &s->sites[i];
+	if (best == NULL)
+		return;
+	*connections = best->connections > 0 ? best->connections : *connections;
+	*connection_messages = best->connection_messages > 0 ? best->connection_messages : *connection_messages;
+	*per_minute = best->messages_per_minute > 0 ? best->messages_per_minute : *per_minute;
+}
+
 static int
 ask_expand(void *ctx, struct slice address, struct arena *a, struct queue_target **v, size_t *n)
 {
@@ -352,6 +371,7 @@ clerk_queue_ops(struct clerk *k)
 	    .forget = ask_forget,
 	    .desk = which_desk,
 	    .route = which_route,
+	    .site_rate = which_site_rate,
 	    .expand = ask_expand,
 	    .fatal = storage_failed};
 }

@@ -17,7 +17,7 @@ struct attempt {
 	const struct net_address *from; /* or NULL */
 	struct slice host;              /* "name [address]" of the last host that was reached */
 	struct slice site;
-	int64_t end_ms;
+	int64_t end_ms, connection_messages; /* 0: over a connection go any number */
 };
 
 /* ---- trying hosts --------------------------------------------------------------------------------------- */
@@ -71,9 +71,11 @@ static int
 send_and_keep(struct attempt *t, struct slice place, int64_t opened_ms)
 {
 	struct pool_connection c;
+	size_t sent;
 	int e;
 
-	t->job.keep = true;
+	sent = t->job.connection == NULL ? 0 : smtp_connection_messages(t->job.connection);
+	t->job.keep = t->connection_messages <= 0 || sent + 1 < (size_t)t->connection_messages;
 	e = smtp_send(&t->job);
 	c = (struct pool_connection){t->job.connection, t->job.host, opened_ms};
 	t->job.connection = NULL;
@@ -236,7 +238,8 @@ attempt_run(struct courier *k, struct bus_courier_send_request *q, struct arena 
 	struct resolver *resolver = k->resolver;
 	struct net_address from;
 	struct smtp_send_recipient *recipients = ARENA_ARRAY(a, struct smtp_send_recipient, q->recipients.n);
-	struct attempt t = {.k = k, .end_ms = loop_deadline(c->loop, ATTEMPT_MS)};
+	struct attempt t = {
+	    .k = k, .end_ms = loop_deadline(c->loop, ATTEMPT_MS), .connection_messages = q->connection_messages};
 	int e;
 
 	if (recipients == NULL)

@@ -388,6 +388,21 @@ take_submitter(struct parse *p, const struct ini_section *in, struct submitter_s
 }
 
 static void
+take_site(struct parse *p, const struct ini_section *in, struct site_settings t)
+{
+	struct settings *s = p->s;
+
+	t.suffix = lower(p->a, in->name);
+	if (!is_name(t.suffix))
+		WRONG(p, in->line, "[site %.*s] needs the end of a host name", SLICE_ARG(in->name));
+	s->sites = arena_grow(p->a, s->sites, s->sites_count, &s->sites_cap, sizeof(t), INI_SECTIONS_MAX);
+	if (s->sites == NULL)
+		p->err = ERR_NOMEM;
+	else
+		s->sites[s->sites_count++] = t;
+}
+
+static void
 take_entries(struct parse *p, const struct ini_section *in, void *into)
 {
 	for (size_t i = 0; i < in->n; i++)
@@ -401,6 +416,7 @@ take_named(struct parse *p, const struct ini_section *in)
 	struct tls_settings t = {.name = in->name};
 	struct route_settings r = {.port = 0};
 	struct submitter_settings b = {.name = in->name};
+	struct site_settings x = {.connections = 0};
 
 	if (slice_eq(in->kind, SLICE("listen"))) {
 		take_defaults(p, "listen", &l);
@@ -414,6 +430,10 @@ take_named(struct parse *p, const struct ini_section *in)
 		take_defaults(p, "submitter", &b);
 		take_entries(p, in, &b);
 		take_submitter(p, in, b);
+	} else if (slice_eq(in->kind, SLICE("site"))) {
+		take_defaults(p, "site", &x);
+		take_entries(p, in, &x);
+		take_site(p, in, x);
 	} else {
 		take_defaults(p, "route", &r);
 		take_entries(p, in, &r);

@@ -50,6 +50,11 @@ struct submitter_settings { /* [submitter NAME]: who may submit without signing 
 	int64_t messages_per_hour, messages_per_day, recipients_per_hour, recipients_per_day;
 };
 
+struct site_settings { /* [site SUFFIX]: 0 leaves the default */
+	struct slice suffix;
+	int64_t connections, connection_messages, messages_per_minute;
+};
+
 struct settings {
 	uint32_t generation;
 	struct slice hostname;     /* how the house calls itself: banner, EHLO, Received, DSNs */
@@ -73,6 +78,8 @@ struct settings {
 	size_t routes_count, routes_cap;
 	struct submitter_settings *submitters;
 	size_t submitters_count, submitters_cap;
+	struct site_settings *sites;
+	size_t sites_count, sites_cap;
 	/* [dns] */
 	struct slice_list dns_forwarders, dns_stubs, dns_trust_anchors, dns_insecure;
 	struct slice dns_resolv_conf; /* default /etc/resolv.conf; "" for full recursion */
