@@ -82,7 +82,7 @@ make_rcpt(struct queue *q, const struct queue_submission *s, const struct queue_
 		row.tell &= ~TELL_SUCCESS;
 		row.envelope = envelope_of_target(a, r->envelope, r->target.reverse_path_set);
 	}
-	if (row.kind == QUEUE_TARGET_REMOTE && s->origin == ORIGIN_ACCOUNT && suppress_is(q, row.address)) {
+	if (row.kind == QUEUE_TARGET_REMOTE && is_submitted(s->origin) && suppress_is(q, row.address)) {
 		row.kind = QUEUE_TARGET_NONE;
 		row.status = SLICE("5.1.1");
 		row.reply = SLICE(

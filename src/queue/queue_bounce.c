@@ -26,8 +26,7 @@ end_rcpts(struct sqltx *tx, struct report *p, int64_t *ended)
 			continue;
 		(*ended)++;
 		err = 0;
-		if (r->kind == QUEUE_TARGET_REMOTE && r->reply_class == REPLY_BAD_MAILBOX &&
-		    p->m->origin == ORIGIN_ACCOUNT)
+		if (r->kind == QUEUE_TARGET_REMOTE && r->reply_class == REPLY_BAD_MAILBOX && is_submitted(p->m->origin))
 			err = suppress_failed(tx, &p->q->house->limits, r->address, r->reply, p->now_us, &now);
 		if (now)
 			p->suppressed[p->suppressed_n++] = p->failed[i];

@@ -83,11 +83,11 @@ lane_choose(struct queue *q, const struct queue_submission *s, struct slice head
 	size_t volume = s->origin == ORIGIN_ACCOUNT ? account_volume(q, s->account_id, s->rcpts_n) : 0;
 
 	/* Whoever has not signed in may be modest, but not important (RFC 6710 §5.1). */
-	if (priority > 0 && s->origin == ORIGIN_ACCOUNT)
+	if (priority > 0 && is_submitted(s->origin))
 		return LANE_URGENT;
 	if (priority < 0 || s->origin == ORIGIN_SYSTEM || s->rcpts_n > (size_t)l->queue_bulk_recipients ||
 	    volume > (size_t)l->queue_bulk_hourly)
 		return LANE_BULK;
-	return s->origin == ORIGIN_ACCOUNT && header_is_bulk(header, (size_t)l->message_header_bytes) ? LANE_BULK
-												      : LANE_NORMAL;
+	return is_submitted(s->origin) && header_is_bulk(header, (size_t)l->message_header_bytes) ? LANE_BULK
+												  : LANE_NORMAL;
 }

@@ -32,6 +32,13 @@ enum row_result {
 /* row_rcpt.tell: the sender wants to hear of a delivery (NOTIFY=SUCCESS), and of a relaying in any case (BY=...T). */
 enum { TELL_SUCCESS = 1, TELL_RELAYED = 2 };
 
+/* From somebody whom this house knows, not a stranger and not itself. */
+static inline bool
+is_submitted(int64_t origin)
+{
+	return origin == ORIGIN_ACCOUNT || origin == ORIGIN_SUBMITTER;
+}
+
 /* Lanes: whose turn it is. Each has its own order and its part of the window and of the sessions (queue_lane.c). */
 enum lane {
 	LANE_URGENT, /* a priority above the ordinary */

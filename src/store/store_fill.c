@@ -139,7 +139,8 @@ read_file(struct store_account *a, struct filled *m)
 	int fd = store_blob_path(a, m->blob, false, path) == 0 ? open(path, O_RDONLY | O_CLOEXEC) : -1;
 
 	m->gone = true;
-	if (fd >= 0 && (size = lseek(fd, 0, SEEK_END)) > 0 && size <= INT32_MAX && (m->raw = malloc((size_t)size)) != NULL) {
+	if (fd >= 0 && (size = lseek(fd, 0, SEEK_END)) > 0 && size <= INT32_MAX &&
+	    (m->raw = malloc((size_t)size)) != NULL) {
 		m->gone = store_file_read(fd, 0, m->raw, (size_t)size) != 0;
 		m->raw_n = (size_t)size;
 	}
@@ -182,7 +183,8 @@ have_read(struct fill *f)
 		struct filled *m = &f->v[i];
 
 		if (m->plan.inputs_n > 0)
-			err = h->texts(h->texts_arg, acc_id(f->a), m->plan.inputs, m->plan.inputs_n, &m->mem, m->answers);
+			err = h->texts(
+			    h->texts_arg, acc_id(f->a), m->plan.inputs, m->plan.inputs_n, &m->mem, m->answers);
 	}
 	return err;
 }
@@ -209,10 +211,12 @@ write_one(struct sqltx *tx, struct filled *m, ZSTD_CCtx *z, int64_t *doc)
 		return ERR_NOMEM;
 	if ((to = buf_reserve(&packed, ZSTD_compressBound(text.n))) == NULL)
 		return packed.err;
-	n = ZSTD_compressCCtx(z, to, ZSTD_compressBound(text.n), text.n == 0 ? (const void *)"" : text.p, text.n, COMPRESSION);
+	n = ZSTD_compressCCtx(
+	    z, to, ZSTD_compressBound(text.n), text.n == 0 ? (const void *)"" : text.p, text.n, COMPRESSION);
 	if (ZSTD_isError(n))
 		return ERR_NOMEM;
-	if ((err = SQL_EXEC(tx, &search_sql_text_insert, SQLI(m->email), SQLI(header_n), SQLI(text.n), SQLB(slice_of(to, n)))) != 0)
+	if ((err = SQL_EXEC(tx, &search_sql_text_insert, SQLI(m->email), SQLI(header_n), SQLI(text.n),
+		 SQLB(slice_of(to, n)))) != 0)
 		return err;
 	if (sql_changes(tx) == 0)
 		return 0; /* it was durable already, and only mail.db did not know */

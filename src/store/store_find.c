@@ -125,9 +125,9 @@ note_messages(struct store_found *f, const struct store_box *b)
 struct looking {
 	struct store_found *f;
 	struct key *k;
-	bool asked;          /* the index has been, and `maybe` is set */
-	uint64_t *maybe;     /* bits by place in emails[]: to be looked at */
-	size_t at;           /* places below have been */
+	bool asked;      /* the index has been, and `maybe` is set */
+	uint64_t *maybe; /* bits by place in emails[]: to be looked at */
+	size_t at;       /* places below have been */
 	struct sqltx *tx;
 	size_t place; /* near the last document's */
 };
@@ -176,7 +176,8 @@ maybe_docs(struct looking *g, int64_t first_doc, size_t n, const uint64_t *bits)
 	if (bits == NULL || many > n / 8) {
 		struct sql_rows SQL_ROWS_CLEANUP q = {0};
 
-		err = SQL_QUERY(g->tx, &q, &search_sql_doc_from, SQLI(first_doc), SQLI(bits == NULL ? INT64_MAX : (int64_t)n));
+		err = SQL_QUERY(
+		    g->tx, &q, &search_sql_doc_from, SQLI(first_doc), SQLI(bits == NULL ? INT64_MAX : (int64_t)n));
 		while (err == 0 && (err = sql_next(&q)) == 1) {
 			size_t i = (size_t)(sql_col_int(&q, 0) - first_doc);
 
@@ -191,7 +192,8 @@ maybe_docs(struct looking *g, int64_t first_doc, size_t n, const uint64_t *bits)
 			struct sql_rows SQL_ROWS_CLEANUP q = {0};
 			int64_t doc = first_doc + (int64_t)(w * 64 + (size_t)__builtin_ctzll(left));
 
-			if ((err = SQL_QUERY(g->tx, &q, &search_sql_doc_get, SQLI(doc))) == 0 && (err = sql_next(&q)) == 1) {
+			if ((err = SQL_QUERY(g->tx, &q, &search_sql_doc_get, SQLI(doc))) == 0 &&
+			    (err = sql_next(&q)) == 1) {
 				set_maybe(g, (uint64_t)sql_col_int(&q, 0));
 				err = 0;
 			}

@@ -17,7 +17,8 @@
 
 /* Stands for a reader: angle brackets and what is between them go; all other text in capitals, so that it shows who read it. */
 static int
-texts(void *arg, struct slice account_id, const struct store_text_input *v, size_t n, struct arena *a, struct slice *out)
+texts(
+    void *arg, struct slice account_id, const struct store_text_input *v, size_t n, struct arena *a, struct slice *out)
 {
 	int *fail = arg;
 
@@ -49,7 +50,8 @@ texts(void *arg, struct slice account_id, const struct store_text_input *v, size
 static void
 word(struct house *h, struct buf *out)
 {
-	static const char *const odd[] = {"\xc3\xa9t\xc3\xa9", "\xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e", "\xd0\x9f\xd1\x80\xd0\xb8\xd0\xb2\xd0\xb5\xd1\x82"};
+	static const char *const odd[] = {"\xc3\xa9t\xc3\xa9", "\xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e",
+	    "\xd0\x9f\xd1\x80\xd0\xb8\xd0\xb2\xd0\xb5\xd1\x82"};
 	uint64_t which = house_random_below(h, WORDS);
 
 	if (which < COUNT_OF(odd)) {
@@ -72,8 +74,9 @@ message(struct house *h, struct buf *out)
 	word(h, out);
 	buf_put_z(out, "\r\nX-Tag: ");
 	word(h, out);
-	buf_put_z(out, html ? "\r\nContent-Type: text/html; charset=utf-8\r\n\r\n"
-			    : "\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n");
+	buf_put_z(out,
+	    html ? "\r\nContent-Type: text/html; charset=utf-8\r\n\r\n"
+		 : "\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n");
 	for (uint64_t n = house_random_below(h, 12); n > 0; n--) {
 		if (html && n % 3 == 0)
 			buf_put_z(out, "<b class=abc>");
@@ -232,7 +235,8 @@ body_exact(struct place *p)
 	arena_init(&mem, 1 << 20);
 	for (int round = 0; round < 6; round++) {
 		fill(p, a, round % 2 == 0 ? "INBOX" : "Archive", 150);
-		while (store_view_next(v, true).kind != STORE_EVENT_NONE || store_view_next(other, true).kind != STORE_EVENT_NONE)
+		while (store_view_next(v, true).kind != STORE_EVENT_NONE ||
+		    store_view_next(other, true).kind != STORE_EVENT_NONE)
 			;
 		/* Before, while and after the index takes them in. */
 		assert_true(check(p, v) > 0);

@@ -35,7 +35,9 @@ test_grams(void **state)
 	assert_int_equal(s.n, 2);
 	assert_int_equal(s.v[0], 'A' << 14 | 'B' << 7 | 'C');
 	/* Characters, not bytes; never the same as another three. */
-	grams_each(SLICE("\xd0\x96\xe2\x82\xac\xf0\x9f\x98\x80" "A"), note, &t);
+	grams_each(SLICE("\xd0\x96\xe2\x82\xac\xf0\x9f\x98\x80"
+			 "A"),
+	    note, &t);
 	assert_int_equal(t.n, 2);
 	assert_true(t.v[0] < 0 && t.v[1] < 0 && t.v[0] != t.v[1]);
 	grams_each(SLICE("\xff\xfe\xc3"), note, &t); /* no UTF-8, and nothing is read beyond */
@@ -93,9 +95,9 @@ test_lists(void **state)
 static void
 test_damaged(void **state)
 {
-	static const struct slice v[] = {SLICE_INIT(""), SLICE_INIT("\x02"), SLICE_INIT("\x00\x05\x00"), SLICE_INIT("\x00\x0a"),
-	    SLICE_INIT("\x00\x80"), SLICE_INIT("\x00\xff\xff\xff\xff\xff\xff\x01"), SLICE_INIT("\x01\xff"),
-	    SLICE_INIT("\x01\xff\xff"), SLICE_INIT("\x01\xff\x03\x00")};
+	static const struct slice v[] = {SLICE_INIT(""), SLICE_INIT("\x02"), SLICE_INIT("\x00\x05\x00"),
+	    SLICE_INIT("\x00\x0a"), SLICE_INIT("\x00\x80"), SLICE_INIT("\x00\xff\xff\xff\xff\xff\xff\x01"),
+	    SLICE_INIT("\x01\xff"), SLICE_INIT("\x01\xff\xff"), SLICE_INIT("\x01\xff\x03\x00")};
 
 	(void)state;
 	for (size_t i = 0; i < COUNT_OF(v); i++) {
@@ -115,12 +117,13 @@ test_sort(void **state)
 	house_init(&h, "test");
 	for (int round = 0; round < 4; round++) {
 		for (size_t i = 0; i < COUNT_OF(v); i++)
-			v[i] = (struct gram_pair){(int64_t)house_random_below(&h, round < 2 ? 1 << 21 : 50) - (round % 2) * 30,
+			v[i] = (struct gram_pair){
+			    (int64_t)house_random_below(&h, round < 2 ? 1 << 21 : 50) - (round % 2) * 30,
 			    (uint32_t)(i / 20)};
 		gram_pairs_sort(v, COUNT_OF(v));
 		for (size_t i = 1; i < COUNT_OF(v); i++)
-			assert_true(v[i - 1].gram < v[i].gram ||
-			    (v[i - 1].gram == v[i].gram && v[i - 1].doc <= v[i].doc));
+			assert_true(
+			    v[i - 1].gram < v[i].gram || (v[i - 1].gram == v[i].gram && v[i - 1].doc <= v[i].doc));
 	}
 	gram_pairs_sort(v, 0);
 }

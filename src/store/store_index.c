@@ -104,7 +104,8 @@ remove_files(const struct store_account *a)
 
 	for (size_t i = 0; i < COUNT_OF(tails); i++)
 		if (store_path(a->store, acc_id(a), tails[i], path) == 0 && unlink(path) != 0 && errno != ENOENT)
-			LOG(a->store->house, WARN, "search_not_removed", LOG_S("account", acc_id(a)), LOG_Z("file", path));
+			LOG(a->store->house, WARN, "search_not_removed", LOG_S("account", acc_id(a)),
+			    LOG_Z("file", path));
 }
 
 static int

@@ -18,9 +18,9 @@
 /* ---- search.db, opened and shared: store_index.c -------------------------------------------------------------- */
 
 struct store_index {
-	struct store_account *a; /* a reference, while waiting or open */
+	struct store_account *a;  /* a reference, while waiting or open */
 	struct list_node waiting; /* in store->index_waiting */
-	struct list_node opened; /* in store->index_open, the longest unused first */
+	struct list_node opened;  /* in store->index_open, the longest unused first */
 	int64_t first_ms, due_ms, used_ms;
 	struct fiber_lock lock; /* of db */
 	struct sqldb *db;

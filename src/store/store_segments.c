@@ -89,7 +89,8 @@ block_flush(struct block_writer *w)
 	int err = w->b.err;
 
 	if (err == 0 && w->b.n > 0)
-		err = SQL_EXEC(w->tx, &search_sql_block_insert, SQLI(w->segment), SQLI(w->first), SQLB(buf_slice(&w->b)));
+		err = SQL_EXEC(
+		    w->tx, &search_sql_block_insert, SQLI(w->segment), SQLI(w->first), SQLB(buf_slice(&w->b)));
 	w->written += w->b.n;
 	buf_reset(&w->b);
 	return err;
@@ -225,7 +226,8 @@ collect(struct sqltx *tx, struct builder *b, int64_t first_doc, size_t max, size
 static int
 build(struct sqltx *tx, int64_t first_doc, size_t max)
 {
-	struct builder b = {.pairs = malloc((PAIRS_MAX + 1) * sizeof(*b.pairs)), .seen = calloc(ASCII_GRAMS, sizeof(*b.seen))};
+	struct builder b = {
+	    .pairs = malloc((PAIRS_MAX + 1) * sizeof(*b.pairs)), .seen = calloc(ASCII_GRAMS, sizeof(*b.seen))};
 	int64_t id = 0;
 	size_t docs = 0;
 	int err = b.pairs == NULL || b.seen == NULL ? ERR_NOMEM : 0;
@@ -238,7 +240,8 @@ build(struct sqltx *tx, int64_t first_doc, size_t max)
 	if (err == 0)
 		err = write_pairs(tx, id, &b, docs);
 	if (err == 0)
-		err = SQL_EXEC(tx, &search_sql_segment_insert, SQLI(id), SQLI(0), SQLI(first_doc), SQLI(docs), SQLI(SEGMENT_READY));
+		err = SQL_EXEC(tx, &search_sql_segment_insert, SQLI(id), SQLI(0), SQLI(first_doc), SQLI(docs),
+		    SQLI(SEGMENT_READY));
 	free(b.pairs);
 	return err == 0 ? 1 : err;
 }
@@ -474,8 +477,8 @@ start_merge(struct sqltx *tx, const struct segment *v)
 	for (size_t i = 0; i < SEGMENT_FAN; i++)
 		t.docs += v[i].docs;
 	if (err == 0)
-		err = SQL_EXEC(tx, &search_sql_segment_insert, SQLI(t.id), SQLI(t.level), SQLI(t.first_doc), SQLI(t.docs),
-		    SQLI(SEGMENT_BUILDING));
+		err = SQL_EXEC(tx, &search_sql_segment_insert, SQLI(t.id), SQLI(t.level), SQLI(t.first_doc),
+		    SQLI(t.docs), SQLI(SEGMENT_BUILDING));
 	return err == 0 ? 1 : err;
 }
 
@@ -562,7 +565,8 @@ segment_candidates(
 	if (n > 0) {
 		struct sql_rows SQL_ROWS_CLEANUP q = {0};
 
-		if ((err = find_list(tx, &q, s->id, GRAM_WIDE, &list)) == 1 && !gram_list_each(list, docs, 0, set_bit, bits))
+		if ((err = find_list(tx, &q, s->id, GRAM_WIDE, &list)) == 1 &&
+		    !gram_list_each(list, docs, 0, set_bit, bits))
 			err = ERR_DAMAGED;
 	}
 	return err < 0 ? err : 0;

@@ -79,8 +79,8 @@ plan_fields(struct arena *a, struct text_plan *p, const struct header *h, bool o
 }
 
 static int
-plan_text(struct arena *a, struct text_plan *p, const struct mime *m, const struct mime_part *part,
-    const struct limits *l)
+plan_text(
+    struct arena *a, struct text_plan *p, const struct mime *m, const struct mime_part *part, const struct limits *l)
 {
 	bool html = mime_is(part, SLICE("text"), SLICE("html"));
 	bool builtin = !charset_is_known(part->charset) || charset_is_builtin(part->charset);
@@ -101,8 +101,8 @@ plan_text(struct arena *a, struct text_plan *p, const struct mime *m, const stru
 	(void)mime_decode(m, part, &bytes); /* what is over the limit is cut */
 	if (bytes.err == ERR_NOMEM)
 		return ERR_NOMEM;
-	err = add_input(a, p, piece, html ? STORE_TEXT_HTML : STORE_TEXT_PLAIN, part->charset,
-	    arena_copy(a, buf_slice(&bytes)));
+	err = add_input(
+	    a, p, piece, html ? STORE_TEXT_HTML : STORE_TEXT_PLAIN, part->charset, arena_copy(a, buf_slice(&bytes)));
 	return err == 0 && arena_failed(a) ? ERR_LIMIT : err;
 }
 
@@ -122,8 +122,7 @@ text_plan(struct arena *a, struct slice raw, const struct limits *l, struct text
 
 		if (i > 0 && (err = mime_header(a, &m, part, l, &h)) == 0)
 			err = plan_fields(a, out, &h, false);
-		if (err == 0 && !part->is_multipart && !part->has_message &&
-		    mime_is(part, SLICE("text"), SLICE_EMPTY))
+		if (err == 0 && !part->is_multipart && !part->has_message && mime_is(part, SLICE("text"), SLICE_EMPTY))
 			err = plan_text(a, out, &m, part, l);
 	}
 	return err;
