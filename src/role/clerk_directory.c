@@ -1,5 +1,6 @@
 /* clerk_directory.c: what gates, porches and desks ask of the directory. */
 #include "role/clerk_private.h"
+#include "role/clerk_vacation.h"
 
 int
 clerk_directory_write(struct clerk *k, sql_fn *fn, void *arg)
@@ -126,8 +127,9 @@ on_account(struct clerk *k, struct bus_peer *from, struct bus_clerk_account_requ
 
 struct vacation_ask {
 	struct account_get get;
+	struct slice sender;
 	struct slice_list addresses;
-	bool own;
+	bool own, own_sender;
 };
 
 static int
@@ -136,7 +138,9 @@ read_vacation(struct sqltx *tx, void *arg)
 	struct vacation_ask *v = arg;
 	int err = read_account(tx, &v->get);
 
-	v->own = false;
+	v->own = v->own_sender = false;
+	if (err == 0 && v->get.has_vacation)
+		err = directory_is_own(tx, v->get.a, v->get.id, v->sender, &v->own_sender);
 	for (size_t i = 0; err == 0 && v->get.has_vacation && !v->own && i < v->addresses.n; i++)
 		err = directory_is_own(tx, v->get.a, v->get.id, v->addresses.v[i], &v->own);
 	return err;
@@ -147,7 +151,7 @@ on_vacation(struct clerk *k, struct bus_peer *from, struct bus_clerk_vacation_re
     struct bus_clerk_vacation_reply *rep)
 {
 	CLERK_ENTER(k);
-	struct vacation_ask v = {.get = {.id = q->account_id, .a = a}, .addresses = q->addresses};
+	struct vacation_ask v = {.get = {.id = q->account_id, .a = a}, .sender = q->sender, .addresses = q->addresses};
 	const struct directory_vacation *text = &v.get.vacation;
 	int64_t now_us = house_now_us(k->c->house);
 	int err;
@@ -157,7 +161,7 @@ on_vacation(struct clerk *k, struct bus_peer *from, struct bus_clerk_vacation_re
 	err = sql_read(k->directory_db, read_vacation, &v);
 	if (err != 0)
 		return err == ERR_NOTFOUND ? 0 : err;
-	if (!v.get.has_vacation || !v.own || !v.get.account.enabled || now_us < text->from_us ||
+	if (!v.get.has_vacation || !v.own || v.own_sender || !v.get.account.enabled || now_us < text->from_us ||
 	    now_us >= text->until_us)
 		return 0;
 	*rep = (struct bus_clerk_vacation_reply){.answer = 1,

@@ -66,9 +66,6 @@ clerk_blob_owner(enum bus_role role, int index)
 /* A courier may try many slow hosts, each with RFC 5321's own timeouts. */
 #define CLERK_SEND_MS (90 * 60 * 1000)
 
-/* Addresses of one question about a vacation. */
-#define CLERK_VACATION_ADDRESSES 200
-
 /* clerk_directory.c: whom mail may be for, who signs in. */
 void clerk_directory_handle(struct clerk *k);
 /* Writes to the directory; forgets every cache. */

@@ -72,7 +72,10 @@ deliver(struct desk *d, const struct bus_desk_deliver_request *q, struct arena *
 	memcpy(one.delivery_id, q->delivery_id.p, STORE_ID_BYTES);
 	if ((err = desk_account_open(d, q->account_id, true, &account)) != 0)
 		return err;
-	return store_deliver(account, &one, how);
+	err = store_deliver(account, &one, how);
+	if (err == 0)
+		desk_vacation(d, account, q);
+	return err;
 }
 
 static int

@@ -56,6 +56,9 @@ NODISCARD int desk_account_open(struct desk *d, struct slice account_id, bool ca
 void desk_account_forget(struct desk *d, struct slice account_id);
 void desk_account_free(struct desk *d);
 
+/* desk_vacation.c: answers a message that was delivered (for the first time or again), if its account's person is away. Failing is logged. */
+void desk_vacation(struct desk *d, struct store_account *account, const struct bus_desk_deliver_request *q);
+
 /* desk_session.c */
 NODISCARD int desk_session_take(struct desk *d, struct bus_desk_session_request *q);
 /* Ends them politely until end_ms, then by force. */

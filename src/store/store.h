@@ -406,4 +406,15 @@ NODISCARD int store_deliver(struct store_account *acc, const struct store_delive
 /* The queue rows of these deliveries are gone for good: forget their ids. Unknown ids are fine. */
 NODISCARD int store_forget(struct store_account *acc, struct slice_list delivery_ids);
 
+/* ---- answers of a machine ------------------------------------------------------------------------------------------- */
+
+/* May this sender (a digest of 1..64 bytes) be answered for this delivery: *mine is true when it was not answered within period_s
+ * seconds, or was for the same delivery (which is being repeated). Then it is remembered, durably before this returns, so that
+ * a crash behind it answers nobody twice. Of limits.vacation_answered senders the newest are kept. */
+NODISCARD int store_answer_claim(struct store_account *acc, struct slice sender,
+    const uint8_t delivery_id[STORE_ID_BYTES], int64_t period_s, bool *mine);
+/* The answer could not be sent: the sender may be answered the next time. */
+NODISCARD int store_answer_release(
+    struct store_account *acc, struct slice sender, const uint8_t delivery_id[STORE_ID_BYTES]);
+
 #endif
