@@ -28,8 +28,8 @@ struct port {
 	const char *name;
 	unsigned port;
 };
-static const struct port ports[] = {{"smtp", 25}, {"submission", 587}, {"submissions", 465}, {"imap", 143},
-    {"imaps", 993}, {"pop3", 110}, {"pop3s", 995}};
+static const struct port ports[] = {{"smtp", 25}, {"lmtp", 24}, {"submission", 587}, {"submissions", 465},
+    {"imap", 143}, {"imaps", 993}, {"pop3", 110}, {"pop3s", 995}};
 
 /* ---- its configuration --------------------------------------------------------------------------------- */
 

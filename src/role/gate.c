@@ -1,16 +1,23 @@
-/* gate.c: the role that talks to strangers on port 25. It has no files, no mailboxes and no keys: whom mail may be for, where
+/* gate.c: the role that talks to strangers on port 25, and to local programs that deliver by LMTP. It has no files, no mailboxes and no keys: whom mail may be for, where
  * a large body goes and whether a message is safely kept it asks the clerk; the vault signs its handshakes. */
+#include "role/gate_brake.h"
 #include "role/gate_submitter.h"
+#include "role/listener.h"
 #include "role/role.h"
 #include "role/submit_bus.h"
 #include "role/submitters.h"
 #include "role/tls_bus.h"
 
 #include "base/log.h"
-#include "base/map.h"
 
 #define FILE_THREADS 2
 #define FILE_QUEUE 4000
+
+struct door {
+	struct gate *gate;
+	const struct role_listener *listener;
+	struct net_acceptor *acceptor;
+};
 
 struct gate {
 	struct role_context *c;
@@ -18,53 +25,68 @@ struct gate {
 	struct workers *workers;
 	struct smtp_sessions sessions;
 	struct gate_submitters submitters;
-	struct map by_address; /* prefix key of the client -> its count + 1, as a pointer */
-	struct net_acceptor **acceptors;
-	size_t acceptors_count;
+	struct gate_brake brake;
+	struct door *doors;
+	size_t doors_count;
 	uint64_t refused_sessions;
+};
+
+/* One client, on its fiber's stack. */
+struct session {
+	struct gate *gate;
+	const struct listen_settings *listener; /* of the generation in which it began */
+	struct gate_visit visit;                /* empty: no limits hold */
+	bool limited;
 };
 
 /* ---- sessions ----------------------------------------------------------------------------------------------- */
 
-/* Counts the session; false when the client's address has too many. */
+/* Counts the session as the client's; false when he has too many. */
 static bool
-address_enter(struct gate *g, struct slice key)
+arrive(struct session *s, const struct net_address *client)
 {
-	uintptr_t n = (uintptr_t)map_get(&g->by_address, key);
-	int64_t max = g->c->settings->plain ? INT64_MAX : g->c->house->limits.smtp_sessions_per_address;
+	const struct listen_settings *l = s->listener;
 
-	if ((int64_t)n >= max)
-		return false;
-	return map_put(&g->by_address, key, (void *)(n + 1)) == 0;
+	gate_brake_depart(&s->gate->brake, &s->visit);
+	s->limited = l->client_limits && !s->gate->c->settings->plain && !network_list_contains(l->trusted, client);
+	return !s->limited || gate_brake_arrive(&s->gate->brake, client, &s->visit);
+}
+
+static enum smtp_guarded
+guard_count(void *ctx, enum smtp_counted what)
+{
+	struct session *s = ctx;
+
+	if (!s->limited)
+		return SMTP_GUARD_FREE;
+	return gate_brake_count(&s->gate->brake, &s->visit, what) ? SMTP_GUARD_FINE : SMTP_GUARD_OVER;
+}
+
+static bool
+guard_renamed(void *ctx, const struct net_address *client)
+{
+	struct session *s = ctx;
+	bool fine = arrive(s, client);
+
+	s->gate->refused_sessions += !fine;
+	return fine;
 }
 
 static void
-address_leave(struct gate *g, struct slice key)
+talk(struct session *s, struct net_session *n)
 {
-	uintptr_t n = (uintptr_t)map_get(&g->by_address, key);
-
-	if (n <= 1)
-		(void)map_remove(&g->by_address, key);
-	else if (map_put(&g->by_address, key, (void *)(n - 1)) != 0)
-		ASSERT(false); /* replacing takes no memory */
-}
-
-static void
-serve(struct net_session *n)
-{
-	struct gate *g = n->arg;
-	bool listed = submitters_list_address(g->c->settings, &n->peer);
+	struct gate *g = s->gate;
+	const struct listen_settings *l = s->listener;
+	const struct smtp_guard guard = {guard_count, guard_renamed, s};
+	bool listed = l->service == LISTEN_SMTP && submitters_list_address(g->c->settings, &n->peer);
 	struct submit_bus backend = {.bus = g->c->bus, .origin = listed ? ORIGIN_SUBMITTER : ORIGIN_STRANGER};
+	bool fine = arrive(s, &n->peer), lmtp = l->service == LISTEN_LMTP, plain = g->c->settings->plain;
 	char text[NET_ADDRESS_TEXT_MAX], literal[NET_ADDRESS_TEXT_MAX];
-	uint8_t key[16];
-	bool counted;
 
 	net_address_text(&n->peer, text);
 	net_address_literal(&n->peer, literal);
-	net_address_prefix_key(&n->peer, key);
 	backend.client = slice_z(text);
-	counted = address_enter(g, slice_of(key, sizeof(key)));
-	g->refused_sessions += !counted;
+	g->refused_sessions += !fine;
 	smtp_session(n->stream,
 	    &(struct smtp_session_config){.loop = g->c->loop,
 		.sessions = &g->sessions,
@@ -75,9 +97,28 @@ serve(struct net_session *n)
 		.client_literal = slice_z(literal),
 		.listed = listed,
 		.tls = tls_bus_server(g->tls),
-		.refused = !counted});
-	if (counted)
-		address_leave(g, slice_of(key, sizeof(key)));
+		.refused = !fine,
+		.lmtp = lmtp,
+		.guard = &guard,
+		.policy = {.message_bytes = l->message_bytes,
+		    .require_tls = l->require_tls,
+		    .plain = plain,
+		    .early_talker_check = l->early_talker_check && !lmtp && !plain &&
+			!network_list_contains(l->trusted, &n->peer),
+		    .xclient = network_list_contains(l->xclient, &n->peer)}});
+	gate_brake_depart(&g->brake, &s->visit);
+}
+
+static void
+serve(struct net_session *n)
+{
+	const struct door *d = n->arg;
+	struct session s = {.gate = d->gate, .listener = d->listener->settings};
+
+	if (listener_admit(d->gate->c, s.listener, n) == 0)
+		talk(&s, n);
+	else
+		d->gate->refused_sessions++;
 	stream_close(&n->stream);
 }
 
@@ -88,22 +129,25 @@ listen_all(struct gate *g, struct buf *detail)
 {
 	struct role_context *c = g->c;
 
-	g->acceptors = calloc(c->listeners_count + 1, sizeof(struct net_acceptor *));
-	if (g->acceptors == NULL)
+	g->doors = calloc(c->listeners_count + 1, sizeof(*g->doors));
+	if (g->doors == NULL)
 		return ERR_NOMEM;
 	for (size_t i = 0; i < c->listeners_count; i++) {
+		struct door *d = &g->doors[g->doors_count];
 		int e;
 
-		if (c->listeners[i].settings->service != LISTEN_SMTP)
+		if (c->listeners[i].settings->service != LISTEN_SMTP &&
+		    c->listeners[i].settings->service != LISTEN_LMTP)
 			continue;
-		e = net_accept_start(&g->acceptors[g->acceptors_count], c->loop, c->listeners[i].fd,
-		    (size_t)c->house->limits.smtp_sessions, serve, g);
+		*d = (struct door){.gate = g, .listener = &c->listeners[i]};
+		e = net_accept_start(
+		    &d->acceptor, c->loop, d->listener->fd, (size_t)c->house->limits.smtp_sessions, serve, d);
 		if (e != 0) {
 			buf_printf(detail, "[listen %.*s] cannot accept connections: %s",
 			    SLICE_ARG(c->listeners[i].settings->name), err_text(e));
 			return e;
 		}
-		g->acceptors_count++;
+		g->doors_count++;
 	}
 	return 0;
 }
@@ -119,7 +163,7 @@ start(struct role_context *c, struct buf *detail)
 	g->c = c;
 	c->state = g;
 	smtp_sessions_init(&g->sessions);
-	map_init(&g->by_address, 1u << 20, house_random_u64(c->house));
+	gate_brake_init(&g->brake, c->loop);
 	e = workers_new(&g->workers, c->loop, "gate-file", FILE_THREADS, FILE_QUEUE);
 	if (e == 0)
 		e = workers_start(g->workers);
@@ -138,6 +182,7 @@ status(struct role_context *c, json_t *into)
 	json_object_set_new(into, "sessions", json_integer((json_int_t)g->sessions.count));
 	json_object_set_new(into, "sessions_total", json_integer((json_int_t)g->sessions.started));
 	json_object_set_new(into, "sessions_refused", json_integer((json_int_t)g->refused_sessions));
+	json_object_set_new(into, "braked", json_integer((json_int_t)g->brake.refused));
 	json_object_set_new(into, "messages", json_integer((json_int_t)g->sessions.messages));
 	json_object_set_new(into, "messages_refused", json_integer((json_int_t)g->sessions.messages_refused));
 	json_object_set_new(into, "recipients_refused", json_integer((json_int_t)g->sessions.recipients_refused));
@@ -159,14 +204,14 @@ shut_down(struct role_context *c, int64_t grace_ms)
 	struct gate *g = c->state;
 	int64_t end_ms = loop_deadline(c->loop, grace_ms);
 
-	for (size_t i = 0; i < g->acceptors_count; i++)
-		net_acceptor_stop(g->acceptors[i]);
+	for (size_t i = 0; i < g->doors_count; i++)
+		net_acceptor_stop(g->doors[i].acceptor);
 	smtp_sessions_stop(&g->sessions);
 	while (g->sessions.count > 0 && loop_now_ms(c->loop) < end_ms)
 		if (fiber_sleep(c->loop, 20) != 0)
 			break;
-	for (size_t i = 0; i < g->acceptors_count; i++)
-		net_acceptor_cancel_sessions(g->acceptors[i]);
+	for (size_t i = 0; i < g->doors_count; i++)
+		net_acceptor_cancel_sessions(g->doors[i].acceptor);
 	gate_submitters_cancel(&g->submitters);
 }
 

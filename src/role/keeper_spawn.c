@@ -57,7 +57,7 @@ static bool
 listens(enum bus_role role, int index, enum listen_service service)
 {
 	switch (role) {
-	case ROLE_GATE: return service == LISTEN_SMTP;
+	case ROLE_GATE: return service == LISTEN_SMTP || service == LISTEN_LMTP;
 	case ROLE_PORCH: return listen_service_is_porch(service);
 	case ROLE_CLERK: return (service == LISTEN_CONTROL || service == LISTEN_LOCAL) && index == 0;
 	default: return false;

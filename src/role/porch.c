@@ -5,6 +5,7 @@
  *
  * A session's fiber only waits and copies, on a stack that stays small; the talk before sign-in, with its handshake, runs
  * on a fiber of its own whose stack is used again. */
+#include "role/listener.h"
 #include "role/porch_private.h"
 #include "role/submitters.h"
 
@@ -122,7 +123,7 @@ serve_session(struct porch_session *s)
 }
 
 static void
-serve(struct net_session *n)
+admitted(struct net_session *n)
 {
 	const struct door *d = n->arg;
 	struct porch *p = d->porch;
@@ -140,6 +141,17 @@ serve(struct net_session *n)
 	porch_brake_depart(&p->brake, &s.brake);
 	stream_close(&s.desk);
 	stream_close(&s.client);
+}
+
+static void
+serve(struct net_session *n)
+{
+	const struct door *d = n->arg;
+
+	if (listener_admit(d->porch->c, d->listener->settings, n) == 0)
+		admitted(n);
+	else
+		stream_close(&n->stream);
 }
 
 /* ---- the role ------------------------------------------------------------------------------------------------------ */

@@ -96,6 +96,32 @@ read_list(struct arena *a, struct slice value, bool lines, struct slice_list *ou
 	return 0;
 }
 
+/* Networks, separated as words. */
+static int
+read_networks(struct arena *a, struct slice value, struct network_list *out)
+{
+	struct slice_list words;
+	struct net_prefix *v;
+
+	if (read_list(a, value, false, &words) != 0)
+		return ERR_NOMEM;
+	v = ARENA_ARRAY(a, struct net_prefix, words.n + 1);
+	for (size_t i = 0; i < words.n; i++)
+		if (v == NULL || net_prefix_parse(words.v[i], &v[i]) != 0)
+			return ERR_SYNTAX;
+	*out = (struct network_list){v, words.n};
+	return 0;
+}
+
+bool
+network_list_contains(struct network_list l, const struct net_address *a)
+{
+	for (size_t i = 0; i < l.n; i++)
+		if (net_prefix_contains(&l.v[i], a))
+			return true;
+	return false;
+}
+
 /* The place of a value in a list of words, or -1. */
 static int
 word_index(struct slice value, const char *const words[], size_t n)
@@ -116,6 +142,7 @@ static const char *const service_words[LISTEN_SERVICE_COUNT] = {[LISTEN_SMTP] = 
     [LISTEN_IMAPS] = "imaps",
     [LISTEN_POP3] = "pop3",
     [LISTEN_POP3S] = "pop3s",
+    [LISTEN_LMTP] = "lmtp",
     [LISTEN_CONTROL] = "control",
     [LISTEN_LOCAL] = "local"};
 static const uint16_t service_ports[LISTEN_SERVICE_COUNT] = {[LISTEN_SMTP] = 25,
@@ -124,7 +151,8 @@ static const uint16_t service_ports[LISTEN_SERVICE_COUNT] = {[LISTEN_SMTP] = 25,
     [LISTEN_IMAP] = 143,
     [LISTEN_IMAPS] = 993,
     [LISTEN_POP3] = 110,
-    [LISTEN_POP3S] = 995};
+    [LISTEN_POP3S] = 995,
+    [LISTEN_LMTP] = 24};
 
 const char *
 listen_service_name(enum listen_service service)
@@ -135,14 +163,14 @@ listen_service_name(enum listen_service service)
 bool
 listen_service_is_porch(enum listen_service service)
 {
-	return service != LISTEN_SMTP && service < LISTEN_CONTROL;
+	return service != LISTEN_SMTP && service < LISTEN_LMTP;
 }
 
 static const char *
 take_word(struct slice value, const char *const words[], size_t n, int *out)
 {
 	static const char *const wanted[] = {"no or yes", "text or json", "debug, info, warn or error",
-	    "smtp, submission, submissions, imap, imaps, pop3 or pop3s"};
+	    "smtp, submission, submissions, imap, imaps, pop3, pop3s or lmtp"};
 	int i = word_index(value, words, n);
 
 	if (i >= 0) {
@@ -204,6 +232,11 @@ take_value(struct parse *p, enum setting_type type, struct slice value, void *at
 	case SETTING_PORT:
 		wrong = value.n == 0 ? NULL : take_number(value, 1, 65535, &number, "a port number from 1 to 65535");
 		*(uint16_t *)at = (uint16_t)number;
+		break;
+	case SETTING_NETWORKS:
+		wrong = read_networks(p->a, value, at) == 0
+		    ? NULL
+		    : "a list of IP addresses and networks (192.0.2.0/24, with no bits set behind the prefix)";
 		break;
 	case SETTING_WORDS:
 	case SETTING_LINES:
@@ -296,10 +329,26 @@ add_listeners(struct parse *p, struct listen_settings l)
 	add_listener(p, l);
 }
 
+/* What is written for another service would do nothing: nobody shall believe that it does. */
+static void
+check_listen_keys(struct parse *p, const struct ini_section *in, const struct listen_settings *l)
+{
+	static const char *const smtp_only[] = {
+	    "xclient", "trusted", "early_talker_check", "client_limits", "require_tls", "message_bytes"};
+
+	for (size_t i = 0; i < COUNT_OF(smtp_only); i++) {
+		const struct ini_entry *e = entry_find(in, smtp_only[i]);
+
+		if (e != NULL && l->service != LISTEN_SMTP && l->service != LISTEN_LMTP)
+			WRONG(p, e->line, "%s is for the services smtp and lmtp only", smtp_only[i]);
+	}
+}
+
 static void
 take_listen(struct parse *p, const struct ini_section *in, struct listen_settings l)
 {
 	l.name = in->name;
+	check_listen_keys(p, in, &l);
 	if (entry_find(in, "service") == NULL)
 		WRONG(p, in->line, "[listen %.*s] needs a service", SLICE_ARG(in->name));
 	else if (l.address.n == 0)
@@ -463,10 +512,16 @@ take_section(struct parse *p, const struct ini_section *in)
 static void
 default_listeners(struct parse *p)
 {
-	for (int i = 0; i < LISTEN_CONTROL; i++)
-		add_listeners(p,
-		    (struct listen_settings){
-			.name = slice_z(service_words[i]), .service = (enum listen_service)i, .address = SLICE("*")});
+	for (int i = 0; i < LISTEN_CONTROL; i++) {
+		struct listen_settings l = {.port = 0};
+
+		if (i == LISTEN_LMTP)
+			continue;
+		take_defaults(p, "listen", &l);
+		l.name = slice_z(service_words[i]);
+		l.service = (enum listen_service)i;
+		add_listeners(p, l);
+	}
 }
 
 static bool

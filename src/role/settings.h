@@ -6,6 +6,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/limits.h"
+#include "rt/net_prefix.h"
 
 /* The longest path of a data folder or a configuration, its NUL included; buffers for what lies in it have 64 bytes more. */
 #define HOUSE_PATH_BYTES 1024u
@@ -18,16 +19,31 @@ enum listen_service {
 	LISTEN_IMAPS,
 	LISTEN_POP3,
 	LISTEN_POP3S,
+	LISTEN_LMTP,   /* local programs: gate; only where it is written */
 	LISTEN_CONTROL, /* DIR/run/control: clerk; always there */
 	LISTEN_LOCAL    /* DIR/run/sendmail: programs of this machine: clerk; always there */
 };
 #define LISTEN_SERVICE_COUNT (LISTEN_LOCAL + 1)
+
+/* Networks of a setting. */
+struct network_list {
+	const struct net_prefix *v;
+	size_t n;
+};
+bool network_list_contains(struct network_list l, const struct net_address *a);
 
 struct listen_settings {
 	struct slice name; /* [listen NAME] */
 	enum listen_service service;
 	struct slice address; /* "0.0.0.0", "::", "127.0.0.1" */
 	uint16_t port;
+	struct network_list allow;          /* who may come; empty: all (LMTP: this machine) */
+	struct network_list proxy_protocol; /* balancers that tell whose connection it is */
+	/* smtp and lmtp: */
+	struct network_list xclient; /* who may tell it with XCLIENT */
+	struct network_list trusted; /* for whom neither the early-talker check nor the limits of clients hold */
+	bool early_talker_check, client_limits, require_tls;
+	int64_t message_bytes; /* 0: limits.smtp_message_bytes */
 };
 
 struct tls_settings { /* [tls NAME] */

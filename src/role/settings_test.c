@@ -120,7 +120,7 @@ test_mistakes(void **state)
 	bad("[listen a]\nport = 0\n[listen b]\nservice = gopher\n[listen c]\nservice = smtp\naddress =\n",
 	    "line 2: port is a port number from 1 to 65535, not 0\n"
 	    "line 1: [listen a] needs a service\n"
-	    "line 4: service is smtp, submission, submissions, imap, imaps, pop3 or pop3s, not gopher\n"
+	    "line 4: service is smtp, submission, submissions, imap, imaps, pop3, pop3s or lmtp, not gopher\n"
 	    "line 5: [listen c] needs an address, or *\n");
 }
 

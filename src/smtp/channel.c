@@ -76,11 +76,36 @@ smtp_channel_end(struct smtp_channel *ch, enum smtp_reply_id id)
 	ch->over = true;
 }
 
-static void
-count_error(struct smtp_channel *ch, int code)
+/* Who makes many errors waits for each further reply a little longer. False when too many wait already. */
+static bool
+tarpit(struct smtp_channel *ch)
 {
-	if (code >= 400 && ++ch->errors >= ch->house->limits.smtp_errors)
-		smtp_channel_end(ch, SMTP_R_TOO_MANY_ERRORS);
+	const struct limits *l = &ch->house->limits;
+	int64_t delay_ms = (ch->errors - l->smtp_errors_free) * l->smtp_tarpit_ms;
+
+	if (delay_ms <= 0)
+		return true;
+	if (ch->sessions->delayed >= l->smtp_tarpit_sessions)
+		return false;
+	ch->sessions->delayed++;
+	/* A cancelled session is let go at once. */
+	(void)!fiber_sleep(ch->loop, delay_ms < l->smtp_tarpit_max_ms ? delay_ms : l->smtp_tarpit_max_ms);
+	ch->sessions->delayed--;
+	return true;
+}
+
+/* Before an error is answered. False: it is one too many. */
+static bool
+count_error(struct smtp_channel *ch)
+{
+	enum smtp_guarded g = SMTP_GUARD_FREE;
+
+	ch->errors++;
+	if (ch->guard != NULL)
+		g = ch->guard->count(ch->guard->ctx, SMTP_COUNTED_ERROR);
+	if (ch->errors >= ch->house->limits.smtp_errors || g == SMTP_GUARD_OVER)
+		return false;
+	return g == SMTP_GUARD_FREE || tarpit(ch);
 }
 
 void
@@ -96,13 +121,14 @@ void
 smtp_reply_more(struct smtp_channel *ch, enum smtp_reply_id id, struct slice more)
 {
 	const struct smtp_reply_row *r = &smtp_replies[id];
+	/* Who sends to many at once may learn so in the middle of a pipeline. */
+	bool fine = ch->over || r->code < 400 || id == SMTP_R_TOO_MANY_RECIPIENTS || count_error(ch);
 
 	if (ch->over)
 		return;
 	write_reply(ch, r->code, r->status, slice_z(r->text), more);
-	/* Who sends to many at once may learn so in the middle of a pipeline. */
-	if (id != SMTP_R_TOO_MANY_RECIPIENTS)
-		count_error(ch, r->code);
+	if (!fine)
+		smtp_channel_end(ch, SMTP_R_TOO_MANY_ERRORS);
 }
 
 void

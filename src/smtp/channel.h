@@ -16,16 +16,18 @@ struct smtp_channel {
 	struct loop *loop;
 	struct house *house;
 	struct slice hostname;
-	struct tls_server *tls; /* for STARTTLS, or NULL */
-	struct fiber *waiting;  /* the session's fiber while it waits for a command */
-	unsigned where;         /* SMTP_GATE, SMTP_PORCH, SMTP_DESK or SMTP_LMTP */
-	int64_t message_bytes;  /* the largest message, as announced */
-	int64_t mails_max;      /* transactions of the session; 0: any number */
-	bool tls_outside;       /* SMTP_DESK: the client's bytes came to the porch under TLS */
-	bool cleartext_sign_in; /* SMTP_PORCH: AUTH is offered without TLS */
-	bool over;              /* the session ends: every later read fails */
-	bool extended;          /* EHLO, not HELO */
-	bool greeted;           /* either */
+	struct tls_server *tls;         /* for STARTTLS, or NULL */
+	struct fiber *waiting;          /* the session's fiber while it waits for a command */
+	unsigned where;                 /* SMTP_GATE, SMTP_PORCH, SMTP_DESK or SMTP_LMTP */
+	int64_t message_bytes;          /* the largest message, as announced */
+	int64_t mails_max;              /* transactions of the session; 0: any number */
+	const struct smtp_guard *guard; /* or NULL */
+	bool xclient;                   /* the client is a proxy that may say whose mail it brings */
+	bool tls_outside;               /* SMTP_DESK: the client's bytes came to the porch under TLS */
+	bool cleartext_sign_in;         /* SMTP_PORCH: AUTH is offered without TLS */
+	bool over;                      /* the session ends: every later read fails */
+	bool extended;                  /* EHLO, not HELO */
+	bool greeted;                   /* either */
 	char helo[SMTP_DOMAIN_MAX + 1];
 	int64_t errors;
 	int64_t deadline_ms; /* of all commands together: for signing in; DEADLINE_NEVER */

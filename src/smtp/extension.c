@@ -5,7 +5,7 @@
 
 #define PARAMETER_BYTES 200
 
-enum offered { ALWAYS, CLEAR, TLS, SIGN_IN };
+enum offered { ALWAYS, CLEAR, TLS, SIGN_IN, PROXY };
 typedef void parameter_fn(const struct smtp_channel *ch, struct buf *out);
 
 static void
@@ -25,6 +25,13 @@ static void
 parameter_MECHANISMS(const struct smtp_channel *ch, struct buf *out)
 {
 	sasl_put_mechanisms(out, ch->st, SERVICE_SUBMISSION, SLICE(" "), SLICE(""));
+}
+
+static void
+parameter_ATTRIBUTES(const struct smtp_channel *ch, struct buf *out)
+{
+	(void)ch;
+	buf_put_z(out, " NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT");
 }
 
 /* RFC 4865 §3: seconds, and the same as a time. */
@@ -70,6 +77,7 @@ is_offered(const struct smtp_channel *ch, size_t i)
 	case CLEAR: return ch->tls != NULL && !smtp_channel_is_tls(ch);
 	case TLS: return smtp_channel_is_tls(ch);
 	case SIGN_IN: return smtp_channel_is_tls(ch) || ch->cleartext_sign_in;
+	case PROXY: return ch->xclient;
 	case ALWAYS: break;
 	}
 	/* RFC 4865 §4.2: with the time that it allows, or not at all. */

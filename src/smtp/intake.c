@@ -291,7 +291,7 @@ put_head(struct smtp_server *s, struct smtp_intake *in, struct buf *head, struct
 {
 	int64_t now_s = house_now_s(s->ch.house);
 	struct smtp_received r = {.helo = slice_z(s->ch.helo),
-	    .client_literal = s->c->client_literal,
+	    .client_literal = s->client_literal,
 	    .hostname = s->c->hostname,
 	    .protocol = smtp_protocol_name((struct smtp_protocol){.extended = s->ch.extended,
 		.tls = tls.n > 0,
@@ -388,7 +388,7 @@ submit(struct smtp_server *s)
 	    .recipients = {s->recipients, s->recipients_count},
 	    .recipient_envelopes = {s->envelopes, s->recipients_count},
 	    .helo = slice_z(s->ch.helo),
-	    .client = s->c->client,
+	    .client = s->client,
 	    .tls = tls,
 	    .head = buf_slice(&head),
 	    .body = buf_slice(&in->body),
@@ -426,7 +426,7 @@ end_text(struct smtp_server *s)
 		return;
 	}
 	s->c->sessions->messages_refused++;
-	LOG(s->ch.house, INFO, "smtp_refused", LOG_S("client", s->c->client), LOG_S("from", s->reverse_path),
+	LOG(s->ch.house, INFO, "smtp_refused", LOG_S("client", s->client), LOG_S("from", s->reverse_path),
 	    LOG_I("code", smtp_replies[refusal].code), LOG_Z("why", smtp_replies[refusal].text),
 	    LOG_I("size", s->in.data.bytes));
 	reply_last(s, refusal, refusal == SMTP_R_NOT_YOUR_FROM ? slice_z(s->in.bad_field) : SLICE_EMPTY);

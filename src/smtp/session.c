@@ -1,6 +1,7 @@
 #include "smtp/session.h"
 
 #include "base/log.h"
+#include "smtp/xclient.h"
 
 /* Recipients and paths of one transaction; a path is at most SMTP_PATH_MAX and lies there three times. */
 #define TRANSACTION_BYTES_MAX (4 << 20)
@@ -91,7 +92,7 @@ sender_may_begin(struct smtp_server *s, const struct smtp_path *path, struct sli
 	int e;
 
 	*detail = SLICE_EMPTY;
-	if (!s->c->submission && !s->c->listed)
+	if (!s->c->submission && !s->listed)
 		return SMTP_R_OK;
 	e = s->c->backend.sender(s->c->backend.ctx, path->null ? SLICE_EMPTY : path->address, true, &s->arena, &sender);
 	if (e != 0)
@@ -107,6 +108,14 @@ sender_may_begin(struct smtp_server *s, const struct smtp_path *path, struct sli
 	return SMTP_R_OK;
 }
 
+static bool
+is_over(struct smtp_server *s, enum smtp_counted what)
+{
+	const struct smtp_guard *g = s->c->guard;
+
+	return g != NULL && g->count(g->ctx, what) == SMTP_GUARD_OVER;
+}
+
 static void
 command_mail(struct smtp_server *s, const struct smtp_command *c)
 {
@@ -116,6 +125,8 @@ command_mail(struct smtp_server *s, const struct smtp_command *c)
 	struct slice detail;
 	int e;
 
+	if (refusal == SMTP_R_OK && is_over(s, SMTP_COUNTED_MESSAGE))
+		refusal = SMTP_R_TOO_FAST;
 	if (refusal != SMTP_R_OK) {
 		smtp_reply(&s->ch, refusal);
 		return;
@@ -257,6 +268,8 @@ command_rcpt(struct smtp_server *s, const struct smtp_command *c)
 			smtp_channel_end(&s->ch, SMTP_R_TOO_MANY_ERRORS);
 		else
 			smtp_reply(&s->ch, SMTP_R_TOO_MANY_RECIPIENTS);
+	} else if (is_over(s, SMTP_COUNTED_RECIPIENT)) {
+		smtp_reply(&s->ch, SMTP_R_TOO_FAST);
 	} else if (!rcpt(s, c->argument)) {
 		arena_release(&s->arena, mark);
 	}
@@ -284,6 +297,7 @@ transaction_end(struct smtp_server *s)
 {
 	transaction_reset(s);
 	s->ch.deadline_ms = loop_deadline(s->ch.loop, s->ch.house->limits.smtp_idle_timeout_ms);
+	s->idle_commands = 0;
 }
 
 static void
@@ -317,15 +331,78 @@ command_bdat(struct smtp_server *s, const struct smtp_command *c)
 }
 
 static void
+put_greeting(struct smtp_server *s)
+{
+	const struct smtp_reply_row *r = &smtp_replies[s->c->lmtp ? SMTP_R_GREETING_LMTP : SMTP_R_GREETING];
+
+	(void)!stream_printf(s->ch.st, "%d %.*s %s", r->code, SLICE_ARG(s->c->hostname), r->text);
+	if (s->c->local_sender.n > 0)
+		(void)!stream_printf(s->ch.st, " for <%.*s>", SLICE_ARG(s->c->local_sender));
+	(void)!stream_write(s->ch.st, SLICE("\r\n"));
+}
+
+static void
+client_is(struct smtp_server *s, const struct net_address *a)
+{
+	net_address_text(a, s->client_text);
+	net_address_literal(a, s->literal_text);
+	s->client = slice_z(s->client_text);
+	s->client_literal = slice_z(s->literal_text);
+}
+
+/* The session begins anew, as that of the client that the proxy tells of. */
+static void
+command_xclient(struct smtp_server *s, const struct smtp_command *c)
+{
+	const struct smtp_guard *g = s->c->guard;
+	struct smtp_xclient x;
+
+	if (!s->ch.xclient || s->in_mail) {
+		smtp_reply(&s->ch, s->in_mail ? SMTP_R_NOT_NOW : SMTP_R_NOT_IMPLEMENTED);
+		return;
+	}
+	if (smtp_xclient_parse(c->argument, &x) != 0) {
+		smtp_reply(&s->ch, SMTP_R_BAD_XCLIENT);
+		return;
+	}
+	/* What the proxy itself may do is not what its clients may. */
+	s->listed = false;
+	if (x.has_address)
+		client_is(s, &x.address);
+	LOG(s->ch.house, INFO, "smtp_proxied", LOG_S("proxy", s->c->client), LOG_S("client", s->client));
+	if (x.has_address && g != NULL && !g->renamed(g->ctx, &x.address)) {
+		smtp_channel_end(&s->ch, SMTP_R_TOO_MANY_SESSIONS);
+		return;
+	}
+	memcpy(s->ch.helo, x.helo, sizeof(x.helo));
+	s->ch.greeted = x.has_helo;
+	s->ch.extended = x.has_helo && x.extended;
+	put_greeting(s);
+}
+
+/* Commands that bring no message are few. */
+static bool
+is_idle_command(enum smtp_verb v)
+{
+	return v == SMTP_NOOP || v == SMTP_RSET || v == SMTP_HELP || v == SMTP_VRFY || v == SMTP_EHLO ||
+	    v == SMTP_HELO || v == SMTP_LHLO || v == SMTP_XCLIENT;
+}
+
+static void
 command_run(struct smtp_server *s, const struct smtp_command *c)
 {
 	if (!smtp_channel_accepts(&s->ch, c))
 		return;
+	if (is_idle_command(c->verb) && ++s->idle_commands > s->ch.house->limits.smtp_idle_commands) {
+		smtp_channel_end(&s->ch, SMTP_R_TOO_MANY_COMMANDS);
+		return;
+	}
 	switch (c->verb) {
 	case SMTP_MAIL: command_mail(s, c); break;
 	case SMTP_RCPT: command_rcpt(s, c); break;
 	case SMTP_DATA: command_data(s); break;
 	case SMTP_BDAT: command_bdat(s, c); break;
+	case SMTP_XCLIENT: command_xclient(s, c); break;
 	case SMTP_AUTH: smtp_reply(&s->ch, SMTP_R_SIGNED_IN_ALREADY); break;
 	case SMTP_EHLO:
 	case SMTP_HELO:
@@ -337,6 +414,20 @@ command_run(struct smtp_server *s, const struct smtp_command *c)
 		break;
 	default: (void)smtp_channel_common(&s->ch, c);
 	}
+}
+
+/* Only a robot that does not listen speaks before the greeting, or one that was tricked into it. */
+static bool
+talks_early(struct smtp_server *s)
+{
+	int64_t end_ms = loop_deadline(s->ch.loop, s->ch.house->limits.smtp_greeting_delay_ms);
+
+	if (!s->c->policy.early_talker_check || stream_wait_readable_or_wake(s->ch.st, end_ms) != 0 ||
+	    stream_pending(s->ch.st).n == 0)
+		return false;
+	LOG(s->ch.house, INFO, "early_talker", LOG_S("client", s->client));
+	(void)is_over(s, SMTP_COUNTED_ERROR);
+	return true;
 }
 
 static void
@@ -352,13 +443,10 @@ greet(struct smtp_server *s)
 		    c->helo.n > 0;
 		if (c->beginning == SMTP_BEGINS_SIGNED_IN)
 			smtp_reply(&s->ch, SMTP_R_SIGNED_IN);
+	} else if (talks_early(s)) {
+		smtp_channel_end(&s->ch, SMTP_R_EARLY_TALKER);
 	} else {
-		const struct smtp_reply_row *r = &smtp_replies[c->lmtp ? SMTP_R_GREETING_LMTP : SMTP_R_GREETING];
-
-		(void)!stream_printf(s->ch.st, "%d %.*s %s", r->code, SLICE_ARG(c->hostname), r->text);
-		if (c->local_sender.n > 0)
-			(void)!stream_printf(s->ch.st, " for <%.*s>", SLICE_ARG(c->local_sender));
-		(void)!stream_write(s->ch.st, SLICE("\r\n"));
+		put_greeting(s);
 	}
 }
 
@@ -372,6 +460,11 @@ smtp_session(struct stream *st, const struct smtp_session_config *c)
 		return;
 	smtp_channel_open(&s->ch, st, c->loop, c->sessions);
 	s->c = c;
+	s->client = c->client;
+	s->client_literal = c->client_literal;
+	s->listed = c->listed;
+	s->ch.guard = c->guard;
+	s->ch.xclient = c->policy.xclient;
 	s->ch.hostname = c->hostname;
 	s->ch.tls = c->tls;
 	s->ch.where = c->submission ? SMTP_DESK : c->lmtp ? SMTP_LMTP : SMTP_GATE;

@@ -32,6 +32,10 @@ struct smtp_intake {
 struct smtp_server {
 	struct smtp_channel ch;
 	const struct smtp_session_config *c;
+	struct slice client, client_literal; /* as in the configuration, or what XCLIENT told */
+	char client_text[NET_ADDRESS_TEXT_MAX], literal_text[NET_ADDRESS_TEXT_MAX];
+	bool listed; /* a stranger who may also submit */
+	int64_t idle_commands;                     /* since the last message */
 	struct arena arena;                        /* of the transaction; empty between two */
 	bool in_mail;                              /* MAIL was accepted */
 	bool submitting;                           /* this transaction is a submission */

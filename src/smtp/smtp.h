@@ -24,6 +24,7 @@ struct smtp_sessions {
 	struct list running;
 	size_t count;
 	bool stopping;
+	int64_t delayed; /* sessions whose reply to an error is held back */
 	/* counters for status */
 	uint64_t started, messages, recipients_refused, messages_refused, bytes;
 };
@@ -82,7 +83,23 @@ enum smtp_beginning {
 struct smtp_policy {
 	int64_t message_bytes; /* the largest message; 0: limits.smtp_message_bytes */
 	bool require_tls;      /* MAIL is refused in the clear */
-	bool plain;            /* for measuring: limits of rates and of messages do not hold */
+	bool plain;            /* for measuring: a session may have any number of messages */
+	bool early_talker_check;
+	bool xclient; /* the client is a proxy that may say whose mail it brings */
+};
+
+/* What a client does is counted over all its sessions. */
+enum smtp_counted { SMTP_COUNTED_MESSAGE, SMTP_COUNTED_RECIPIENT, SMTP_COUNTED_ERROR };
+enum smtp_guarded {
+	SMTP_GUARD_FREE, /* no limits hold for this client */
+	SMTP_GUARD_FINE,
+	SMTP_GUARD_OVER /* one too many */
+};
+struct smtp_guard {
+	enum smtp_guarded (*count)(void *ctx, enum smtp_counted what);
+	/* XCLIENT: the session is another client's; false when he may not have it. */
+	bool (*renamed)(void *ctx, const struct net_address *client);
+	void *ctx;
 };
 
 struct smtp_session_config {
@@ -96,7 +113,8 @@ struct smtp_session_config {
 	struct tls_server *tls;      /* NULL: STARTTLS is not offered */
 	bool refused;                /* too many sessions from this address: 421 4.7.0 instead of the greeting */
 	struct smtp_policy policy;
-	bool lmtp; /* RFC 2033: LHLO, and a reply for each recipient */
+	const struct smtp_guard *guard; /* NULL: nothing is counted */
+	bool lmtp;                      /* RFC 2033: LHLO, and a reply for each recipient */
 	/* A submission (RFC 6409): the session may send to anywhere, and sends only as the addresses that backend.sender allows. */
 	bool submission;
 	bool signed_in; /* the submitter has given a password; else a listed one */

@@ -18,8 +18,8 @@ TOP = pathlib.Path(__file__).resolve().parents[2]
 BINARY = os.environ.get("POSTHOUSE", str(TOP / "build" / "posthouse"))
 PASSWORD = "demo-password"
 # The demo's ports: the standard ones plus its base.
-SMTP, SUBMISSION, SUBMISSIONS, IMAP, IMAPS, POP3, POP3S = 25, 587, 465, 143, 993, 110, 995
-PORTS = (SMTP, SUBMISSION, SUBMISSIONS, IMAP, IMAPS, POP3, POP3S)
+SMTP, LMTP, SUBMISSION, SUBMISSIONS, IMAP, IMAPS, POP3, POP3S = 25, 24, 587, 465, 143, 993, 110, 995
+PORTS = (SMTP, LMTP, SUBMISSION, SUBMISSIONS, IMAP, IMAPS, POP3, POP3S)
 
 
 def tls_context():
@@ -221,7 +221,7 @@ class Served(House):
         self.test_clock = test_clock
 
     def write_config(self):
-        names = {SMTP: "smtp", SUBMISSION: "submission", SUBMISSIONS: "submissions", IMAP: "imap", IMAPS: "imaps",
+        names = {SMTP: "smtp", LMTP: "lmtp", SUBMISSION: "submission", SUBMISSIONS: "submissions", IMAP: "imap", IMAPS: "imaps",
                  POP3: "pop3", POP3S: "pop3s"}
         lines = ["[house]", f"hostname = {self.hostname}", f"data_dir = {self.data}", "user_prefix =",
                  f"test_clock = {'yes' if self.test_clock else 'no'}"]
