@@ -106,6 +106,38 @@ test_all_keys(void **state)
 }
 
 static void
+test_policy_of_listeners(void **state)
+{
+	struct settings *s = good(
+	    "[listen a]\nservice = smtp\naddress = 127.0.0.1\nallow = 192.0.2.0/24, ::1\nproxy_protocol = "
+	    "10.0.0.1\nxclient = 10.0.0.2\ntrusted = 10.0.0.0/8\nearly_talker_check = no\nclient_limits = "
+	    "no\nrequire_tls = yes\nmessage_bytes = 1000\n[listen b]\nservice = lmtp\naddress = 127.0.0.1\n"
+	    "[listen c]\nservice = imap\naddress = 127.0.0.1\nallow = 10.0.0.0/8\n");
+	const struct listen_settings *a = &s->listeners[0], *b = &s->listeners[1];
+	struct net_address inside, outside;
+
+	(void)state;
+	assert_int_equal(net_address_parse(SLICE("192.0.2.77"), 1, &inside), 0);
+	assert_int_equal(net_address_parse(SLICE("192.0.3.77"), 1, &outside), 0);
+	assert_true(network_list_contains(a->allow, &inside) && !network_list_contains(a->allow, &outside));
+	assert_int_equal(a->allow.n, 2);
+	assert_int_equal(a->proxy_protocol.n + a->xclient.n + a->trusted.n, 3);
+	assert_true(!a->early_talker_check && !a->client_limits && a->require_tls && a->message_bytes == 1000);
+	assert_int_equal(b->service, LISTEN_LMTP);
+	assert_int_equal(b->port, 24);
+	assert_true(b->early_talker_check && b->client_limits && !b->require_tls && b->message_bytes == 0);
+	assert_false(listen_service_is_porch(LISTEN_LMTP));
+	settings_free(&s);
+	bad("[listen a]\nservice = smtp\nallow = 192.0.2.1/24\n[listen b]\nservice = imap\ntrusted = ::1\n[listen "
+	    "c]\nservice = smtp\nmessage_bytes = much\nport = 26\n",
+	    "line 3: allow is a list of IP addresses and networks (192.0.2.0/24, with no bits set behind the prefix), "
+	    "not "
+	    "192.0.2.1/24\n"
+	    "line 6: trusted is for the services smtp and lmtp only\n"
+	    "line 9: message_bytes is a number of bytes up to 2147483648, not much\n");
+}
+
+static void
 test_mistakes(void **state)
 {
 	(void)state;
@@ -194,6 +226,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_defaults),
 	    cmocka_unit_test(test_all_keys),
+	    cmocka_unit_test(test_policy_of_listeners),
 	    cmocka_unit_test(test_mistakes),
 	    cmocka_unit_test(test_mistakes_of_the_whole),
 	    cmocka_unit_test(test_diff),

@@ -12,9 +12,9 @@ upper_hex(int c)
 	return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
-/* RFC 3461 §4: xtext that stands for printable ASCII. */
+/* RFC 3461 §4: decodes xtext; false when it is none, or stands for control characters. */
 static bool
-is_xtext(struct slice s)
+decode_xtext(struct slice s, struct buf *out)
 {
 	struct cursor c = cursor_of(s);
 
@@ -25,13 +25,24 @@ is_xtext(struct slice s)
 			int high = upper_hex(cursor_u8(&c)), low = upper_hex(cursor_u8(&c));
 
 			byte = high < 0 || low < 0 ? -1 : high * 16 + low;
-			if (byte < ' ' || byte > '~')
-				return false;
 		} else if (byte < '!' || byte > '~' || byte == '=') {
 			return false;
 		}
+		if (byte < ' ' || byte == 127)
+			return false;
+		buf_put_u8(out, (uint8_t)byte);
 	}
-	return c.err == 0;
+	return c.err == 0 && out->err == 0;
+}
+
+/* xtext that stands for printable ASCII. */
+static bool
+is_xtext(struct slice s)
+{
+	BUF_CLEANUP struct buf text;
+
+	buf_init(&text, SMTP_ORCPT_MAX);
+	return decode_xtext(s, &text) && slice_is_ascii(buf_slice(&text));
 }
 
 /* RFC 6533 §3: graphic ASCII without what parameters must not hold, and UTF-8 where the session has it. What is escaped in it
@@ -363,17 +374,48 @@ put_notify(struct slice value, struct buf *out)
 	return true;
 }
 
+/* UTF-8 in the form that may pass anywhere, utf-8-addr-xtext (RFC 6533 §3). The text is valid. */
+static void
+put_unitext(struct slice text, struct buf *out)
+{
+	for (size_t i = 0; i < text.n;) {
+		uint8_t c = slice_at(text, i);
+		size_t more = c < 0x80 ? 0 : c < 0xe0 ? 1 : c < 0xf0 ? 2 : 3;
+		unsigned point = more == 0 ? c : c & (0x3fu >> more);
+
+		for (size_t j = 1; j <= more; j++)
+			point = point << 6 | (slice_at(text, i + j) & 0x3fu);
+		if (point > ' ' && point < 127 && point != '\\' && point != '+' && point != '=')
+			buf_put_u8(out, c);
+		else
+			buf_printf(out, "\\x{%02X}", point);
+		i += more + 1;
+	}
+}
+
 static bool
 put_orcpt(struct slice value, bool utf8, struct buf *out)
 {
 	struct slice address = value, type = slice_cut(&address, ';');
+	BUF_CLEANUP struct buf text;
 
+	buf_init(&text, SMTP_ORCPT_MAX);
 	if (value.n > SMTP_ORCPT_MAX || !is_atom(type) || address.n == 0)
 		return false;
-	if (slice_ieq(type, SLICE("utf-8")) ? !is_utf8_address(address, utf8) : !is_xtext(address))
-		return false;
 	buf_put_z(out, "ORCPT=");
-	buf_put(out, value);
+	if (slice_ieq(type, SLICE("utf-8"))) {
+		if (!is_utf8_address(address, utf8))
+			return false;
+		buf_put(out, value);
+	} else if (!decode_xtext(address, &text) || !slice_is_utf8(buf_slice(&text), true)) {
+		return false;
+	} else if (slice_is_ascii(buf_slice(&text))) {
+		buf_put(out, value);
+	} else {
+		/* Postfix calls an address outside ASCII rfc822 too; from here on it has its right name. */
+		buf_put_z(out, "utf-8;");
+		put_unitext(buf_slice(&text), out);
+	}
 	buf_put_z(out, "\n");
 	return true;
 }

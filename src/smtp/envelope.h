@@ -16,7 +16,7 @@
 #define SMTP_ORCPT_MAX 500 /* RFC 3461 §4.2 */
 /* The longest set of lines of one message and of one recipient. */
 #define SMTP_MAIL_LINES_MAX 512
-#define SMTP_RCPT_LINES_MAX 1024
+#define SMTP_RCPT_LINES_MAX 2048
 
 /* What the session offers. */
 struct smtp_envelope_rules {

@@ -18,7 +18,10 @@ static const struct slice names[ATTRIBUTES] = {[NAME] = SLICE_INIT("NAME"),
 static int
 hex(uint8_t c)
 {
-	return ascii_is_digit(c) ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+	return ascii_is_digit(c)   ? c - '0'
+	    : c >= 'A' && c <= 'F' ? c - 'A' + 10
+	    : c >= 'a' && c <= 'f' ? c - 'a' + 10
+				   : -1;
 }
 
 /* RFC 1891 xtext, as the sender of an XCLIENT makes it. */
