@@ -34,7 +34,7 @@ struct smtp_server {
 	const struct smtp_session_config *c;
 	struct slice client, client_literal; /* as in the configuration, or what XCLIENT told */
 	char client_text[NET_ADDRESS_TEXT_MAX], literal_text[NET_ADDRESS_TEXT_MAX];
-	bool listed; /* a stranger who may also submit */
+	bool listed;                               /* a stranger who may also submit */
 	int64_t idle_commands;                     /* since the last message */
 	struct arena arena;                        /* of the transaction; empty between two */
 	bool in_mail;                              /* MAIL was accepted */

@@ -21,10 +21,12 @@ arguments(void **state)
 	    {"NAME=[UNAVAILABLE] ADDR=[tempunavail] HELO=[UNAVAILABLE] LOGIN=[UNAVAILABLE]", 0, "", "", 0},
 	    {"HELO=[192.0.2.1] PROTO=SMTP DESTADDR=192.0.2.2 DESTPORT=25 LOGIN=bob", 0, "", "[192.0.2.1]", 0},
 	    {"", ERR_SYNTAX, "", "", 0}, {"ADDR", ERR_SYNTAX, "", "", 0}, {"ADDR=", ERR_SYNTAX, "", "", 0},
-	    {"=x", ERR_SYNTAX, "", "", 0}, {"ADDR=x", ERR_SYNTAX, "", "", 0}, {"ADDR=192.0.2.300", ERR_SYNTAX, "", "", 0},
-	    {"PORT=65536", ERR_SYNTAX, "", "", 0}, {"PORT=x", ERR_SYNTAX, "", "", 0}, {"PROTO=HTTP", ERR_SYNTAX, "", "", 0},
-	    {"HELO=a b", ERR_SYNTAX, "", "", 0}, {"HELO=a+0Db", ERR_SYNTAX, "", "", 0}, {"HELO=a(b", ERR_SYNTAX, "", "", 0},
-	    {"HELO=a+", ERR_SYNTAX, "", "", 0}, {"NAME=+0A", ERR_SYNTAX, "", "", 0}, {"NAME=a NAME=b", ERR_SYNTAX, "", "", 0},
+	    {"=x", ERR_SYNTAX, "", "", 0}, {"ADDR=x", ERR_SYNTAX, "", "", 0},
+	    {"ADDR=192.0.2.300", ERR_SYNTAX, "", "", 0}, {"PORT=65536", ERR_SYNTAX, "", "", 0},
+	    {"PORT=x", ERR_SYNTAX, "", "", 0}, {"PROTO=HTTP", ERR_SYNTAX, "", "", 0},
+	    {"HELO=a b", ERR_SYNTAX, "", "", 0}, {"HELO=a+0Db", ERR_SYNTAX, "", "", 0},
+	    {"HELO=a(b", ERR_SYNTAX, "", "", 0}, {"HELO=a+", ERR_SYNTAX, "", "", 0},
+	    {"NAME=+0A", ERR_SYNTAX, "", "", 0}, {"NAME=a NAME=b", ERR_SYNTAX, "", "", 0},
 	    {"WHAT=x", ERR_SYNTAX, "", "", 0}};
 	char text[NET_ADDRESS_TEXT_MAX];
 	struct smtp_xclient x;
