@@ -45,15 +45,13 @@ search(struct slice raw, const struct limits *l)
 	struct arena ARENA_CLEANUP a;
 	struct imap_search s;
 	struct imap_lex x;
-	int v;
 
 	arena_init(&a, 1 << 20);
-	x = imap_lex_of(SLICE("OR TEXT needle OR HEADER Subject x OR SENTSINCE 1-Jan-2020 BODY other"), &a, 50);
+	x = imap_lex_of(SLICE("OR SENTBEFORE 1-Jan-2000 OR SENTON 1-Jan-2010 SENTSINCE 1-Jan-2020"), &a, 50);
 	imap_parse_search(&x, l, &s);
 	ASSERT(!imap_lex_failed(&x));
 	ASSERT(imap_match_prepare(&s, &a) == 0);
-	v = imap_match_message(&s, &(struct imap_leaves){bits}, raw, l);
-	ASSERT(v == 0 || v == 1);
+	(void)imap_match_header(&s, &(struct imap_leaves){bits}, raw, l);
 }
 
 int

@@ -1,4 +1,4 @@
-/* imap_match.h: judges a message by the keys of a SEARCH program that read it. Runs on worker threads. */
+/* imap_match.h: the strings of a SEARCH program, and the keys of it that read a message's header. Runs on worker threads. */
 #ifndef IMAP_MATCH_H
 #define IMAP_MATCH_H
 
@@ -8,7 +8,7 @@
  * charset), ERR_INVALID (not text in that charset), ERR_LIMIT. May block. */
 NODISCARD int imap_match_prepare(struct imap_search *p, struct arena *a);
 
-/* How the keys that need no message came out for one message, a bit for each (imap_key.leaf). */
+/* How the keys that need no header came out for one message, a bit for each (imap_key.leaf). */
 struct imap_leaves {
 	const uint64_t *bits;
 };
@@ -18,9 +18,8 @@ imap_leaf(const struct imap_leaves *l, size_t i)
 	return (l->bits[i / 64] >> (i % 64) & 1) != 0;
 }
 
-/* Judges with the message (or, unless p->needs_body, its header): 1 or 0, or an error (ERR_NOMEM, ERR_LIMIT). `*score` is how well
- * the fuzzy keys fit, 1..100 (RFC 6203 §4). May block. */
-int imap_match_message(const struct imap_search *p, const struct imap_leaves *l, struct slice raw,
-    const struct limits *limits, uint8_t *score);
+/* Judges with the header section: SENTON and its like. */
+bool imap_match_header(
+    const struct imap_search *p, const struct imap_leaves *l, struct slice header, const struct limits *limits);
 
 #endif

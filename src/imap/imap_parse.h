@@ -131,14 +131,14 @@ enum imap_key_kind {
 	IMAP_KEY_THREADID,
 	IMAP_KEY_AND, /* children */
 	IMAP_KEY_OR,  /* children */
-	/* … and from here on the message itself: its header … */
+	/* … from here on the search index … */
 	IMAP_KEY_HEADER, /* name, text */
+	IMAP_KEY_BODY,
+	IMAP_KEY_TEXT,
+	/* … and from here on the message's header. */
 	IMAP_KEY_SENTBEFORE,
 	IMAP_KEY_SENTON,
-	IMAP_KEY_SENTSINCE,
-	/* … or all of it. */
-	IMAP_KEY_BODY,
-	IMAP_KEY_TEXT
+	IMAP_KEY_SENTSINCE
 };
 
 struct imap_key {
@@ -150,6 +150,7 @@ struct imap_key {
 	uint64_t modseq;
 	int64_t day;             /* since 1970-01-01 */
 	size_t leaf;             /* index among the keys without children that need not read the message */
+	size_t found;            /* of a text: its place among what the index is asked; those of `words` follow */
 	struct slice name, text; /* as sent, in the search's charset */
 	struct slice_list words; /* of a fuzzy key: made by imap_match_prepare() */
 	struct imap_sequence set;
@@ -182,8 +183,8 @@ struct imap_search {
 	struct imap_key *root; /* an IMAP_KEY_AND */
 	size_t leaves;
 	bool needs_ids;    /* some key asks for identifiers or the date of saving */
-	bool needs_header; /* some key reads the header … */
-	bool needs_body;   /* … or the whole message */
+	bool needs_text;   /* some key asks the index */
+	bool needs_header; /* some key reads the header */
 	bool by_modseq;    /* MODSEQ is among the keys: the highest modseq is told too */
 	bool fuzzy;        /* FUZZY is */
 	bool by_number;    /* sequence numbers are */

@@ -100,9 +100,9 @@ new_key(struct parse *p, enum imap_key_kind kind)
 		return NULL;
 	}
 	k->kind = kind;
-	if (kind == IMAP_KEY_BODY || kind == IMAP_KEY_TEXT)
-		p->out->needs_body = true;
-	else if (kind >= IMAP_KEY_HEADER)
+	if (kind >= IMAP_KEY_HEADER && kind <= IMAP_KEY_TEXT)
+		p->out->needs_text = true;
+	if (kind >= IMAP_KEY_SENTBEFORE)
 		p->out->needs_header = true;
 	else if (kind != IMAP_KEY_AND && kind != IMAP_KEY_OR)
 		k->leaf = p->out->leaves++;

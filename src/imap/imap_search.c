@@ -22,7 +22,7 @@ int
 imap_search_prepare(struct imap_session *s, struct imap_search *p)
 {
 	struct preparing g = {p, &s->arena};
-	int err = p->needs_header || p->needs_body || p->charset.n > 0 ? work_run(s->c->workers, prepare, &g) : 0;
+	int err = p->needs_text || p->charset.n > 0 ? work_run(s->c->workers, prepare, &g) : 0;
 
 	if (err == ERR_UNSUPPORTED)
 		imap_no(s, "[BADCHARSET (US-ASCII UTF-8 ISO-8859-1)]", "the charset is not known here");

@@ -1,6 +1,6 @@
 /* imap_search_run.c: a SEARCH program applied to a view. What the view knows (flags, dates, sizes, numbers) is judged first,
- * without touching a message; then, where asked for, identifiers; the rest is judged by the store's search on a worker
- * thread, in chunks. The loop is given to others after a bounded number of judgements. */
+ * without touching a message; what strings the messages have is asked of the store's index once; then, in chunks, come
+ * identifiers and headers, where asked for. The loop is given to others after a bounded number of judgements. */
 #include "imap/imap_match.h"
 #include "imap/imap_search.h"
 
@@ -22,6 +22,9 @@ struct searching {
 	size_t words;  /* of a message's leaf bits */
 	struct imap_progress progress;
 	size_t looked_at, total;
+	struct store_found *found;    /* what the index says; NULL: not asked (yet) */
+	const struct imap_key *every; /* a text that every hit has, or NULL */
+	uint8_t fit;                  /* of the message that is being judged */
 	/* A chunk of messages that are not out yet. */
 	size_t n;
 	uint32_t uids[CHUNK], seqs[CHUNK];
@@ -94,6 +97,21 @@ judge_leaf(const struct searching *g, const struct imap_key *k, size_t seq, cons
 	}
 }
 
+/* A fuzzy key also takes a text that has all its words, in whatever order; it then fits less well. */
+static bool
+judge_text(struct searching *g, const struct imap_key *k, uint32_t uid)
+{
+	if (store_found_has(g->found, k->found, uid))
+		return true;
+	if (!k->fuzzy || k->words.n == 0)
+		return false;
+	for (size_t i = 0; i < k->words.n; i++)
+		if (!store_found_has(g->found, k->found + 1 + i, uid))
+			return false;
+	g->fit = g->fit > 20 ? (uint8_t)(g->fit / 2) : g->fit;
+	return true;
+}
+
 /* 1, 0, or -1: not known without the message, or without its identifiers. */
 static int
 judge(struct searching *g, const struct imap_key *k, size_t seq, const struct store_entry *e,
@@ -115,6 +133,8 @@ judge(struct searching *g, const struct imap_key *k, size_t seq, const struct st
 		v = judge_leaf(g, k, seq, e);
 	} else if (k->kind < IMAP_KEY_AND && ids != NULL) {
 		v = judge_ids(k, ids);
+	} else if (k->kind >= IMAP_KEY_HEADER && k->kind <= IMAP_KEY_TEXT && g->found != NULL) {
+		v = judge_text(g, k, e->uid);
 	} else {
 		v = -1;
 	}
@@ -130,9 +150,10 @@ note_leaves(struct searching *g, const struct imap_key *k, size_t seq, const str
 		g->judged++;
 		if (k->kind == IMAP_KEY_AND || k->kind == IMAP_KEY_OR)
 			note_leaves(g, k->first, seq, e, ids, bits);
-		else if (k->kind < IMAP_KEY_SAVEDBEFORE         ? judge_leaf(g, k, seq, e)
-			: k->kind < IMAP_KEY_AND && ids != NULL ? judge_ids(k, ids)
-								: false)
+		else if (k->kind < IMAP_KEY_SAVEDBEFORE                          ? judge_leaf(g, k, seq, e)
+			: k->kind < IMAP_KEY_AND && ids != NULL                  ? judge_ids(k, ids)
+			: k->kind >= IMAP_KEY_HEADER && k->kind <= IMAP_KEY_TEXT ? judge_text(g, k, e->uid)
+										 : false)
 			bits[k->leaf / 64] |= (uint64_t)1 << (k->leaf % 64);
 	}
 }
@@ -183,8 +204,11 @@ fetch_ids(struct searching *g)
 
 		if (!g->ids[i].found)
 			g->verdict[i] = 0;
-		else if (g->verdict[i] < 0)
+		else if (g->verdict[i] < 0) {
+			g->fit = 100;
 			g->verdict[i] = judge(g, g->p->root, g->seqs[i], &e, &g->ids[i]);
+			g->score[i] = g->fit;
+		}
 	}
 	return 0;
 }
@@ -210,7 +234,7 @@ match(void *arg, const struct store_candidate *c)
 	if (g->pending_n == 0 || g->pending_uids[lo] != c->uid)
 		return 0;
 	l.bits = g->leaves + g->pending[lo] * g->words;
-	return imap_match_message(g->p, &l, c->raw, g->s->limits, &g->score[g->pending[lo]]);
+	return imap_match_header(g->p, &l, c->raw, g->s->limits);
 }
 
 static int
@@ -233,7 +257,7 @@ read_pending(struct searching *g)
 	if (g->pending_n == 0)
 		return 0;
 	memset(g->hits, 0, sizeof(g->hits));
-	err = store_search(g->v, g->pending_uids, g->pending_n, !g->p->needs_body, match, g, g->hits);
+	err = store_search(g->v, g->pending_uids, g->pending_n, true, match, g, g->hits);
 	for (size_t i = 0; i < g->pending_n && err == 0; i++)
 		g->verdict[g->pending[i]] = g->hits[i];
 	return err;
@@ -299,16 +323,17 @@ look_at(struct searching *g, size_t seq)
 	g->looked_at++;
 	if (e.expunged)
 		return 0;
+	g->fit = 100;
 	verdict = judge(g, g->p->root, seq, &e, NULL);
 	/* What is known already goes straight out, unless others wait before it. */
 	if (verdict >= 0 && g->n == 0)
-		return verdict == 1 ? add_hit(g, (uint32_t)seq, 100) : 0;
+		return verdict == 1 ? add_hit(g, (uint32_t)seq, g->fit) : 0;
 	if (verdict == 0)
 		return 0;
 	g->uids[g->n] = e.uid;
 	g->seqs[g->n] = (uint32_t)seq;
 	g->verdict[g->n] = verdict;
-	g->score[g->n] = 100;
+	g->score[g->n] = g->fit;
 	return ++g->n == CHUNK ? finish_chunk(g) : 0;
 }
 
@@ -356,6 +381,111 @@ first_seq(struct searching *g, const struct imap_key *within)
 	return seq;
 }
 
+/* ---- texts ---- */
+
+struct text_keys {
+	struct store_text_key *v;
+	size_t n, cap;
+};
+
+static int
+add_text(struct searching *g, struct text_keys *t, const struct imap_key *k, struct slice text)
+{
+	t->v = arena_grow(&g->s->arena, t->v, t->n, &t->cap, sizeof(*t->v), SIZE_MAX / sizeof(*t->v));
+	if (t->v == NULL)
+		return ERR_LIMIT;
+	t->v[t->n++] = (struct store_text_key){.scope = k->kind == IMAP_KEY_HEADER ? STORE_SCOPE_FIELD
+		: k->kind == IMAP_KEY_BODY                                         ? STORE_SCOPE_BODY
+										   : STORE_SCOPE_TEXT,
+	    .field = k->name,
+	    .text = text};
+	return 0;
+}
+
+static int
+note_texts(struct searching *g, struct imap_key *k, struct text_keys *t)
+{
+	int err = 0;
+
+	for (; k != NULL && err == 0; k = k->next) {
+		if (k->first != NULL)
+			err = note_texts(g, k->first, t);
+		if (err != 0 || k->kind < IMAP_KEY_HEADER || k->kind > IMAP_KEY_TEXT)
+			continue;
+		k->found = t->n;
+		err = add_text(g, t, k, k->text);
+		for (size_t i = 0; i < k->words.n && err == 0; i++)
+			err = add_text(g, t, k, k->words.v[i]);
+	}
+	return err;
+}
+
+/* Is every key of the program a text? Then no message is ruled out before the index is asked. */
+static bool
+texts_only(const struct imap_key *root)
+{
+	for (const struct imap_key *k = root->first; k != NULL; k = k->next)
+		if (k->kind < IMAP_KEY_HEADER || k->kind > IMAP_KEY_TEXT)
+			return false;
+	return true;
+}
+
+/* Asks the index for all strings of the program, of the messages that the other keys have not ruled out. */
+static int
+ask_index(struct searching *g, const struct imap_key *within)
+{
+	struct text_keys t = {.v = NULL};
+	uint32_t *uids = NULL;
+	size_t n = 0, cap = 0;
+	int err = note_texts(g, g->p->root, &t);
+
+	if (err != 0 || texts_only(g->p->root))
+		return err != 0 ? err : store_find_text(g->v, NULL, 0, t.v, t.n, &g->found);
+	for (size_t seq = first_seq(g, within); seq <= g->total && err == 0; seq = next_seq(g, within, seq)) {
+		struct store_entry e = store_view_at(g->v, seq);
+
+		if (!e.expunged && judge(g, g->p->root, seq, &e, NULL) < 0) {
+			uids = arena_grow(&g->s->arena, uids, n, &cap, sizeof(*uids), SIZE_MAX / sizeof(*uids));
+			if (uids == NULL)
+				return ERR_LIMIT;
+			uids[n++] = e.uid;
+		}
+		err = give_way(g);
+	}
+	if (err == 0 && n > 0)
+		err = store_find_text(g->v, uids, n, t.v, t.n, &g->found);
+	return err;
+}
+
+/* A text that all hits must have: only messages that have it are looked at. */
+static const struct imap_key *
+text_of_all(const struct searching *g)
+{
+	if (g->found == NULL || g->p->root->negated)
+		return NULL;
+	for (const struct imap_key *k = g->p->root->first; k != NULL; k = k->next)
+		if (!k->negated && !k->fuzzy && k->kind >= IMAP_KEY_HEADER && k->kind <= IMAP_KEY_TEXT)
+			return k;
+	return NULL;
+}
+
+/* seq, or the first behind it that has that text. */
+static size_t
+skip_to_text(struct searching *g, const struct imap_key *within, size_t seq)
+{
+	while (g->every != NULL && seq <= g->total) {
+		uint32_t next = store_found_next(g->found, g->every->found, store_view_at(g->v, seq).uid);
+		size_t at = next == 0 ? g->total + 1 : store_view_seq_from(g->v, next);
+
+		if (at == seq || at > g->total)
+			return at;
+		seq = next_seq(g, within, at - 1);
+		if (seq == at)
+			break;
+	}
+	return seq;
+}
+
 static int
 search_all(struct searching *g)
 {
@@ -363,8 +493,11 @@ search_all(struct searching *g)
 	int err = 0;
 
 	g->total = store_view_count(g->v);
-	for (size_t seq = first_seq(g, within); seq <= g->total && err == 0 && !g->s->ended;
-	     seq = next_seq(g, within, seq)) {
+	if (g->p->needs_text && g->total > 0 && (err = ask_index(g, within)) != 0)
+		return err;
+	g->every = text_of_all(g);
+	for (size_t seq = skip_to_text(g, within, first_seq(g, within)); seq <= g->total && err == 0 && !g->s->ended;
+	     seq = skip_to_text(g, within, next_seq(g, within, seq))) {
 		err = look_at(g, seq);
 		if (err == 0)
 			err = give_way(g);
@@ -379,6 +512,7 @@ imap_search_run(
     struct imap_session *s, struct store_view *v, struct imap_search *p, bool first_only, struct imap_hits *out)
 {
 	struct searching *g = ARENA_NEW(&s->arena, struct searching);
+	int err;
 
 	*out = (struct imap_hits){.seqs = NULL};
 	if (g == NULL)
@@ -390,12 +524,14 @@ imap_search_run(
 	g->first_only = first_only;
 	g->now_s = house_now_s(s->c->house);
 	g->words = p->leaves / 64 + 1;
-	if (p->needs_header || p->needs_body)
+	if (p->needs_header)
 		g->leaves = ARENA_ARRAY(&s->arena, uint64_t, CHUNK * g->words);
 	if (p->needs_ids)
 		g->ids = ARENA_ARRAY(&s->arena, struct store_fetched, CHUNK);
 	if (arena_failed(&s->arena) || resolve_sets(g, p->root) != 0)
 		return ERR_LIMIT;
 	imap_progress_start(s, &g->progress);
-	return search_all(g);
+	err = search_all(g);
+	store_found_free(&g->found);
+	return err;
 }

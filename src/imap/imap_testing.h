@@ -4,6 +4,7 @@
 #define IMAP_IMAP_TESTING_H
 
 #include "imap/imap.h"
+#include "reader/reader_texts.h"
 #include "store/store_testing.h"
 
 struct world {
@@ -21,6 +22,45 @@ struct client {
 	int result;
 	struct buf out; /* of the last command, with a NUL behind it */
 };
+
+/* A reader within this process. */
+struct reading {
+	struct limits *l;
+	struct bus_reader_texts_request q;
+	struct bus_reader_texts_reply reply;
+	struct arena *a;
+};
+
+HELPER int
+read_texts_worker(void *arg)
+{
+	struct reading *r = arg;
+
+	return reader_texts(r->l, &r->q, r->a, &r->reply);
+}
+
+HELPER int
+read_texts(void *arg, struct slice account_id, const struct store_text_input *v, size_t n, struct arena *a,
+    struct slice *texts)
+{
+	struct world *w = arg;
+	static const struct slice names[] = {SLICE_INIT("plain"), SLICE_INIT("html"), SLICE_INIT("words")};
+	struct slice kinds[64], charsets[64], inputs[64];
+	struct reading r = {.l = &w->p->house.limits, .q = {{kinds, n}, {charsets, n}, {inputs, n}}, .a = a};
+	int err;
+
+	(void)account_id;
+	assert_true(n <= COUNT_OF(kinds));
+	for (size_t i = 0; i < n; i++) {
+		kinds[i] = names[v[i].kind];
+		charsets[i] = v[i].charset;
+		inputs[i] = v[i].bytes;
+	}
+	err = work_run(w->workers, read_texts_worker, &r);
+	for (size_t i = 0; i < n && err == 0; i++)
+		texts[i] = r.reply.texts.v[i];
+	return err;
+}
 
 HELPER void
 client_session(void *arg)
@@ -180,7 +220,10 @@ world_body(struct place *p)
 	w.account = make_account(p, "01ALICE");
 	assert_int_equal(workers_new(&w.workers, p->loop, "test", 2, 100), 0);
 	assert_int_equal(workers_start(w.workers), 0);
+	p->store->hooks.texts = read_texts;
+	p->store->hooks.texts_arg = &w;
 	call->body(&w);
+	p->store->hooks.texts = NULL;
 	store_account_put(&w.account);
 	workers_free(&w.workers);
 }

@@ -356,11 +356,14 @@ struct store_text_key {
 	struct slice text;  /* folded with text_fold(); empty: every message that has the field (or any) */
 };
 struct store_found; /* the answer; stays as it is while messages come and go */
-/* ERR_UNAVAILABLE, ERR_BUSY: some texts cannot be read now. */
-NODISCARD int store_find_text(
-    struct store_view *v, const struct store_text_key *keys, size_t n, struct store_found **out);
+/* Among the messages with these UIDs (ascending), or with uids NULL among all. ERR_UNAVAILABLE, ERR_BUSY: some texts
+ * cannot be read now. */
+NODISCARD int store_find_text(struct store_view *v, const uint32_t *uids, size_t uids_n,
+    const struct store_text_key *keys, size_t n, struct store_found **out);
 /* Has the message keys[key]? Quick when asked in order of UIDs. A message that came after the question: no. Does not park. */
 bool store_found_has(struct store_found *f, size_t key, uint32_t uid);
+/* The first UID of at least `uid` that has keys[key]; 0: none. */
+uint32_t store_found_next(struct store_found *f, size_t key, uint32_t uid);
 void store_found_free(struct store_found **f); /* sets to NULL; NULL is fine; does not park */
 #define STORE_FOUND_CLEANUP __attribute__((cleanup(store_found_free)))
 

@@ -99,10 +99,11 @@ sort_emails(struct store_found *f)
 	return 0;
 }
 
-/* The messages of the view as they are now. */
+/* The messages of the view as they are now, those asked for. */
 static int
-note_messages(struct store_found *f, const struct store_box *b)
+note_messages(struct store_found *f, const struct store_box *b, const uint32_t *uids, size_t uids_n)
 {
+	size_t at = 0;
 	bool sorted = true;
 
 	f->uids = ARENA_ARRAY(&f->mem, uint32_t, b->n + 1);
@@ -110,7 +111,9 @@ note_messages(struct store_found *f, const struct store_box *b)
 	if (f->uids == NULL || f->emails == NULL)
 		return ERR_LIMIT;
 	for (size_t i = 0; i < b->n; i++) {
-		if (b->v[i].dead != 0)
+		while (uids != NULL && at < uids_n && uids[at] < b->v[i].uid)
+			at++;
+		if (b->v[i].dead != 0 || (uids != NULL && (at == uids_n || uids[at] != b->v[i].uid)))
 			continue;
 		sorted = sorted && (f->n == 0 || f->emails[f->n - 1] < b->v[i].email);
 		f->uids[f->n] = b->v[i].uid;
@@ -316,7 +319,8 @@ find_once(struct store_account *a, struct store_found *f)
 }
 
 int
-store_find_text(struct store_view *v, const struct store_text_key *keys, size_t n, struct store_found **out)
+store_find_text(struct store_view *v, const uint32_t *uids, size_t uids_n, const struct store_text_key *keys, size_t n,
+    struct store_found **out)
 {
 	struct store_found *f = calloc(1, sizeof(*f));
 	struct store_account *a = v->box->account;
@@ -327,7 +331,7 @@ store_find_text(struct store_view *v, const struct store_text_key *keys, size_t 
 		return ERR_NOMEM;
 	/* UIDs, emails, places, and a bit for each message and key. */
 	arena_init(&f->mem, (v->box->n + 64) * (16 + n / 8 + 1) + n * (sizeof(struct key) + 256) + (4u << 20));
-	err = v->box->gone ? ERR_NOTFOUND : note_messages(f, v->box);
+	err = v->box->gone ? ERR_NOTFOUND : note_messages(f, v->box, uids, uids_n);
 	if (err == 0 && (f->keys = ARENA_ARRAY(&f->mem, struct key, n + 1)) == NULL)
 		err = ERR_LIMIT;
 	for (; f->keys_n < n && err == 0; f->keys_n++)
@@ -345,33 +349,64 @@ store_find_text(struct store_view *v, const struct store_text_key *keys, size_t 
 	return 0;
 }
 
+/* The place of the first UID of at least `uid`. */
+static size_t
+find_uid(struct store_found *f, uint32_t uid)
+{
+	size_t low = 0, high = f->n;
+
+	/* Mostly the last one, or the next. */
+	if (f->last < f->n && f->uids[f->last] <= uid) {
+		low = f->last;
+		if (f->uids[low] == uid || low + 1 == f->n || f->uids[low + 1] >= uid)
+			high = f->uids[low] == uid ? low : low + 1;
+	}
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (f->uids[mid] < uid)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	f->last = low < f->n ? low : f->last;
+	return low;
+}
+
+static bool
+hit_at(const struct store_found *f, size_t key, size_t at)
+{
+	size_t place = f->places == NULL ? at : f->places[at];
+
+	return (f->keys[key].hits[place / 64] >> (place % 64) & 1) != 0;
+}
+
 bool
 store_found_has(struct store_found *f, size_t key, uint32_t uid)
 {
-	size_t at = f->last, place;
+	size_t at = find_uid(f, uid);
 
 	ASSERT(key < f->keys_n);
-	if (at >= f->n || f->uids[at] != uid) {
-		size_t low = 0, high = f->n;
+	return at < f->n && f->uids[at] == uid && hit_at(f, key, at);
+}
 
-		if (at + 1 < f->n && f->uids[at + 1] == uid) {
-			low = at + 1;
-		} else {
-			while (low < high) {
-				size_t mid = low + (high - low) / 2;
+uint32_t
+store_found_next(struct store_found *f, size_t key, uint32_t uid)
+{
+	size_t at = find_uid(f, uid);
 
-				if (f->uids[mid] < uid)
-					low = mid + 1;
-				else
-					high = mid;
-			}
+	ASSERT(key < f->keys_n);
+	for (; at < f->n; at++) {
+		if (f->places == NULL && at % 64 == 0 && f->keys[key].hits[at / 64] == 0) {
+			at += 63;
+			continue;
 		}
-		if (low == f->n || f->uids[low] != uid)
-			return false;
-		f->last = at = low;
+		if (hit_at(f, key, at)) {
+			f->last = at;
+			return f->uids[at];
+		}
 	}
-	place = f->places == NULL ? at : f->places[at];
-	return (f->keys[key].hits[place / 64] >> (place % 64) & 1) != 0;
+	return 0;
 }
 
 void
