@@ -48,7 +48,8 @@ enum bus_submit {
 	SUBMIT_TEMPFAIL = 2, /* 451 4.3.0 */
 	SUBMIT_NO_SPACE = 3, /* 452 4.3.1 */
 	SUBMIT_REFUSED = 4,  /* 554 5.x.x with detail */
-	SUBMIT_RATE = 5      /* 450 4.7.1 with detail: enough for now */
+	SUBMIT_RATE = 5,     /* 450 4.7.1 with detail: enough for now */
+	SUBMIT_LOOP = 6      /* 554 5.4.6: it was here before, and would only go round again */
 };
 
 enum bus_deliver {

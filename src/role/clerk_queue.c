@@ -84,17 +84,28 @@ check_sender(struct clerk *k, const struct bus_peer *from, const struct bus_cler
 }
 
 /* Strangers get no further than our own addresses, and a message for nobody is refused rather than bounced. */
-static const char *
-not_for_us(const struct bus_clerk_submit_request *q, const struct queue_rcpt *v, size_t n)
+static enum bus_submit
+check_targets(const struct bus_clerk_submit_request *q, const struct queue_rcpt *v, size_t n, struct buf *detail)
 {
 	size_t nobody = 0;
+	bool loop = false;
 
+	if (q->origin != ORIGIN_STRANGER)
+		return SUBMIT_OK;
 	for (size_t i = 0; i < n; i++) {
-		nobody += v[i].target.kind == QUEUE_TARGET_NONE;
-		if (q->origin == ORIGIN_STRANGER && v[i].target.kind == QUEUE_TARGET_REMOTE && v[i].target.via.n == 0)
-			return "relaying is not permitted";
+		const struct queue_target *t = &v[i].target;
+
+		nobody += t->kind == QUEUE_TARGET_NONE;
+		loop = loop || (t->kind == QUEUE_TARGET_NONE && slice_eq(t->status, SLICE("5.4.6")));
+		if (t->kind == QUEUE_TARGET_REMOTE && t->via.n == 0) {
+			buf_put_z(detail, "relaying is not permitted");
+			return SUBMIT_REFUSED;
+		}
 	}
-	return q->origin == ORIGIN_STRANGER && nobody == n ? "there is nobody to deliver this to" : NULL;
+	if (nobody < n)
+		return SUBMIT_OK;
+	buf_put_z(detail, "there is nobody to deliver this to");
+	return loop ? SUBMIT_LOOP : SUBMIT_REFUSED;
 }
 
 static enum bus_submit
@@ -115,7 +126,7 @@ submit_sound(struct clerk *k, const struct bus_peer *from, const struct bus_cler
 	    .blob = q->blob,
 	    .blob_owner = clerk_blob_owner(bus_peer_role(from), bus_peer_index(from)),
 	    .size_bytes = q->size_bytes};
-	const char *why;
+	enum bus_submit targets;
 	int err;
 
 	if (q->origin == ORIGIN_SUBMITTER) /* a ticket is nobody's account */
@@ -129,11 +140,9 @@ submit_sound(struct clerk *k, const struct bus_peer *from, const struct bus_cler
 		    err == ERR_LIMIT ? "the message has too many recipients" : "the directory could not be read");
 		return err == ERR_LIMIT ? SUBMIT_REFUSED : SUBMIT_TEMPFAIL;
 	}
-	why = not_for_us(q, s.rcpts, s.rcpts_n);
-	if (why != NULL) {
-		buf_put_z(detail, why);
-		return SUBMIT_REFUSED;
-	}
+	targets = check_targets(q, s.rcpts, s.rcpts_n, detail);
+	if (targets != SUBMIT_OK)
+		return targets;
 	return queue_submit(k->queue, &s, detail);
 }
 

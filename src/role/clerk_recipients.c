@@ -197,6 +197,16 @@ add_copy(struct clerk *k, const struct archives *v, size_t i, struct clerk_expan
 	return err;
 }
 
+/* Does it reach anybody? What does not is not archived either. */
+static bool
+has_targets(const struct clerk_expansion *x)
+{
+	for (size_t i = 0; i < x->n; i++)
+		if (x->v[i].target.kind != QUEUE_TARGET_NONE)
+			return true;
+	return false;
+}
+
 static int
 add_archives(struct clerk *k, struct archives *v, struct clerk_expansion *x)
 {
@@ -238,7 +248,7 @@ clerk_recipients(struct clerk *k, const struct bus_peer *from, const struct bus_
 		if (err == 0 && x.passed.n > 0 && x.marks_n > 0)
 			err = clerk_targets_expand(k, &x, a);
 	}
-	if (err == 0 && archives > 0)
+	if (err == 0 && archives > 0 && has_targets(&x))
 		err = add_archives(k, &v, &x);
 	if (err == 0)
 		err = put_marks(&x, a, &s->head);

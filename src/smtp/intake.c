@@ -352,6 +352,8 @@ reply_submitted(struct smtp_server *s, int e, int64_t result, struct slice id, s
 		reply_last(s, SMTP_R_REFUSED_DETAIL, detail);
 	else if (e == 0 && result == SUBMIT_RATE)
 		reply_last(s, SMTP_R_RATE, detail);
+	else if (e == 0 && result == SUBMIT_LOOP)
+		reply_last(s, SMTP_R_LOOPING, SLICE_EMPTY);
 	else if (e == 0 && result == SUBMIT_REFUSED)
 		reply_last(s, SMTP_R_REFUSED, SLICE_EMPTY);
 	else
