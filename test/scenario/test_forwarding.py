@@ -3,7 +3,6 @@ through both houses, loops between them."""
 import email
 import email.policy
 import re
-import smtplib
 
 import pytest
 
