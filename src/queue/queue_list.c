@@ -79,6 +79,7 @@ static const char *
 state_word(struct queue *q, const struct row_rcpt *r, int64_t hold_us)
 {
 	struct window_rcpt *w = window_rcpt_find(q, slice_of(r->delivery_id, DELIVERY_ID_LEN));
+	bool suspended;
 
 	if (r->state >= ROW_DONE)
 		return r->result == RESULT_DELIVERED ? "delivered"
@@ -92,6 +93,8 @@ state_word(struct queue *q, const struct row_rcpt *r, int64_t hold_us)
 		return "in-flight";
 	if (w != NULL && w->way == WAY_AWAITING)
 		return "delivered-not-durable";
+	if (w == NULL && site_why_closed(q, r, &suspended).n > 0)
+		return suspended ? "suspended" : "site-paused";
 	if (r->attempts == 0 && w == NULL && hold_us > house_now_us(q->house) && r->due_us >= hold_us)
 		return "scheduled";
 	return r->attempts > 0 ? "deferred" : "pending";
@@ -171,9 +174,16 @@ whole_json(struct queue *q, struct whole *w, size_t max)
 	size_t n = w->rcpts_n < max ? w->rcpts_n : max;
 	int64_t hold_us = envelope_deadlines(w->m.envelope, 0).base_us;
 
-	for (size_t i = 0; i < n; i++)
-		json_array_append_new(
-		    list, tell_rcpt_json(w->arena, &w->rcpts[i], state_word(q, &w->rcpts[i], hold_us)));
+	for (size_t i = 0; i < n; i++) {
+		const struct row_rcpt *r = &w->rcpts[i];
+		json_t *row = tell_rcpt_json(w->arena, r, state_word(q, r, hold_us));
+		bool suspended;
+
+		/* Never tried, since its site is known not to answer. */
+		if (r->state == ROW_WAITING && r->reply.n == 0)
+			json_set_text(row, "text", w->arena, site_why_closed(q, r, &suspended));
+		json_array_append_new(list, row);
+	}
 	json_object_set_new(o, "recipients", list);
 	if (n < w->rcpts_n)
 		json_object_set_new(o, "recipients_more", json_integer((json_int_t)(w->rcpts_n - n)));

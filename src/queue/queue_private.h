@@ -379,6 +379,8 @@ void site_take_token(struct site *s);
 void site_unpause(struct queue *q, struct site *s);
 /* Can the destination be asked (it is neither suspended nor is its site paused)? `*until_us` is when, if not. */
 bool site_closed(struct queue *q, struct destination *d, int64_t *until_us);
+/* Why a row's destination cannot be asked now, in words; empty: it can be. */
+struct slice site_why_closed(struct queue *q, const struct row_rcpt *r, bool *suspended);
 /* Once a second. */
 void site_tick(struct queue *q);
 

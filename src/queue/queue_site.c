@@ -265,6 +265,27 @@ site_closed(struct queue *q, struct destination *d, int64_t *until_us)
 	return *until_us > 0;
 }
 
+struct slice
+site_why_closed(struct queue *q, const struct row_rcpt *r, bool *suspended)
+{
+	size_t at = slice_rfind_byte(r->address, '@');
+	struct arena a ARENA_CLEANUP;
+	struct slice domain, key;
+	struct site *s;
+
+	*suspended = false;
+	if (r->kind != QUEUE_TARGET_REMOTE || at == SLICE_NONE)
+		return SLICE_EMPTY;
+	arena_init(&a, 65536);
+	domain = address_key(&a, slice_from(r->address, at + 1));
+	key = r->route.n > 0 ? r->route : site_name_of(q, domain);
+	*suspended = queue_suspended(q, domain) || queue_suspended(q, key);
+	if (*suspended)
+		return SLICE("the postmaster has suspended the mail for this domain");
+	s = map_get(&q->sites, key);
+	return s != NULL && site_paused(q, s) ? slice_z(s->last_reply) : SLICE_EMPTY;
+}
+
 static bool
 has_token(struct queue *q, struct site *s)
 {

@@ -130,13 +130,11 @@ tell(struct queue *q, const struct waiting *w)
 	return err == ERR_NOTFOUND ? 0 : err;
 }
 
-/* Others of the message may yet come to the same end. */
+/* Others of the message, which are under way, may yet come to the same end. */
 static bool
 may_wait(struct queue *q, const struct waiting *w)
 {
-	const struct window_message *m = map_get(&q->messages, slice_z(w->id));
-
-	return m != NULL && m->active > 0 && house_now_us(q->house) - w->since_us < WAIT_US;
+	return map_get(&q->messages, slice_z(w->id)) != NULL && house_now_us(q->house) - w->since_us < WAIT_US;
 }
 
 /* *left: something is still to be told. */

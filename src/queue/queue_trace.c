@@ -164,6 +164,8 @@ struct story {
 	struct arena *arena;
 	struct event *v;
 	size_t n, cap;
+	struct row_rcpt *rcpts;
+	size_t rcpts_n;
 	bool found;
 };
 
@@ -220,7 +222,8 @@ read_story(struct sqltx *tx, void *arg)
 
 	arena_reset(s->arena);
 	s->v = NULL;
-	s->n = s->cap = 0;
+	s->rcpts = NULL;
+	s->n = s->cap = s->rcpts_n = 0;
 	s->found = false;
 	err = row_message_get(tx, s->arena, s->id, &m);
 	if (err == 0) {
@@ -231,13 +234,34 @@ read_story(struct sqltx *tx, void *arg)
 	for (size_t i = 0; err == 0 && i < n; i++)
 		add_event(s, m.received_us, "expanded", r[i].original, tell_expanded(s->arena, &r[i]));
 	for (size_t i = 0; err == 0 && i < n; i++)
-		if (rcpt_kind(&r[i]) != NULL)
-			add_event(s, r[i].state >= ROW_DONE ? r[i].changed_us : INT64_MAX, rcpt_kind(&r[i]),
-			    r[i].original, tell_rcpt(s->arena, &r[i]));
+		if (r[i].state >= ROW_DONE && rcpt_kind(&r[i]) != NULL)
+			add_event(s, r[i].changed_us, rcpt_kind(&r[i]), r[i].original, tell_rcpt(s->arena, &r[i]));
+	s->rcpts = r;
+	s->rcpts_n = n;
 	/* After the recipients' ends: a bounce follows the failure that it tells of. */
 	if (err == 0 || err == ERR_NOTFOUND)
 		err = read_notes(tx, s);
 	return err != 0 ? err : arena_failed(s->arena) ? ERR_LIMIT : 0;
+}
+
+/* What waits, and what for. */
+static void
+add_states(struct queue *q, struct story *s)
+{
+	for (size_t i = 0; i < s->rcpts_n; i++) {
+		const struct row_rcpt *r = &s->rcpts[i];
+		struct slice text, why;
+		bool suspended;
+
+		if (r->state >= ROW_DONE)
+			continue;
+		text = tell_rcpt(s->arena, r);
+		why = r->state == ROW_HELD ? SLICE_EMPTY : site_why_closed(q, r, &suspended);
+		if (why.n > 0)
+			text = arena_printf(s->arena, "%.*s (%s%.*s)", SLICE_ARG(text),
+			    suspended ? "" : "the server does not answer at present: ", SLICE_ARG(why));
+		add_event(s, INT64_MAX, rcpt_kind(r), r->original, text);
+	}
 }
 
 static int
@@ -262,6 +286,7 @@ tell_story(struct queue *q, struct slice id, bool *found, queue_row_fn *fn, void
 	if (err != 0)
 		return err;
 	*found = *found || s.found;
+	add_states(q, &s);
 	if (s.n > 1)
 		qsort(s.v, s.n, sizeof(*s.v), compare_events);
 	for (size_t i = 0; err == 0 && i < s.n; i++) {
