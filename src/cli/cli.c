@@ -204,6 +204,7 @@ take_value(struct cli *c, const struct cli_arg *a, const char *value)
 		if (err != 0)
 			return err;
 		break;
+	case CLI_RAW: return EX_SOFTWARE; /* never a value: cli_parse() */
 	case CLI_REST:
 	case CLI_MANY:
 		v = json_string(value);
@@ -458,6 +459,15 @@ unknown_command(struct cli *c, int argc, char **argv)
 	return EX_USAGE;
 }
 
+static bool
+takes_raw(const struct cli *c)
+{
+	for (size_t i = 0; i < cli_args_count; i++)
+		if (&cli_commands[cli_args[i].command] == c->command && cli_args[i].type == CLI_RAW)
+			return true;
+	return false;
+}
+
 int
 cli_parse(struct cli *c, int argc, char **argv)
 {
@@ -469,6 +479,12 @@ cli_parse(struct cli *c, int argc, char **argv)
 	n = find_command(c, argc, argv);
 	if (n == 0)
 		return unknown_command(c, argc, argv);
+	if (takes_raw(c)) {
+		c->called = argv[n - 1];
+		c->raw = argv + n;
+		c->raw_count = argc - n;
+		return 0;
+	}
 	while (n < argc && code == 0) {
 		int taken = 1;
 
@@ -582,12 +598,31 @@ cli_version(struct cli *c)
 	return EX_OK;
 }
 
+/* Called by a name that programs look for in /usr/sbin and /usr/bin. */
+static bool
+is_sendmail(const char *path)
+{
+	static const char *const names[] = {"sendmail", "mailq", "newaliases"};
+	const char *slash = strrchr(path, '/'), *name = slash == NULL ? path : slash + 1;
+
+	for (size_t i = 0; i < COUNT_OF(names); i++)
+		if (strcmp(name, names[i]) == 0)
+			return true;
+	return false;
+}
+
 int
 cli_main(int argc, char **argv)
 {
 	struct cli c = {.in = stdin, .out = stdout, .err = stderr};
 	int code;
 
+	if (is_sendmail(argv[0])) {
+		c.called = strrchr(argv[0], '/') == NULL ? argv[0] : strrchr(argv[0], '/') + 1;
+		c.raw = argv + 1;
+		c.raw_count = argc - 1;
+		return cli_sendmail(&c);
+	}
 	if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
 		cli_print_help(stdout, "");
 		return argc < 2 ? EX_USAGE : EX_OK;

@@ -13,6 +13,7 @@ enum cli_style { CLI_TABLE, CLI_RECORD, CLI_STORY, CLI_QUEUE };
 enum cli_type {
 	CLI_TEXT,
 	CLI_REST,
+	CLI_RAW,
 	CLI_MANY,
 	CLI_FLAG,
 	CLI_STDIN,
@@ -57,6 +58,9 @@ struct cli {
 	const char *dir;    /* --dir DIR, or NULL */
 	bool json;          /* --json */
 	bool help;          /* --help */
+	const char *called; /* the command's own name, where it has several */
+	char **raw;         /* of a command with a RAW argument: what follows its words */
+	int raw_count;
 	FILE *in, *out, *err;
 };
 
@@ -75,7 +79,7 @@ NODISCARD int cli_seconds(struct slice s, int64_t *out);
 NODISCARD int cli_bytes(struct slice s, int64_t *out);
 
 cli_fn cli_help, cli_version, cli_demo, cli_setup, cli_serve, cli_house, cli_stop, cli_config_default, cli_config_check,
-    cli_config_diff, cli_message;
+    cli_config_diff, cli_message, cli_sendmail;
 
 /* cli_where.c: where the house is and what its configuration says. */
 struct cli_where {
@@ -85,6 +89,8 @@ struct cli_where {
 };
 /* From --config, --dir, or the standard places: 0 or an exit code (told). For `running` only the folder has to be found. */
 NODISCARD int cli_find_house(struct cli *c, struct cli_where *w);
+/* As that, but the folder alone, and without a configuration that this user may not read: for whoever only connects. */
+NODISCARD int cli_find_folder(struct cli *c, char dir[HOUSE_PATH_BYTES]);
 void cli_where_free(struct cli_where *w);
 #define CLI_WHERE_CLEANUP __attribute__((cleanup(cli_where_free)))
 

@@ -106,3 +106,20 @@ cli_find_house(struct cli *c, struct cli_where *w)
 	code = read_config(c, w);
 	return code != 0 || c->dir != NULL ? code : dir_of_config(c, w);
 }
+
+int
+cli_find_folder(struct cli *c, char dir[HOUSE_PATH_BYTES])
+{
+	struct cli_where w CLI_WHERE_CLEANUP = {.dir = ""};
+	int code = EX_OK;
+
+	if (c->dir != NULL) {
+		code = absolute(c->dir, dir) == 0 ? EX_OK : cli_fail(c, EX_USAGE, "the path of the folder is too long");
+	} else if (c->config == NULL && access(STANDARD_CONFIG, R_OK) != 0) {
+		(void)snprintf(dir, HOUSE_PATH_BYTES, "%s", STANDARD_DIR);
+	} else {
+		code = cli_find_house(c, &w);
+		(void)snprintf(dir, HOUSE_PATH_BYTES, "%s", w.dir);
+	}
+	return code;
+}
