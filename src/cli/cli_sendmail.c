@@ -23,8 +23,7 @@ set_mode(struct sendmail *s, const char *value)
 		char letter;
 		enum sendmail_mode mode;
 	} v[] = {{'m', SENDMAIL_DELIVER}, {'s', SENDMAIL_SMTP}, {'p', SENDMAIL_QUEUE}, {'i', SENDMAIL_ALIASES},
-	    {'v', SENDMAIL_VERIFY}, {'d', SENDMAIL_IMPOSSIBLE}, {'D', SENDMAIL_IMPOSSIBLE},
-	    {'l', SENDMAIL_IMPOSSIBLE}};
+	    {'v', SENDMAIL_VERIFY}, {'d', SENDMAIL_IMPOSSIBLE}, {'D', SENDMAIL_IMPOSSIBLE}, {'l', SENDMAIL_IMPOSSIBLE}};
 
 	for (size_t i = 0; i < COUNT_OF(v); i++)
 		if (value[0] == v[i].letter && value[1] == '\0') {
@@ -111,9 +110,10 @@ take_options(struct sendmail *s, int argc, char **argv, int *used)
 	int code = EX_OK, n = 0, taken;
 
 	while (n < argc && argv[n][0] == '-' && argv[n][1] != '\0' && code == EX_OK) {
-		const char *word = argv[n], **into = strcmp(word, "--dir") == 0 ? &s->c->dir
-		    : strcmp(word, "--config") == 0                             ? &s->c->config
-										: NULL;
+		const char *word = argv[n],
+			   **into = strcmp(word, "--dir") == 0 ? &s->c->dir
+		    : strcmp(word, "--config") == 0            ? &s->c->config
+							       : NULL;
 
 		if (strcmp(word, "--") == 0) {
 			n++;
@@ -162,7 +162,8 @@ read_and_send(struct sendmail *s, struct sendmail_input *in)
 		    err == ERR_LIMIT ? "it is longer than a megabyte" : err_text(err));
 	err = sendmail_header_finish(s, buf_slice(&header), &finished);
 	if (err != 0)
-		return cli_fail(s->c, EX_DATAERR, "sendmail: the addresses in the header cannot be read: %s", err_text(err));
+		return cli_fail(
+		    s->c, EX_DATAERR, "sendmail: the addresses in the header cannot be read: %s", err_text(err));
 	if (s->recipients_n == 0)
 		return cli_fail(s->c, EX_USAGE, "sendmail: there are no recipients%s",
 		    s->from_header ? " in To, Cc and Bcc" : "; name them, or use -t");
@@ -180,7 +181,8 @@ deliver(struct sendmail *s, int argc, char **argv)
 	code = take_addresses(s, argc, argv);
 	sendmail_input_init(&in, s->c->in, s->dot_ends);
 	if (code == EX_OK)
-		code = s->mode == SENDMAIL_VERIFY ? sendmail_send(s, SLICE_EMPTY, SLICE_EMPTY, &in) : read_and_send(s, &in);
+		code = s->mode == SENDMAIL_VERIFY ? sendmail_send(s, SLICE_EMPTY, SLICE_EMPTY, &in)
+						  : read_and_send(s, &in);
 	sendmail_input_free(&in);
 	return code;
 }
@@ -215,7 +217,8 @@ run_queue(struct sendmail *s)
 		return code;
 	(void)snprintf(path, sizeof(path), "%s/run/control", dir);
 	if (access(path, R_OK | W_OK) != 0 && errno == EACCES)
-		return cli_fail(s->c, EX_NOPERM, "%s: only root sees the queue, and the user who runs the house", s->c->called);
+		return cli_fail(
+		    s->c, EX_NOPERM, "%s: only root sees the queue, and the user who runs the house", s->c->called);
 	return s->mode == SENDMAIL_QUEUE ? run_command(s, 2, (const char *const[]){"queue", "list"})
 					 : run_command(s, 3, (const char *const[]){"queue", "retry", "--all"});
 }
@@ -233,7 +236,8 @@ run(struct sendmail *s, int argc, char **argv)
 		(void)fputs("Aliases take effect when they are made; `posthouse alias list` shows them.\n", s->c->out);
 		return EX_OK;
 	case SENDMAIL_IMPOSSIBLE:
-		return cli_fail(s->c, EX_USAGE, "sendmail: `posthouse serve` runs the house, which looks after its queue by itself");
+		return cli_fail(s->c, EX_USAGE,
+		    "sendmail: `posthouse serve` runs the house, which looks after its queue by itself");
 	case SENDMAIL_DELIVER:
 	case SENDMAIL_SMTP:
 	case SENDMAIL_VERIFY: break;

@@ -69,6 +69,7 @@ NODISCARD int sendmail_connect(struct sendmail *s, const char *dir);
 NODISCARD int sendmail_join(struct sendmail *s);
 /* Sends a message with this header, this first line of the body (or none) and what is left in `in`; with SENDMAIL_VERIFY only asks.
  * An exit code (told). */
-NODISCARD int sendmail_send(struct sendmail *s, struct slice header, struct slice first_body, struct sendmail_input *in);
+NODISCARD int sendmail_send(
+    struct sendmail *s, struct slice header, struct slice first_body, struct sendmail_input *in);
 
 #endif

@@ -203,7 +203,8 @@ sendmail_address(struct sendmail *s, struct slice text, struct slice *out)
 	if (text.n == 0 || slice_eq(text, SLICE("<>")))
 		return 0;
 	/* What reads fields makes an address of any words; who names one sender means one word, or a name with <>. */
-	if (slice_find_byte(text, ' ') != SLICE_NONE && slice_find_byte(text, '<') == SLICE_NONE && slice_at(text, 0) != '"')
+	if (slice_find_byte(text, ' ') != SLICE_NONE && slice_find_byte(text, '<') == SLICE_NONE &&
+	    slice_at(text, 0) != '"')
 		return ERR_SYNTAX;
 	err = parse_addresses(s, text, &list, &changed);
 	if (err != 0)
@@ -282,8 +283,8 @@ put_from(struct sendmail *s, struct buf *out)
 }
 
 static int
-put_field(struct sendmail *s, const struct header_field *f, enum field_kind kind, enum field_kind recipients,
-    struct buf *out)
+put_field(
+    struct sendmail *s, const struct header_field *f, enum field_kind kind, enum field_kind recipients, struct buf *out)
 {
 	struct address_list list;
 	bool changed;

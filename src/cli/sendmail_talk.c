@@ -28,7 +28,8 @@ connect_failed(struct sendmail *s, const char *dir)
 {
 	if (errno == ENOENT || errno == ECONNREFUSED || errno == ENOTDIR)
 		return cli_fail(s->c, EX_TEMPFAIL,
-		    "no house runs in %s, so nothing was sent; try again when it does (systemctl start posthouse)", dir);
+		    "no house runs in %s, so nothing was sent; try again when it does (systemctl start posthouse)",
+		    dir);
 	if (errno == EACCES)
 		return cli_fail(s->c, EX_NOPERM,
 		    "%s/run/sendmail is closed for this user; the folder is passable when the house runs as a system "
@@ -266,8 +267,7 @@ say_mail(struct talk *t)
 			n += (size_t)snprintf(envid + n, sizeof(envid) - n,
 			    *c > 32 && *c < 127 && *c != '+' && *c != '=' ? "%c" : "+%02X", (unsigned char)*c);
 	}
-	return command(
-	    t, "MAIL FROM:<%.*s>%s%s%s", SLICE_ARG(s->sender), utf8 ? " SMTPUTF8" : "", ret, envid);
+	return command(t, "MAIL FROM:<%.*s>%s%s%s", SLICE_ARG(s->sender), utf8 ? " SMTPUTF8" : "", ret, envid);
 }
 
 /* How many recipients were taken; *code: the exit code of those that were not. */

@@ -397,16 +397,11 @@ static void
 check_networks(struct parse *p, const struct ini_section *in, const struct submitter_settings *b)
 {
 	for (size_t i = 0; i < b->networks.n; i++) {
-		struct slice text = b->networks.v[i];
-		struct net_prefix prefix;
+		const struct net_prefix *n = &b->networks.v[i];
 
-		if (net_prefix_parse(text, &prefix) != 0)
-			WRONG(p, in->line, "[submitter %.*s]: %.*s is no address or network, as 192.0.2.0/24",
-			    SLICE_ARG(in->name), SLICE_ARG(text));
-		else if (prefix.bits <
-		    (slice_find_byte(text, ':') == SLICE_NONE ? SUBMITTER_BITS_MIN_V4 : SUBMITTER_BITS_MIN_V6))
-			WRONG(p, in->line, "[submitter %.*s]: the network %.*s is too large to trust",
-			    SLICE_ARG(in->name), SLICE_ARG(text));
+		if (n->bits < (net_prefix_is_v4(n) ? SUBMITTER_BITS_MIN_V4 : SUBMITTER_BITS_MIN_V6))
+			WRONG(p, in->line, "[submitter %.*s]: network %zu of its list is too large to trust",
+			    SLICE_ARG(in->name), i + 1);
 	}
 }
 

@@ -61,7 +61,7 @@ struct route_settings { /* [route DOMAIN]: a fixed next hop */
 
 struct submitter_settings { /* [submitter NAME]: who may submit without signing in */
 	struct slice name;
-	struct slice_list networks; /* net_prefix_parse() reads each */
+	struct network_list networks;
 	struct slice_list users, senders;
 	int64_t messages_per_hour, messages_per_day, recipients_per_hour, recipients_per_day;
 };

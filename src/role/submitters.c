@@ -1,20 +1,8 @@
 #include "role/submitters.h"
 
 #include "directory/directory_address.h"
-#include "rt/net_prefix.h"
 
 #define SCRATCH_BYTES 65536
-
-static bool
-lists_address(const struct submitter_settings *b, const struct net_address *a)
-{
-	struct net_prefix p;
-
-	for (size_t i = 0; i < b->networks.n; i++)
-		if (net_prefix_parse(b->networks.v[i], &p) == 0 && net_prefix_contains(&p, a))
-			return true;
-	return false;
-}
 
 static bool
 lists_user(const struct submitter_settings *b, struct slice user)
@@ -29,7 +17,7 @@ bool
 submitters_list_address(const struct settings *s, const struct net_address *a)
 {
 	for (size_t i = 0; i < s->submitters_count; i++)
-		if (lists_address(&s->submitters[i], a))
+		if (network_list_contains(s->submitters[i].networks, a))
 			return true;
 	return false;
 }
@@ -66,7 +54,8 @@ submitters_find(const struct settings *s, struct slice user, struct slice client
 	for (size_t i = 0; i < s->submitters_count; i++) {
 		const struct submitter_settings *b = &s->submitters[i];
 
-		if ((user.n > 0 ? lists_user(b, user) : lists_address(b, &from)) && lists_sender(b, &at))
+		if ((user.n > 0 ? lists_user(b, user) : network_list_contains(b->networks, &from)) &&
+		    lists_sender(b, &at))
 			return b;
 	}
 	return NULL;

@@ -2,12 +2,19 @@
 
 #include <netinet/in.h>
 
-/* The address as IPv6 bytes, an IPv4 one as v4-mapped (RFC 4291 §2.5.5.2). False for others. */
+/* RFC 4291 §2.5.5.2 */
+static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+
+bool
+net_prefix_is_v4(const struct net_prefix *p)
+{
+	return p->bits >= 96 && memcmp(p->bytes, mapped, sizeof(mapped)) == 0;
+}
+
+/* The address as IPv6 bytes, an IPv4 one as v4-mapped. False for others. */
 static bool
 address_bytes(const struct net_address *a, uint8_t out[16], bool *v4)
 {
-	static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
-
 	*v4 = a->sa.ss_family == AF_INET;
 	if (*v4) {
 		struct sockaddr_in in;

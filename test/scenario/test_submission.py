@@ -247,7 +247,7 @@ def test_a_device_that_sends_too_much_is_stopped(office):
 
 
 @pytest.mark.parametrize("text,says", [
-    ("networks = 0.0.0.0/0\nsenders = a@b.test", "too large to trust"), ("networks = 192.0.2.1/24\nsenders = a@b.test", "no address or network"),
+    ("networks = 0.0.0.0/0\nsenders = a@b.test", "too large to trust"), ("networks = 192.0.2.1/24\nsenders = a@b.test", "no bits set behind the prefix"),
     ("networks = 192.0.2.1", "needs senders"), ("senders = a@b.test", "needs networks or users"),
     ("users = www-data\nsenders = nobody", "no address and no @domain")])
 def test_bad_submitters_are_refused(folder, text, says):
