@@ -1,183 +1,257 @@
-/* imap_append.c: APPEND (RFC 3501 §6.3.11): the message goes from the stream to the store piece by piece, and whatever
- * is wrong is said before the client sends it, where it waits for our word. */
-#include "imap/imap_session.h"
+/* imap_append.c: APPEND (RFC 9051 §6.3.12) of one or several messages (RFC 3502), sent whole, as binary (RFC 3516), as UTF-8 (RFC 9755
+ * §4) or put together from parts (RFC 4469), and REPLACE (RFC 8508). A message goes from the stream to the store piece by
+ * piece, and whatever is wrong is said before the client sends it, where it waits for our word. */
+#include "imap/imap_catenate.h"
+#include "imap/imap_incoming.h"
 
 struct append {
+	struct imap_incoming in;
 	struct slice mailbox;
-	struct imap_flags flags;
-	int64_t internal_s;
+	struct store_append *v;
+	size_t n, cap;
+	size_t replaced; /* REPLACE: the sequence number of the message that goes; else 0 */
+	uint32_t replaced_uid;
+	bool answered;
 };
 
-/* The arguments up to the announced literal. */
 static void
-parse_append(struct imap_session *s, struct imap_lex *x, struct append *a)
+append_free(struct append *a)
 {
-	imap_lex_space(x);
-	a->mailbox = imap_lex_mailbox(s, x);
-	imap_lex_space(x);
-	if (imap_lex_peek(x) == '(') {
-		imap_parse_flags(x, s->limits, false, &a->flags);
-		imap_lex_space(x);
-	}
-	a->internal_s = INT64_MIN;
-	if (imap_lex_peek(x) == '"') {
-		a->internal_s = imap_lex_date_time(x);
-		imap_lex_space(x);
-	}
-	imap_lex_expect(x, '{');
-	(void)cursor_number(&x->c, INT64_MAX);
-	(void)imap_lex_accept(x, '+');
-	imap_lex_expect(x, '}');
-	imap_lex_end(x);
-	if (!imap_lex_failed(x) && !s->command.has_message)
-		imap_lex_fail(x, "expected the message as a literal");
+	for (size_t i = 0; i < a->n; i++)
+		store_upload_free(&a->v[i].upload);
 }
 
-/* Takes the literal. A failing store does not keep the rest of it from being read. `*stored` is the store's result; the
- * result the stream's. */
-static int
-take_literal(struct imap_session *s, struct store_upload *u, int *stored)
-{
-	uint64_t left = s->command.message_size;
-
-	*stored = 0;
-	while (left > 0) {
-		struct slice pending = stream_pending(s->st);
-		size_t n;
-
-		if (pending.n == 0) {
-			int err = stream_fill(s->st, 65536);
-
-			if (err != 0)
-				return err;
-			continue;
-		}
-		n = pending.n < left ? pending.n : (size_t)left;
-		if (*stored == 0)
-			*stored = store_upload_write(u, slice_head(pending, n));
-		stream_consume(s->st, n);
-		left -= n;
-	}
-	return 0;
-}
-
-/* The line behind the literal must be empty: true, or a reply has been given. */
-static bool
-take_line_end(struct imap_session *s)
-{
-	struct slice line;
-	int err = stream_read_line(s->st, SLICE("\r\n"), (size_t)s->limits->imap_line_bytes, &line);
-
-	if (err == 0 && line.n == 0)
-		return true;
-	if (err == 0 || err == ERR_LIMIT) {
-		/* Where the next command begins is not known for sure. */
-		imap_bad(s, "extra characters after the message");
-		imap_bye(s, "extra characters after the message");
-	}
-	return false;
-}
-
+/* NO with an error of the store, in the words of APPEND. */
 static void
-store_message(struct imap_session *s, const struct append *a, struct store_upload *u)
+refuse(struct append *a, int err)
 {
-	struct store_append one = {
-	    .upload = u, .flags = a->flags.flags, .keywords = a->flags.keywords, .internal_s = a->internal_s};
-	struct store_copied out;
-	char code[64];
-	int err = store_append(s->account, s->view, a->mailbox, &one, 1, &s->arena, &out);
+	struct imap_session *s = a->in.s;
 
-	if (err == ERR_NOTFOUND) {
+	a->answered = true;
+	if (err == ERR_NOTFOUND)
 		imap_no(s, "[TRYCREATE]", "no such mailbox");
-	} else if (err != 0) {
+	else if (err == ERR_INVALID)
+		imap_no(s, "[CANNOT]", "not a possible mailbox name");
+	else if (err == ERR_LIMIT)
+		imap_no(s, "[TOOBIG]", "the message is too large");
+	else
 		imap_no_err(s, err);
-	} else {
-		s->c->counters->messages_appended++;
-		ASSERT(out.n == 1);
-		(void)snprintf(code, sizeof(code), "[APPENDUID %u %u]", out.uidvalidity, out.target[0]);
-		imap_ok(s, code, "done");
-	}
 }
 
-/* What can be known before the message is sent: 0, or a reply has been given. */
-static int
-check_target(struct imap_session *s, const struct append *a)
+/* What can be known before the message is sent. False: a reply has been given. */
+static bool
+check_target(struct append *a)
 {
+	struct imap_session *s = a->in.s;
 	struct store_mailbox m;
 	int err = a->mailbox.p == NULL ? ERR_INVALID : store_mailbox(s->account, a->mailbox, &s->arena, &m);
 
 	if (err == 0 && !m.selectable)
 		err = ERR_NOTFOUND;
-	if (err == ERR_NOTFOUND)
-		imap_no(s, "[TRYCREATE]", "no such mailbox");
-	else if (err == ERR_INVALID)
-		imap_no(s, "[CANNOT]", "not a possible mailbox name");
-	else if (err != 0)
-		imap_no_err(s, err);
-	return err;
+	if (err != 0)
+		refuse(a, err);
+	return err == 0;
 }
 
 static void
-receive(struct imap_session *s, const struct append *a)
+parse_options(struct append *a, struct store_append *one)
 {
-	struct store_upload *u STORE_UPLOAD_CLEANUP = NULL;
-	int err = store_upload_new(s->account, (size_t)s->limits->smtp_message_bytes, &u), stored;
+	struct imap_session *s = a->in.s;
+	struct imap_lex *x = a->in.x;
+	struct imap_flags flags = {0};
+
+	imap_lex_space(x);
+	if (imap_lex_peek(x) == '(') {
+		imap_parse_flags(x, s->limits, false, &flags);
+		imap_lex_space(x);
+	}
+	one->flags = flags.flags;
+	one->keywords = flags.keywords;
+	one->internal_s = INT64_MIN;
+	if (imap_lex_peek(x) == '"') {
+		one->internal_s = imap_lex_date_time(x);
+		imap_lex_space(x);
+	}
+}
+
+/* A message in one literal. */
+static bool
+take_literal(struct append *a, struct store_upload *u)
+{
+	struct imap_session *s = a->in.s;
+	int stored = 0;
+
+	if (a->in.announced && a->in.size > (uint64_t)s->limits->smtp_message_bytes) {
+		refuse(a, ERR_LIMIT);
+		return false;
+	}
+	if (a->in.announced && a->in.size == 0) {
+		a->answered = true;
+		imap_no(s, "[CANNOT]", "an empty message");
+		return false;
+	}
+	if (!imap_incoming_message(&a->in, u, &stored))
+		return false;
+	if (stored != 0)
+		refuse(a, stored);
+	return stored == 0;
+}
+
+/* "UTF8 (~{n}": the form in which a client says that it knows of UTF-8 headers. They are taken in the plain form too. */
+static bool
+take_utf8(struct append *a, struct store_upload *u)
+{
+	imap_lex_space(a->in.x);
+	imap_lex_expect(a->in.x, '(');
+	if (imap_lex_failed(a->in.x) || !take_literal(a, u))
+		return false;
+	imap_lex_expect(a->in.x, ')');
+	return !imap_lex_failed(a->in.x);
+}
+
+static bool
+take_data(struct append *a, struct store_upload *u)
+{
+	struct slice word;
+
+	if (imap_lex_peek(a->in.x) == '{' || imap_lex_peek(a->in.x) == '~')
+		return take_literal(a, u);
+	word = imap_lex_atom(a->in.x);
+	if (slice_ieq(word, SLICE("UTF8")))
+		return take_utf8(a, u);
+	if (slice_ieq(word, SLICE("CATENATE")))
+		return imap_catenate(&a->in, u, &a->answered);
+	imap_lex_fail(a->in.x, "expected the message as a literal");
+	return false;
+}
+
+/* One message with its options. False: a reply has been given, the syntax was wrong, or there is nobody to answer. */
+static bool
+take_message(struct append *a)
+{
+	struct imap_session *s = a->in.s;
+	struct store_append one = {0}, *v;
+	size_t max = (size_t)s->limits->imap_append_messages;
+	int err;
+
+	parse_options(a, &one);
+	if (imap_lex_failed(a->in.x))
+		return false;
+	v = a->n >= max ? NULL : arena_grow(&s->arena, a->v, a->n, &a->cap, sizeof(*v), max);
+	if (v == NULL) {
+		refuse(a, ERR_LIMIT);
+		return false;
+	}
+	a->v = v;
+	err = store_upload_new(s->account, (size_t)s->limits->smtp_message_bytes, &one.upload);
+	if (err != 0) {
+		refuse(a, err);
+		return false;
+	}
+	a->v[a->n++] = one;
+	return take_data(a, one.upload);
+}
+
+/* All messages are here. */
+static void
+store_messages(struct append *a)
+{
+	struct imap_session *s = a->in.s;
+	struct store_copied out;
+	struct buf BUF_CLEANUP code;
+	int err = store_append(s->account, s->view, a->mailbox, a->v, a->n, &s->arena, &out);
 
 	if (err != 0) {
-		imap_no_err(s, err);
+		refuse(a, err);
 		return;
 	}
-	s->command.has_message = false; /* from here on it is read */
-	if (!s->command.message_nonsync) {
-		imap_write(s, SLICE("+ OK\r\n"));
-		if (stream_flush(s->st) != 0)
-			return;
-	}
-	if (take_literal(s, u, &stored) != 0 || !take_line_end(s))
+	s->c->counters->messages_appended += (int64_t)out.n;
+	buf_init(&code, 64 + out.n * 12);
+	buf_printf(&code, "[APPENDUID %u ", out.uidvalidity);
+	imap_sequence_print(&code, out.target, out.n);
+	buf_put_u8(&code, ']');
+	if (a->replaced_uid != 0) {
+		char modseq[64];
+
+		imap_write(s, SLICE("* OK "));
+		imap_write_buf(s, &code);
+		imap_write(s, SLICE(" the replacement is here\r\n"));
+		err = store_expunge(s->view, &a->replaced_uid, 1, false);
+		if (err != 0)
+			imap_no_err(s, err);
+		else
+			imap_ok(s, imap_modseq_code(s, modseq), "done");
 		return;
-	if (stored != 0)
-		imap_no_err(s, stored);
-	else
-		store_message(s, a, u);
+	}
+	buf_put_u8(&code, 0);
+	imap_ok(s, code.err == 0 ? (const char *)code.p : "", "done");
 }
 
-/* A literal that is refused but comes all the same, of a bearable size: it is read and forgotten, so that the session
- * can go on. */
+/* The command from its mailbox on. */
 static void
-discard(struct imap_session *s)
+serve(struct append *a, bool several)
 {
-	uint64_t left = s->command.message_size;
+	struct imap_session *s = a->in.s;
+	bool ok;
 
-	if (!s->command.message_nonsync || left > (uint64_t)s->limits->smtp_message_bytes)
-		return;
-	s->command.has_message = false;
-	while (left > 0) {
-		struct slice pending = stream_pending(s->st);
-		size_t n = pending.n < left ? pending.n : (size_t)left;
-
-		if (n == 0 && stream_fill(s->st, 65536) != 0)
-			return;
-		stream_consume(s->st, n);
-		left -= n;
+	a->mailbox = imap_lex_mailbox(s, a->in.x);
+	ok = !imap_lex_failed(a->in.x) && check_target(a);
+	while (ok) {
+		ok = take_message(a);
+		if (!several || imap_lex_peek(a->in.x) != ' ')
+			break;
 	}
-	(void)take_line_end(s);
+	if (ok)
+		imap_lex_end(a->in.x);
+	if (a->in.lost)
+		return;
+	if (!a->answered && !imap_bad_syntax(s, a->in.x)) {
+		if (ok)
+			store_messages(a);
+		return;
+	}
+	/* Where the next command begins is only known when the last literal has been read. */
+	if (!a->answered && !a->in.announced && a->in.x == &a->in.line)
+		imap_bye(s, "that was no APPEND");
+	else
+		imap_incoming_skip(&a->in);
 }
 
 void
 imap_do_append(struct imap_session *s, struct imap_lex *x)
 {
-	struct append a = {0};
+	struct append a __attribute__((cleanup(append_free))) = {0};
 
-	parse_append(s, x, &a);
-	if (imap_lex_failed(x)) {
-		(void)imap_bad_syntax(s, x);
-	} else if (s->command.message_size > (uint64_t)s->limits->smtp_message_bytes) {
-		imap_no(s, "[LIMIT]", "the message is too large");
-	} else if (s->command.message_size == 0) {
-		imap_no(s, "[CANNOT]", "an empty message");
-	} else if (check_target(s, &a) == 0) {
-		receive(s, &a);
-		return;
+	imap_incoming_begin(&a.in, s, x);
+	imap_lex_space(x);
+	serve(&a, true);
+}
+
+/* RFC 8508: the new message is there before the old one goes. */
+void
+imap_do_replace(struct imap_session *s, struct imap_lex *x)
+{
+	struct append a __attribute__((cleanup(append_free))) = {0};
+	uint32_t number;
+
+	imap_incoming_begin(&a.in, s, x);
+	imap_lex_space(x);
+	number = imap_lex_nz_number(x);
+	imap_lex_space(x);
+	if (!imap_lex_failed(x)) {
+		a.replaced = s->uid ? store_view_seq(s->view, number) : number;
+		if (store_view_read_only(s->view)) {
+			a.answered = true;
+			imap_no(s, "[READ-ONLY]", "the mailbox is open for reading only");
+		} else if (a.replaced == 0 || a.replaced > store_view_count(s->view)) {
+			a.answered = true;
+			imap_no(s, "[NONEXISTENT]", "no such message");
+		} else {
+			a.replaced_uid = store_view_at(s->view, a.replaced).uid;
+		}
 	}
-	discard(s);
+	if (a.answered)
+		imap_incoming_skip(&a.in);
+	else
+		serve(&a, false);
 }

@@ -18,20 +18,31 @@ imap_command_tag(struct slice text)
 	return imap_lex_peek(&x) == ' ' || (cursor_end(&x.c) && text.n < IMAP_TAG_BYTES_MAX) ? tag : SLICE_EMPTY;
 }
 
-/* Is what was read so far "tag APPEND mailbox …", so that the literal announced at its end is the message? */
+/* Is what was read so far "tag APPEND mailbox …" or "tag [UID] REPLACE n mailbox …", so that the literal announced at its end is
+ * the message, or a piece of it? */
 static bool
 awaits_message(struct slice text)
 {
 	struct arena ARENA_CLEANUP a;
 	struct imap_lex x;
+	struct slice name;
 
 	arena_init(&a, text.n + 64);
 	x = imap_lex_of(text, &a, 0);
 	(void)imap_lex_tag(&x);
 	imap_lex_space(&x);
-	if (!slice_ieq(imap_lex_atom(&x), SLICE("APPEND")))
-		return false;
+	name = imap_lex_atom(&x);
+	if (slice_ieq(name, SLICE("UID"))) {
+		imap_lex_space(&x);
+		name = imap_lex_atom(&x);
+	}
 	imap_lex_space(&x);
+	if (slice_ieq(name, SLICE("REPLACE"))) {
+		(void)imap_lex_number(&x);
+		imap_lex_space(&x);
+	} else if (!slice_ieq(name, SLICE("APPEND"))) {
+		return false;
+	}
 	(void)imap_lex_astring(&x);
 	return !imap_lex_failed(&x) && imap_lex_peek(&x) == ' ';
 }

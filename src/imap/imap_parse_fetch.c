@@ -132,8 +132,8 @@ parse_section_text(struct imap_lex *x, struct imap_section *s)
 	}
 }
 
-static void
-parse_body(struct imap_lex *x, struct imap_section *s)
+void
+imap_parse_section(struct imap_lex *x, struct imap_section *s)
 {
 	parse_numbers(x, s);
 	if (imap_lex_peek(x) != ']' && s->form == IMAP_FORM_BODY)
@@ -193,7 +193,7 @@ parse_item(struct imap_lex *x, struct imap_fetch *f, size_t *cap, size_t max)
 		s.form = bracket_items[i].form;
 		s.peek = bracket_items[i].peek;
 		if (imap_lex_accept(x, '[')) {
-			parse_body(x, &s);
+			imap_parse_section(x, &s);
 			add_section(x, f, cap, &s, max);
 		} else if (i == 0) {
 			f->items |= IMAP_FETCH_BODY;

@@ -106,7 +106,7 @@ WORLD_TEST(test_append)
 	client_start(&c, w);
 	expect(&c, "APPEND nowhere {5}", "x NO [TRYCREATE]");
 	expect(&c, "APPEND INBOX {0}", "x NO");
-	expect(&c, "APPEND INBOX {4294967296}", "x NO [LIMIT]");
+	expect(&c, "APPEND INBOX {4294967296}", "x NO [TOOBIG]");
 	expect(&c, "APPEND INBOX {99999999999999999999999}", "x BAD");
 	expect(&c, "APPEND INBOX nonsense {5}", "x BAD");
 	expect(&c, "APPEND INBOX (\\Recent) {5}", "x BAD");
