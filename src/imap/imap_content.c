@@ -42,21 +42,29 @@ put_address(struct buf *out, const struct address *ad)
 	buf_put_u8(out, ')');
 }
 
+/* All fields of that name, though there should be one: nobody whom the sender addressed is left out. */
 static bool
 put_addresses(struct buf *out, struct arena *a, const struct header *h, struct slice name, const struct limits *l)
 {
-	const struct header_field *f = header_find(h, name);
-	struct address_list list = {0};
+	size_t left = (size_t)l->message_addresses;
+	bool any = false;
 
-	/* Even when the arena is exhausted what was read before is told. */
-	if (f == NULL || (address_parse(a, f->value, (size_t)l->message_addresses, &list) != 0 && list.n == 0) ||
-	    list.n == 0)
-		return false;
-	buf_put_u8(out, '(');
-	for (size_t i = 0; i < list.n; i++)
-		put_address(out, &list.v[i]);
-	buf_put_u8(out, ')');
-	return true;
+	for (const struct header_field *f = header_find(h, name); f != NULL && left > 0; f = header_find_next(h, f)) {
+		struct address_list list = {0};
+
+		/* Even when the arena is exhausted what was read before is told. */
+		if (address_parse(a, f->value, left, &list) != 0 && list.n == 0)
+			break;
+		if (!any && list.n > 0)
+			buf_put_u8(out, '(');
+		any |= list.n > 0;
+		for (size_t i = 0; i < list.n; i++)
+			put_address(out, &list.v[i]);
+		left -= list.n < left ? list.n : left;
+	}
+	if (any)
+		buf_put_u8(out, ')');
+	return any;
 }
 
 static void
@@ -135,9 +143,9 @@ put_param(struct buf *out, struct slice name, struct slice value)
 }
 
 static void
-put_params(struct buf *out, const struct mime_params *p)
+put_params(struct buf *out, const struct mime_params *p, bool ascii)
 {
-	if (p->n == 0) {
+	if (p->n == 0 && !ascii) {
 		buf_put(out, SLICE("NIL"));
 		return;
 	}
@@ -147,6 +155,8 @@ put_params(struct buf *out, const struct mime_params *p)
 			buf_put_u8(out, ' ');
 		put_param(out, p->v[i].name, p->v[i].value);
 	}
+	if (ascii)
+		buf_put(out, p->n > 0 ? SLICE(" \"charset\" \"us-ascii\"") : SLICE("\"charset\" \"us-ascii\""));
 	buf_put_u8(out, ')');
 }
 
@@ -161,7 +171,7 @@ put_extension_tail(struct buf *out, const struct mime_part *p)
 		buf_put_u8(out, '(');
 		imap_put_string(out, p->disposition);
 		buf_put_u8(out, ' ');
-		put_params(out, &p->disposition_params);
+		put_params(out, &p->disposition_params, false);
 		buf_put_u8(out, ')');
 	}
 	buf_put_u8(out, ' ');
@@ -192,7 +202,7 @@ put_multipart(const struct structure *t, const struct mime_part *p)
 	imap_put_string(t->out, p->subtype);
 	if (t->extended) {
 		buf_put_u8(t->out, ' ');
-		put_params(t->out, &p->params);
+		put_params(t->out, &p->params, false);
 		put_extension_tail(t->out, p);
 	}
 	buf_put_u8(t->out, ')');
@@ -214,10 +224,8 @@ put_type(const struct structure *t, const struct mime_part *p, bool *text, bool 
 	buf_put_u8(t->out, ' ');
 	imap_put_string(t->out, p->subtype);
 	buf_put_u8(t->out, ' ');
-	if (*text && p->params.n == 0)
-		buf_put(t->out, SLICE("(\"charset\" \"us-ascii\")"));
-	else
-		put_params(t->out, &p->params);
+	/* Text that does not say is in US-ASCII (RFC 2045 §5.2). */
+	put_params(t->out, &p->params, *text && p->charset.n == 0);
 }
 
 static void

@@ -6,31 +6,20 @@ import ssl
 from .house import IMAPS, PASSWORD, tls_context
 
 
-class Line:
-    """A session, line by line. A response's literals stay in place behind their {n} and CRLF."""
+class Session:
+    """A session, line by line. A response's literals stay in place behind their {n} and CRLF. Subclasses have `file` to read from and
+    write()."""
 
-    def __init__(self, house, user=None, password=PASSWORD):
-        raw = socket.create_connection((house.address, house.port(IMAPS)), timeout=60)
-        self.socket = tls_context().wrap_socket(raw, server_hostname="localhost")
-        self.file = self.socket.makefile("rb")
+    def begin(self):
         self.known = {}
         self.count = 0
         self.greeting = self.line()
-        if user is not None:
-            assert self.ask(f"LOGIN {user} {password}")[-1].split()[1] == "OK"
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
         self.close()
-
-    def close(self):
-        self.file.close()
-        try:
-            self.socket.close()
-        except (OSError, ssl.SSLError):
-            pass
 
     def line(self):
         """A response without its last line end, as text (latin-1: bytes as they are)."""
@@ -45,7 +34,7 @@ class Line:
             whole += self.file.read(int(literal.group(1)))
 
     def send(self, text):
-        self.socket.sendall(text if isinstance(text, bytes) else text.encode("latin-1"))
+        self.write(text if isinstance(text, bytes) else text.encode("latin-1"))
 
     def until(self, tag):
         """All lines up to the tagged one."""
@@ -114,3 +103,60 @@ class Line:
             else:
                 out += re.escape(part)
         return out
+
+
+class Line(Session):
+    """With a house, under TLS."""
+
+    def __init__(self, house, user=None, password=PASSWORD):
+        raw = socket.create_connection((house.address, house.port(IMAPS)), timeout=60)
+        self.socket = tls_context().wrap_socket(raw, server_hostname="localhost")
+        self.file = self.socket.makefile("rb")
+        self.begin()
+        if user is not None:
+            assert self.ask(f"LOGIN {user} {password}")[-1].split()[1] == "OK"
+
+    def write(self, data):
+        self.socket.sendall(data)
+
+    def close(self):
+        self.file.close()
+        try:
+            self.socket.close()
+        except (OSError, ssl.SSLError):
+            pass
+
+
+def parse(text):
+    """The words of a response: str for atoms, bytes for strings, None for NIL, lists for parentheses."""
+    stack, at = [[]], 0
+    token = re.compile(r'\(|\)| |\r\n|"((?:[^"\\]|\\.)*)"|~?\{(\d+)\}\r\n|([^\s()"\[]*(?:\[[^\]]*\][^\s()]*)?)', re.S)
+    while at < len(text):
+        m = token.match(text, at)
+        assert m and m.end() > at, text[at:at + 80]
+        word, at = m.group(0), m.end()
+        if word == "(":
+            stack.append([])
+        elif word == ")":
+            done = stack.pop()
+            stack[-1].append(done)
+        elif m.group(1) is not None:
+            stack[-1].append(re.sub(r"\\(.)", r"\1", m.group(1)).encode("latin-1"))
+        elif m.group(2) is not None:
+            n = int(m.group(2))
+            stack[-1].append(text[at:at + n].encode("latin-1"))
+            at += n
+        elif m.group(3):
+            stack[-1].append(None if m.group(3).upper() == "NIL" else m.group(3))
+    return stack[0]
+
+
+def fetched(lines):
+    """{sequence number: {item: value}} of FETCH responses."""
+    out = {}
+    for line in lines:
+        words = parse(line)
+        if len(words) > 3 and words[2] == "FETCH":
+            items = words[3]
+            out.setdefault(int(words[1]), {}).update(zip(items[::2], items[1::2]))
+    return out

@@ -1,0 +1,236 @@
+"""The same mail in Posthouse and in Debian's Dovecot: what both tell of it (FETCH of every section, SEARCH, SORT, THREAD) is
+compared, and each difference must be one of those that are explained below. A sample of the corpus; all of it with --all."""
+import random
+import re
+
+import pytest
+
+from harness import dovecot
+from harness.house import Demo, remove, scratch
+from harness.imap import Line, fetched
+from test_corpus import corpus_messages
+
+pytestmark = pytest.mark.skipif(not dovecot.available(), reason="Dovecot is not unpacked: script/bootstrap test")
+
+
+class Both:
+    """Two sessions with the same messages, and the differences seen so far."""
+
+    def __init__(self, folder, messages):
+        self.messages = messages
+        self.house = Demo(folder / "demo").start()
+        self.ours = Line(self.house, "alice")
+        self.theirs = dovecot.Dovecot(folder / "dovecot")
+        for session in (self.ours, self.theirs):
+            session.ok("CREATE corpus")
+            for _, raw in messages:
+                session.append("corpus", raw)
+            session.ok("SELECT corpus")
+
+    def ask(self, command):
+        return self.ours.ask(command), self.theirs.ask(command)
+
+    def fetch(self, command):
+        ours, theirs = self.ask(command)
+        assert ours[-1].split()[1] == theirs[-1].split()[1] == "OK", (command, ours[-1], theirs[-1])
+        return fetched(ours), fetched(theirs)
+
+    def close(self):
+        self.ours.close()
+        self.theirs.close()
+        self.house.stop()
+        self.house.check_log()
+
+
+@pytest.fixture(scope="module")
+def both(corpus, request):
+    folder = scratch("dovecot")
+    whole = request.config.getoption("--all")
+    messages = [m for n, m in enumerate(corpus_messages(corpus)) if whole or n % 40 == 0]
+    pair = Both(folder, messages)
+    yield pair
+    pair.close()
+    remove(folder)
+
+
+def walk(value, change):
+    """The same with every string changed."""
+    if isinstance(value, list):
+        return [walk(v, change) for v in value]
+    return change(value) if isinstance(value, bytes) else value
+
+
+# ---- differences that are explained: each takes the value of one and gives what makes both alike ----
+
+def one_space(text):
+    """Dovecot makes runs of white space in a field's text one space. RFC 5322 §2.2.3 only takes the line ends out."""
+    return re.sub(rb"[ \t]+", b" ", text).strip()
+
+
+def gave_up(addresses):
+    """An address that is none ("Undisclosed Recipients@x", "<>", "a@web.de."): Dovecot puts these words in its place and stops; ours
+    tells what can be read of it."""
+    return any(word in (mailbox or b"") + (host or b"") for _, _, mailbox, host in addresses or []
+               for word in (b"SYNTAX_ERROR", b"MISSING_MAILBOX", b"MISSING_DOMAIN"))
+
+
+def no_empty_name(addresses):
+    """\"\" <a@x>: an empty name is no name."""
+    return addresses and [[name or None, *rest] for name, *rest in addresses]
+
+
+def same_envelope(ours, theirs):
+    ours, theirs = walk(ours, one_space), walk(theirs, one_space)
+    texts = all(ours[i] == theirs[i] for i in (0, 1, 8, 9))
+    return texts and all(gave_up(theirs[i]) or no_empty_name(ours[i]) == no_empty_name(theirs[i]) for i in range(2, 8))
+
+
+def in_order(parameters):
+    """The order of parameters means nothing (RFC 2045 §5.1). Dovecot writes us-ascii, the default, in lower case."""
+    pairs = list(zip(parameters[::2], parameters[1::2]))
+    return sorted((name.lower(), b"us-ascii" if value.lower() == b"us-ascii" else value) for name, value in pairs)
+
+
+def same_structure(ours, theirs):
+    if isinstance(ours, list) and isinstance(theirs, list):
+        if ours and isinstance(ours[0], bytes) and len(ours) % 2 == 0 and all(isinstance(x, bytes) for x in ours + theirs) and \
+                len(ours) == len(theirs) and in_order(ours) == in_order(theirs):
+            return True
+        return len(ours) == len(theirs) and all(map(same_structure, ours, theirs))
+    if isinstance(ours, bytes) and isinstance(theirs, bytes):
+        return one_space(ours).lower() == one_space(theirs).lower()
+    # A last line without its end is a line to ours, none to Dovecot. (Sizes, which are numbers too, never differ by this.)
+    return ours == theirs or (isinstance(ours, str) and isinstance(theirs, str) and ours.isdigit() and int(ours) == int(theirs) + 1)
+
+
+def same_section(item, ours, theirs, binary_size):
+    if ours == theirs:
+        return True
+    if isinstance(theirs, str) and theirs.startswith("NO [PARSE]"):
+        return True  # damaged base64 or quoted-printable: Dovecot refuses, ours tells what can be decoded
+    if item.startswith("BINARY.SIZE"):
+        return ours == [str(binary_size)]  # Dovecot's is at times not the size of what it sends
+    # The line end before a boundary belongs to the boundary (RFC 2046 §5.1.1), also behind the last boundary of an inner multipart.
+    return len(ours) == 1 and isinstance(ours[0], bytes) and [ours[0] + b"\r\n"] == theirs
+
+
+def report(differences, raws):
+    shown = "\n".join(f"{raws[n - 1][0].name} {what}\n   ours   {ours!r:.1500}\n   theirs {theirs!r:.1500}"
+                      for n, what, ours, theirs in differences[:6])
+    assert not differences, f"{len(differences)} differences\n{shown}"
+
+
+def parts(structure, prefix=""):
+    """The numbers of all parts of a BODYSTRUCTURE, with their kind: "multipart", "message", or "single"."""
+    if isinstance(structure[0], list):
+        if prefix:
+            yield prefix, "multipart"
+        for i, child in enumerate((c for c in structure if isinstance(c, list) and c and isinstance(c[0], (list, bytes))), 1):
+            if isinstance(child[0], list) or len(child) >= 7:
+                yield from parts(child, f"{prefix}.{i}" if prefix else str(i))
+    elif structure[0].lower() == b"message" and structure[1].lower() == b"rfc822":
+        yield prefix or "1", "message"
+        inner = structure[8]
+        yield from parts(inner, prefix or "1") if isinstance(inner[0], list) else parts(inner, (prefix or "1") + ".1")
+    else:
+        yield prefix or "1", "single"
+
+
+def test_envelopes(both):
+    ours, theirs = both.fetch("FETCH 1:* (ENVELOPE RFC822.SIZE)")
+    report([(n, "ENVELOPE", ours[n]["ENVELOPE"], theirs[n]["ENVELOPE"]) for n in theirs
+            if not same_envelope(ours[n]["ENVELOPE"], theirs[n]["ENVELOPE"])], both.messages)
+    assert [ours[n]["RFC822.SIZE"] for n in ours] == [theirs[n]["RFC822.SIZE"] for n in theirs]
+
+
+def test_structures(both):
+    ours, theirs = both.fetch("FETCH 1:* (BODYSTRUCTURE BODY)")
+    report([(n, item, ours[n][item], theirs[n][item]) for n in theirs for item in theirs[n]
+            if not same_structure(ours[n][item], theirs[n][item])], both.messages)
+
+
+def sections_of(structure):
+    wanted = ["BODY.PEEK[]", "BODY.PEEK[HEADER]", "BODY.PEEK[TEXT]", "RFC822.HEADER", "BODY.PEEK[]<100.50>",
+              "BODY.PEEK[HEADER.FIELDS (Subject Received X-None)]", "BODY.PEEK[HEADER.FIELDS.NOT (Subject Received)]"]
+    for number, kind in parts(structure):
+        wanted += [f"BODY.PEEK[{number}]", f"BODY.PEEK[{number}.MIME]"]
+        if kind == "message":
+            wanted += [f"BODY.PEEK[{number}.HEADER]", f"BODY.PEEK[{number}.TEXT]"]
+        if kind == "single":
+            wanted += [f"BINARY.PEEK[{number}]", f"BINARY.SIZE[{number}]"]
+    return wanted
+
+
+def test_sections(both):
+    def value(lines, n):
+        return list(fetched(lines)[n].values()) if lines[-1].split()[1] == "OK" else lines[-1].split(" ", 1)[1]
+    differences = []
+    for n, items in both.fetch("FETCH 1:* BODYSTRUCTURE")[0].items():
+        size = None
+        for item in sections_of(items["BODYSTRUCTURE"]):
+            ours, theirs = (value(lines, n) for lines in both.ask(f"FETCH {n} {item}"))
+            if item.startswith("BINARY.PEEK"):
+                size = len(ours[0])
+            if not same_section(item, ours, theirs, size):
+                differences.append((n, item, ours, theirs))
+    report(differences, both.messages)
+
+
+def words_of(messages, rng):
+    """Words and pieces of words that stand somewhere in the mail, and some that do not."""
+    found = set()
+    for _, raw in rng.sample(messages, min(60, len(messages))):
+        text = [w for w in re.findall(rb"[A-Za-z0-9@.-]{3,20}", raw) if not w.startswith(b"-")]
+        for word in rng.sample(text, min(3, len(text))):
+            at = rng.randrange(0, max(1, len(word) - 3))
+            found |= {word, word[at:at + 4].upper()}
+    return sorted(w.decode() for w in found) + ["zzqqxxyy", "e", "re:"]
+
+
+def test_searches(both):
+    rng = random.Random(7)
+    words = words_of(both.messages, rng)
+    programs = [f'{key} "{word}"' for word in words for key in ("SUBJECT", "FROM", "TO", "CC", "HEADER Received", "HEADER Message-ID")]
+    programs += [f"{key} {day}-{month}-2002" for key in ("SENTBEFORE", "SENTON", "SENTSINCE") for day in (1, 17, 30)
+                 for month in ("Jun", "Aug", "Sep")]
+    programs += ["LARGER 4000", "SMALLER 2500", "NOT LARGER 4000", "OR SMALLER 1000 LARGER 9000", 'HEADER X-Mailer ""', 'HEADER Cc ""',
+                 "UID 3:9,12", "NOT 1:10", 'OR (FROM "a" SUBJECT "the") NOT TO "com"', 'SUBJECT "a b"']
+    differences = []
+    for program in programs:
+        ours, theirs = ([int(n) for n in lines[0].split()[2:]] for lines in both.ask(f"SEARCH {program}"))
+        differences += [(n, program, n in ours, n in theirs) for n in set(ours) ^ set(theirs) if not explained_hit(program, both.messages[n - 1][1])]
+    report(differences, both.messages)
+
+
+def explained_hit(program, raw):
+    return False
+
+
+def test_searches_of_texts(both):
+    rng = random.Random(8)
+    words = words_of(both.messages, rng)[:40]
+    differences = []
+    for program in [f'{key} "{word}"' for word in words for key in ("BODY", "TEXT")]:
+        ours, theirs = ([int(n) for n in lines[0].split()[2:]] for lines in both.ask(f"SEARCH {program}"))
+        differences += [(n, program, n in ours, n in theirs) for n in set(ours) ^ set(theirs)
+                        if not explained_hit(program, both.messages[n - 1][1])]
+    report(differences, both.messages)
+
+
+def test_orders(both):
+    differences = []
+    for criteria in ("SUBJECT", "FROM", "TO", "CC", "DATE", "SIZE", "REVERSE DATE", "SUBJECT DATE", "DISPLAYFROM", "DISPLAYTO"):
+        ours, theirs = (lines[0].split()[2:] for lines in both.ask(f"SORT ({criteria}) UTF-8 ALL"))
+        if ours != theirs:
+            at = next(i for i in range(len(ours)) if ours[i] != theirs[i])
+            differences.append((int(ours[at]), criteria, ours[at:at + 8], theirs[at:at + 8]))
+    report(differences, both.messages)
+
+
+def test_threads(both):
+    differences = []
+    for algorithm in ("REFERENCES", "ORDEREDSUBJECT"):
+        ours, theirs = (re.findall(r"\((?:[^()]|\((?:[^()]|\(.*?\))*\))*\)", lines[0].partition("THREAD ")[2])
+                        for lines in both.ask(f"THREAD {algorithm} UTF-8 ALL"))
+        differences += [(int(re.search(r"\d+", a).group()), algorithm, a, b) for a, b in zip(ours, theirs) if a != b][:3]
+    report(differences, both.messages)
