@@ -1,7 +1,7 @@
-/* Any message: its ENVELOPE and BODYSTRUCTURE must read back as nested lists of strings and numbers, and searching it must
- * come to a verdict. */
+/* Any message: its ENVELOPE and BODYSTRUCTURE must read back as nested lists of strings and numbers, and what FETCH tells of it must
+ * lie within it or within what was rendered. */
 #include "imap/imap_content.h"
-#include "imap/imap_match.h"
+#include "imap/imap_fetch.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
 
@@ -39,19 +39,37 @@ check(const struct buf *out)
 }
 
 static void
-search(struct slice raw, const struct limits *l)
+check_extent(const struct imap_extent *e, struct slice raw, const struct buf *out)
 {
-	static const uint64_t bits[1] = {0};
+	size_t size = e->where == IMAP_EXTENT_MESSAGE ? raw.n : e->where == IMAP_EXTENT_RENDERED ? out->n : 0;
+
+	ASSERT(e->where == IMAP_EXTENT_NIL || (e->from <= size && e->n <= size - e->from));
+}
+
+static void
+fetch(struct slice raw, const struct limits *l)
+{
 	struct arena ARENA_CLEANUP a;
-	struct imap_search s;
+	struct imap_fetch f;
+	struct imap_extent extents[16] = {{0}};
+	struct imap_fetch_one one = {.raw = raw, .extents = extents};
+	struct imap_fetch_job job = {.fetch = &f, .limits = l, .tree = true, .v = &one, .n = 1};
 	struct imap_lex x;
 
 	arena_init(&a, 1 << 20);
-	x = imap_lex_of(SLICE("OR SENTBEFORE 1-Jan-2000 OR SENTON 1-Jan-2010 SENTSINCE 1-Jan-2020"), &a, 50);
-	imap_parse_search(&x, l, &s);
-	ASSERT(!imap_lex_failed(&x));
-	ASSERT(imap_match_prepare(&s, &a) == 0);
-	(void)imap_match_header(&s, &(struct imap_leaves){bits}, raw, l);
+	x = imap_lex_of(
+	    SLICE("(ENVELOPE PREVIEW BODY BODY[1] BODY[1.MIME] BODY[2.1.HEADER] BODY[1.2.TEXT] "
+		  "BODY[2.HEADER.FIELDS (To)] BODY[HEADER.FIELDS.NOT (To)] BINARY[1] BINARY[2.2] BINARY[])"),
+	    &a, 50);
+	imap_parse_fetch(&x, l, &f);
+	ASSERT(!imap_lex_failed(&x) && f.sections_n <= COUNT_OF(extents));
+	job.items = f.items;
+	buf_init(&job.out, 64u << 20);
+	ASSERT(imap_fetch_render(&job) == 0);
+	for (size_t i = 0; i < f.sections_n && !one.failed; i++)
+		check_extent(&extents[i], raw, &job.out);
+	check_extent(&one.preview, raw, &job.out);
+	buf_free(&job.out);
 }
 
 int
@@ -77,6 +95,7 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	buf_reset(&out);
 	imap_put_structure(&out, &a, &m, &l, false);
 	check(&out);
-	search(raw, &l);
+	if (raw.n > 0)
+		fetch(raw, &l);
 	return 0;
 }

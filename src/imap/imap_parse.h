@@ -5,6 +5,7 @@
 
 #include "imap/imap_sequence.h"
 #include "message/mime.h"
+#include "store/store.h"
 
 /* ---- flags --------------------------------------------------------------------------------------------------- */
 
@@ -133,14 +134,14 @@ enum imap_key_kind {
 	IMAP_KEY_THREADID,
 	IMAP_KEY_AND, /* children */
 	IMAP_KEY_OR,  /* children */
-	/* … from here on the search index … */
-	IMAP_KEY_HEADER, /* name, text */
-	IMAP_KEY_BODY,
-	IMAP_KEY_TEXT,
-	/* … and from here on the message's header. */
-	IMAP_KEY_SENTBEFORE,
+	/* … from here on its Date field … */
+	IMAP_KEY_SENTBEFORE, /* day */
 	IMAP_KEY_SENTON,
-	IMAP_KEY_SENTSINCE
+	IMAP_KEY_SENTSINCE,
+	/* … and here its text. */
+	IMAP_KEY_HEADER, /* name, text */
+	IMAP_KEY_BODY,   /* text */
+	IMAP_KEY_TEXT
 };
 
 struct imap_key {
@@ -151,14 +152,28 @@ struct imap_key {
 	uint32_t number;
 	uint64_t modseq;
 	int64_t day;             /* since 1970-01-01 */
-	size_t leaf;             /* index among the keys without children that need not read the message */
-	size_t found;            /* of a text: its place among what the index is asked; those of `words` follow */
 	struct slice name, text; /* as sent, in the search's charset */
-	struct slice_list words; /* of a fuzzy key: made by imap_match_prepare() */
+	size_t at, words; /* of its text among imap_search.texts, and how many words of a fuzzy one follow there */
 	struct imap_sequence set;
 	struct imap_key *first; /* children */
 	struct imap_key *next;  /* sibling */
 };
+
+static inline bool
+imap_key_is_id(const struct imap_key *k)
+{
+	return k->kind >= IMAP_KEY_SAVEDBEFORE && k->kind <= IMAP_KEY_THREADID;
+}
+static inline bool
+imap_key_is_sent(const struct imap_key *k)
+{
+	return k->kind >= IMAP_KEY_SENTBEFORE && k->kind <= IMAP_KEY_SENTSINCE;
+}
+static inline bool
+imap_key_is_text(const struct imap_key *k)
+{
+	return k->kind >= IMAP_KEY_HEADER;
+}
 
 /* What is to be told of the messages that were found (RFC 4731, RFC 5182, RFC 5267, RFC 9394, RFC 6203). */
 enum imap_return_option {
@@ -181,15 +196,16 @@ struct imap_return {
 void imap_parse_return(struct imap_lex *x, struct imap_return *out);
 
 struct imap_search {
-	struct slice charset;  /* as given, or empty: US-ASCII, taken as UTF-8 */
-	struct imap_key *root; /* an IMAP_KEY_AND */
-	size_t leaves;
-	bool needs_ids;    /* some key asks for identifiers or the date of saving */
-	bool needs_text;   /* some key asks the index */
-	bool needs_header; /* some key reads the header */
-	bool by_modseq;    /* MODSEQ is among the keys: the highest modseq is told too */
-	bool fuzzy;        /* FUZZY is */
-	bool by_number;    /* sequence numbers are */
+	struct slice charset;         /* as given, or empty: US-ASCII, taken as UTF-8 */
+	struct imap_key *root;        /* an IMAP_KEY_AND */
+	bool needs_ids;               /* some key asks for identifiers or the date of saving */
+	bool needs_dates;             /* … for the Date field */
+	bool has_texts;               /* … for text */
+	bool by_modseq;               /* MODSEQ is among the keys: the highest modseq is told too */
+	bool fuzzy;                   /* FUZZY is */
+	bool by_number;               /* sequence numbers are */
+	struct store_text_key *texts; /* made by imap_search_ready() */
+	size_t texts_n, texts_cap;
 };
 /* "[CHARSET x] keys" up to the end. Depth is bounded by limits.imap_nesting, keys by limits.imap_search_keys and
  * imap_search_texts. */

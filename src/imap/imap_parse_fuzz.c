@@ -38,6 +38,7 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	struct imap_flags flags;
 	struct imap_fetch fetch;
 	struct imap_search search;
+	struct imap_return ret;
 	struct slice s1, s2;
 	uint64_t size;
 	bool nonsync;
@@ -57,7 +58,10 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 		if (!imap_lex_failed(&x))
 			check_sections(&fetch, &l);
 		break;
-	case 4: imap_parse_search(&x, &l, &search); break;
+	case 4:
+		imap_parse_return(&x, &ret);
+		imap_parse_search(&x, &l, &search);
+		break;
 	case 5: (void)imap_lex_date_time(&x); break;
 	case 6: (void)imap_lex_date(&x); break;
 	case 7: (void)imap_literal_at_end(slice_of(p + 1, n - 1), &size, &nonsync); break;

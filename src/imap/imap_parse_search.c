@@ -100,14 +100,12 @@ new_key(struct parse *p, enum imap_key_kind kind)
 		return NULL;
 	}
 	k->kind = kind;
-	if (kind >= IMAP_KEY_HEADER && kind <= IMAP_KEY_TEXT)
-		p->out->needs_text = true;
-	if (kind >= IMAP_KEY_SENTBEFORE)
-		p->out->needs_header = true;
-	else if (kind != IMAP_KEY_AND && kind != IMAP_KEY_OR)
-		k->leaf = p->out->leaves++;
-	if (kind >= IMAP_KEY_SAVEDBEFORE && kind <= IMAP_KEY_THREADID)
+	if (imap_key_is_id(k))
 		p->out->needs_ids = true;
+	else if (imap_key_is_sent(k))
+		p->out->needs_dates = true;
+	else if (imap_key_is_text(k))
+		p->out->has_texts = true;
 	else if (kind == IMAP_KEY_SEQUENCE)
 		p->out->by_number = true;
 	else if (kind == IMAP_KEY_MODSEQ)

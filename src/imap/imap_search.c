@@ -1,37 +1,7 @@
 /* imap_search.c: SEARCH (RFC 3501 §6.4.4, RFC 9051 §6.4.4) and its answers. */
 #include "imap/imap_search.h"
 
-#include "imap/imap_match.h"
-
 #include <inttypes.h>
-
-struct preparing {
-	struct imap_search *p;
-	struct arena *arena;
-};
-
-static int
-prepare(void *arg)
-{
-	struct preparing *g = arg;
-
-	return imap_match_prepare(g->p, g->arena);
-}
-
-int
-imap_search_prepare(struct imap_session *s, struct imap_search *p)
-{
-	struct preparing g = {p, &s->arena};
-	int err = p->needs_text || p->charset.n > 0 ? work_run(s->c->workers, prepare, &g) : 0;
-
-	if (err == ERR_UNSUPPORTED)
-		imap_no(s, "[BADCHARSET (US-ASCII UTF-8 ISO-8859-1)]", "the charset is not known here");
-	else if (err == ERR_INVALID)
-		imap_bad(s, "a string is not text in its charset");
-	else if (err != 0)
-		imap_no_err(s, err);
-	return err;
-}
 
 /* "* SEARCH 2 5 (MODSEQ 7)" */
 static void

@@ -12,7 +12,10 @@ struct imap_hits {
 	uint32_t limited; /* only the newest limits.imap_messages were looked at, down to this UID (RFC 9738); 0: all */
 };
 
-/* Readies the strings of a program: 0, or an error that has been answered. May park. */
+/* Readies the strings of a program: 0, ERR_UNSUPPORTED (no such charset), ERR_INVALID (not text in that charset), ERR_LIMIT. Once for
+ * each program. May park. */
+NODISCARD int imap_search_ready(struct imap_session *s, struct imap_search *p);
+/* The same, but an error has been answered. */
 NODISCARD int imap_search_prepare(struct imap_session *s, struct imap_search *p);
 /* Looks through a view, the session's or another one, by a prepared program. `first_only`: one hit is enough. Errors are the
  * store's, and ERR_NOTFOUND when the mailbox goes meanwhile. Parks. */

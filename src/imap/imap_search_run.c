@@ -1,45 +1,50 @@
-/* imap_search_run.c: a SEARCH program applied to a view. What the view knows (flags, dates, sizes, numbers) is judged first,
- * without touching a message; what strings the messages have is asked of the store's index once; then, in chunks, come
- * identifiers and headers, where asked for. The loop is given to others after a bounded number of judgements. */
-#include "imap/imap_match.h"
+/* imap_search_run.c: a SEARCH program applied to a view. Strings are looked for first, all at once, in the store's index. Then
+ * the keys are judged message by message: what the view and the index know without reading anything, and only for those that
+ * are still undecided, in chunks, identifiers and the Date field. The loop is given to others after a bounded number of
+ * judgements. */
 #include "imap/imap_search.h"
 
 #include "base/house.h"
+#include "message/date.h"
+#include "message/header.h"
 
 #define CHUNK 512u
 /* Keys that are judged before others get their turn. */
 #define JUDGED_AT_ONCE 50000u
+#define NO_DATE INT64_MIN
 
 struct searching {
 	struct imap_session *s;
 	struct store_view *v;
 	struct imap_search *p;
 	struct imap_hits *out;
+	struct store_found *found;    /* what the index says of the strings; NULL: not asked (yet) */
+	const struct imap_key *every; /* a text that all hits have, or NULL */
 	size_t cap;
 	int64_t now_s;
 	bool first_only;
 	size_t judged; /* since others had their turn */
-	size_t words;  /* of a message's leaf bits */
+	uint8_t score; /* of the message that is being judged */
 	struct imap_progress progress;
 	size_t looked_at, total;
-	struct store_found *found;    /* what the index says; NULL: not asked (yet) */
-	const struct imap_key *every; /* a text that every hit has, or NULL */
-	uint8_t fit;                  /* of the message that is being judged */
 	/* A chunk of messages that are not out yet. */
 	size_t n;
 	uint32_t uids[CHUNK], seqs[CHUNK];
-	int verdict[CHUNK];        /* 1, 0, -1 */
-	uint8_t score[CHUNK];      /* of fuzzy programs */
+	int verdict[CHUNK]; /* 1, 0, -1 */
+	uint8_t scores[CHUNK];
 	struct store_fetched *ids; /* CHUNK, or NULL */
-	uint64_t *leaves;          /* CHUNK * words, or NULL */
-	/* The messages to read, in order. */
-	size_t pending[CHUNK];
-	uint32_t pending_uids[CHUNK];
-	size_t pending_n;
+	int64_t *days;             /* CHUNK, or NULL: of the Date fields */
+	size_t at;                 /* walks with the store's candidates */
 	bool hits[CHUNK];
 };
 
-/* ---- leaves ---- */
+/* What has been read of the message that is judged. */
+struct known {
+	const struct store_fetched *ids; /* or NULL */
+	const int64_t *day;              /* or NULL */
+};
+
+/* ---- keys ---- */
 
 static int64_t
 day_of(int64_t s)
@@ -72,7 +77,34 @@ judge_ids(const struct imap_key *k, const struct store_fetched *ids)
 }
 
 static bool
-judge_leaf(const struct searching *g, const struct imap_key *k, size_t seq, const struct store_entry *e)
+judge_sent(const struct imap_key *k, int64_t day)
+{
+	if (day == NO_DATE)
+		return false;
+	return k->kind == IMAP_KEY_SENTBEFORE ? day < k->day
+	    : k->kind == IMAP_KEY_SENTON      ? day == k->day
+					      : day >= k->day;
+}
+
+/* A fuzzy key also takes a text that has all its words, in whatever order; it then fits less well (RFC 6203 §4). */
+static bool
+judge_text(struct searching *g, const struct imap_key *k, uint32_t uid)
+{
+	if (store_found_has(g->found, k->at, uid))
+		return true;
+	if (k->words == 0)
+		return false;
+	g->judged += k->words;
+	for (size_t i = 1; i <= k->words; i++)
+		if (!store_found_has(g->found, k->at + i, uid))
+			return false;
+	if (g->score > 20)
+		g->score /= 2;
+	return true;
+}
+
+static bool
+judge_entry(const struct searching *g, const struct imap_key *k, size_t seq, const struct store_entry *e)
 {
 	switch (k->kind) {
 	case IMAP_KEY_ALL: return true;
@@ -97,25 +129,9 @@ judge_leaf(const struct searching *g, const struct imap_key *k, size_t seq, cons
 	}
 }
 
-/* A fuzzy key also takes a text that has all its words, in whatever order; it then fits less well. */
-static bool
-judge_text(struct searching *g, const struct imap_key *k, uint32_t uid)
-{
-	if (store_found_has(g->found, k->found, uid))
-		return true;
-	if (!k->fuzzy || k->words.n == 0)
-		return false;
-	for (size_t i = 0; i < k->words.n; i++)
-		if (!store_found_has(g->found, k->found + 1 + i, uid))
-			return false;
-	g->fit = g->fit > 20 ? (uint8_t)(g->fit / 2) : g->fit;
-	return true;
-}
-
-/* 1, 0, or -1: not known without the message, or without its identifiers. */
+/* 1, 0, or -1: not before more is known. */
 static int
-judge(struct searching *g, const struct imap_key *k, size_t seq, const struct store_entry *e,
-    const struct store_fetched *ids)
+judge(struct searching *g, const struct imap_key *k, size_t seq, const struct store_entry *e, struct known known)
 {
 	int v;
 
@@ -125,37 +141,20 @@ judge(struct searching *g, const struct imap_key *k, size_t seq, const struct st
 
 		v = !stop;
 		for (const struct imap_key *c = k->first; c != NULL && v != stop; c = c->next) {
-			int one = judge(g, c, seq, e, ids);
+			int one = judge(g, c, seq, e, known);
 
 			v = one == stop ? stop : one < 0 ? -1 : v;
 		}
-	} else if (k->kind < IMAP_KEY_SAVEDBEFORE) {
-		v = judge_leaf(g, k, seq, e);
-	} else if (k->kind < IMAP_KEY_AND && ids != NULL) {
-		v = judge_ids(k, ids);
-	} else if (k->kind >= IMAP_KEY_HEADER && k->kind <= IMAP_KEY_TEXT && g->found != NULL) {
-		v = judge_text(g, k, e->uid);
+	} else if (imap_key_is_text(k)) {
+		v = g->found == NULL ? -1 : judge_text(g, k, e->uid);
+	} else if (imap_key_is_id(k)) {
+		v = known.ids == NULL ? -1 : judge_ids(k, known.ids);
+	} else if (imap_key_is_sent(k)) {
+		v = known.day == NULL ? -1 : judge_sent(k, *known.day);
 	} else {
-		v = -1;
+		v = judge_entry(g, k, seq, e);
 	}
 	return v < 0 ? v : v ^ k->negated;
-}
-
-/* All of them, for the matcher, which has no view. */
-static void
-note_leaves(struct searching *g, const struct imap_key *k, size_t seq, const struct store_entry *e,
-    const struct store_fetched *ids, uint64_t *bits)
-{
-	for (; k != NULL; k = k->next) {
-		g->judged++;
-		if (k->kind == IMAP_KEY_AND || k->kind == IMAP_KEY_OR)
-			note_leaves(g, k->first, seq, e, ids, bits);
-		else if (k->kind < IMAP_KEY_SAVEDBEFORE                          ? judge_leaf(g, k, seq, e)
-			: k->kind < IMAP_KEY_AND && ids != NULL                  ? judge_ids(k, ids)
-			: k->kind >= IMAP_KEY_HEADER && k->kind <= IMAP_KEY_TEXT ? judge_text(g, k, e->uid)
-										 : false)
-			bits[k->leaf / 64] |= (uint64_t)1 << (k->leaf % 64);
-	}
 }
 
 /* Puts numbers for "*" and UIDs for "$". */
@@ -182,10 +181,10 @@ resolve_sets(struct searching *g, struct imap_key *k)
 	return 0;
 }
 
-/* ---- identifiers ---- */
+/* ---- what has to be read ---- */
 
 static int
-fetch_ids(struct searching *g)
+read_ids(struct searching *g)
 {
 	size_t at = 0;
 
@@ -199,71 +198,43 @@ fetch_ids(struct searching *g)
 			return err;
 		at += done;
 	}
-	for (size_t i = 0; i < g->n; i++) {
-		struct store_entry e = store_view_at(g->v, g->seqs[i]);
-
+	for (size_t i = 0; i < g->n; i++)
 		if (!g->ids[i].found)
 			g->verdict[i] = 0;
-		else if (g->verdict[i] < 0) {
-			g->fit = 100;
-			g->verdict[i] = judge(g, g->p->root, g->seqs[i], &e, &g->ids[i]);
-			g->score[i] = g->fit;
-		}
+	return 0;
+}
+
+/* On a worker thread: the fiber waits meanwhile. Candidates come in the order of the UIDs. */
+static int
+note_day(void *arg, const struct store_candidate *c)
+{
+	struct searching *g = arg;
+	struct header_iter it = header_iter_of(c->raw, (size_t)g->s->limits->message_header_bytes);
+	struct header_field f;
+	struct message_date date;
+
+	while (g->at < g->n && g->uids[g->at] < c->uid)
+		g->at++;
+	while (g->at < g->n && g->uids[g->at] == c->uid && header_next(&it, &f)) {
+		if (!slice_ieq(f.name, SLICE("Date")))
+			continue;
+		if (date_parse(f.value, &date) == 0)
+			g->days[g->at] = date_day(&date);
+		break;
 	}
 	return 0;
 }
 
-/* ---- reading messages ---- */
-
-/* On a worker thread: the fiber waits meanwhile, so that everything of the chunk may be read. */
 static int
-match(void *arg, const struct store_candidate *c)
+read_days(struct searching *g)
 {
-	struct searching *g = arg;
-	size_t lo = 0, hi = g->pending_n;
-	struct imap_leaves l;
-
-	while (hi - lo > 1) {
-		size_t mid = lo + (hi - lo) / 2;
-
-		if (g->pending_uids[mid] <= c->uid)
-			lo = mid;
-		else
-			hi = mid;
-	}
-	if (g->pending_n == 0 || g->pending_uids[lo] != c->uid)
-		return 0;
-	l.bits = g->leaves + g->pending[lo] * g->words;
-	return imap_match_header(g->p, &l, c->raw, g->s->limits);
+	for (size_t i = 0; i < g->n; i++)
+		g->days[i] = NO_DATE;
+	g->at = 0;
+	return store_search(g->v, g->uids, g->n, true, note_day, g, g->hits);
 }
 
-static int
-read_pending(struct searching *g)
-{
-	int err;
-
-	g->pending_n = 0;
-	for (size_t i = 0; i < g->n; i++) {
-		struct store_entry e = store_view_at(g->v, g->seqs[i]);
-		uint64_t *bits = g->leaves + i * g->words;
-
-		if (g->verdict[i] >= 0)
-			continue;
-		memset(bits, 0, g->words * sizeof(*bits));
-		note_leaves(g, g->p->root, g->seqs[i], &e, g->ids == NULL ? NULL : &g->ids[i], bits);
-		g->pending[g->pending_n] = i;
-		g->pending_uids[g->pending_n++] = g->uids[i];
-	}
-	if (g->pending_n == 0)
-		return 0;
-	memset(g->hits, 0, sizeof(g->hits));
-	err = store_search(g->v, g->pending_uids, g->pending_n, true, match, g, g->hits);
-	for (size_t i = 0; i < g->pending_n && err == 0; i++)
-		g->verdict[g->pending[i]] = g->hits[i];
-	return err;
-}
-
-/* ---- all of it ---- */
+/* ---- messages ---- */
 
 static int
 add_hit(struct searching *g, uint32_t seq, uint8_t score)
@@ -287,16 +258,25 @@ add_hit(struct searching *g, uint32_t seq, uint8_t score)
 static int
 finish_chunk(struct searching *g)
 {
-	int err = g->p->needs_ids ? fetch_ids(g) : 0;
+	int err = g->n == 0 || g->ids == NULL ? 0 : read_ids(g);
 
-	if (err == 0 && g->leaves != NULL)
-		err = read_pending(g);
-	for (size_t i = 0; i < g->n && err == 0; i++)
-		if (g->verdict[i] == 1)
-			err = add_hit(g, g->seqs[i], g->score[i]);
-	g->n = 0;
+	if (err == 0 && g->n > 0 && g->days != NULL)
+		err = read_days(g);
 	if (err == 0 && store_view_gone(g->v))
 		err = ERR_NOTFOUND;
+	for (size_t i = 0; i < g->n && err == 0; i++) {
+		struct known known = {g->ids == NULL ? NULL : &g->ids[i], g->days == NULL ? NULL : &g->days[i]};
+		struct store_entry e = store_view_at(g->v, g->seqs[i]);
+
+		g->score = 100;
+		if (g->verdict[i] < 0) {
+			g->verdict[i] = judge(g, g->p->root, g->seqs[i], &e, known);
+			g->scores[i] = g->score;
+		}
+		if (g->verdict[i] == 1)
+			err = add_hit(g, g->seqs[i], g->scores[i]);
+	}
+	g->n = 0;
 	if (err == 0)
 		imap_progress(g->s, &g->progress, g->looked_at, g->total);
 	return err;
@@ -310,6 +290,7 @@ give_way(struct searching *g)
 	if (g->judged < JUDGED_AT_ONCE)
 		return 0;
 	g->judged = 0;
+	imap_progress(g->s, &g->progress, g->looked_at, g->total);
 	err = fiber_yield(g->s->c->loop);
 	return err == 0 && store_view_gone(g->v) ? ERR_NOTFOUND : err;
 }
@@ -323,17 +304,17 @@ look_at(struct searching *g, size_t seq)
 	g->looked_at++;
 	if (e.expunged)
 		return 0;
-	g->fit = 100;
-	verdict = judge(g, g->p->root, seq, &e, NULL);
+	g->score = 100;
+	verdict = judge(g, g->p->root, seq, &e, (struct known){NULL, NULL});
 	/* What is known already goes straight out, unless others wait before it. */
 	if (verdict >= 0 && g->n == 0)
-		return verdict == 1 ? add_hit(g, (uint32_t)seq, g->fit) : 0;
+		return verdict == 1 ? add_hit(g, (uint32_t)seq, g->score) : 0;
 	if (verdict == 0)
 		return 0;
 	g->uids[g->n] = e.uid;
 	g->seqs[g->n] = (uint32_t)seq;
 	g->verdict[g->n] = verdict;
-	g->score[g->n] = g->fit;
+	g->scores[g->n] = g->score;
 	return ++g->n == CHUNK ? finish_chunk(g) : 0;
 }
 
@@ -381,51 +362,14 @@ first_seq(struct searching *g, const struct imap_key *within)
 	return seq;
 }
 
-/* ---- texts ---- */
-
-struct text_keys {
-	struct store_text_key *v;
-	size_t n, cap;
-};
-
-static int
-add_text(struct searching *g, struct text_keys *t, const struct imap_key *k, struct slice text)
-{
-	t->v = arena_grow(&g->s->arena, t->v, t->n, &t->cap, sizeof(*t->v), SIZE_MAX / sizeof(*t->v));
-	if (t->v == NULL)
-		return ERR_LIMIT;
-	t->v[t->n++] = (struct store_text_key){.scope = k->kind == IMAP_KEY_HEADER ? STORE_SCOPE_FIELD
-		: k->kind == IMAP_KEY_BODY                                         ? STORE_SCOPE_BODY
-										   : STORE_SCOPE_TEXT,
-	    .field = k->name,
-	    .text = text};
-	return 0;
-}
-
-static int
-note_texts(struct searching *g, struct imap_key *k, struct text_keys *t)
-{
-	int err = 0;
-
-	for (; k != NULL && err == 0; k = k->next) {
-		if (k->first != NULL)
-			err = note_texts(g, k->first, t);
-		if (err != 0 || k->kind < IMAP_KEY_HEADER || k->kind > IMAP_KEY_TEXT)
-			continue;
-		k->found = t->n;
-		err = add_text(g, t, k, k->text);
-		for (size_t i = 0; i < k->words.n && err == 0; i++)
-			err = add_text(g, t, k, k->words.v[i]);
-	}
-	return err;
-}
+/* ---- strings ---- */
 
 /* Is every key of the program a text? Then no message is ruled out before the index is asked. */
 static bool
 texts_only(const struct imap_key *root)
 {
 	for (const struct imap_key *k = root->first; k != NULL; k = k->next)
-		if (k->kind < IMAP_KEY_HEADER || k->kind > IMAP_KEY_TEXT)
+		if (!imap_key_is_text(k))
 			return false;
 	return true;
 }
@@ -434,17 +378,16 @@ texts_only(const struct imap_key *root)
 static int
 ask_index(struct searching *g, const struct imap_key *within)
 {
-	struct text_keys t = {.v = NULL};
 	uint32_t *uids = NULL;
 	size_t n = 0, cap = 0;
-	int err = note_texts(g, g->p->root, &t);
+	int err = 0;
 
-	if (err != 0 || texts_only(g->p->root))
-		return err != 0 ? err : store_find_text(g->v, NULL, 0, t.v, t.n, &g->found);
+	if (texts_only(g->p->root))
+		return store_find_text(g->v, NULL, 0, g->p->texts, g->p->texts_n, &g->found);
 	for (size_t seq = first_seq(g, within); seq <= g->total && err == 0; seq = next_seq(g, within, seq)) {
 		struct store_entry e = store_view_at(g->v, seq);
 
-		if (!e.expunged && judge(g, g->p->root, seq, &e, NULL) < 0) {
+		if (!e.expunged && judge(g, g->p->root, seq, &e, (struct known){NULL, NULL}) < 0) {
 			uids = arena_grow(&g->s->arena, uids, n, &cap, sizeof(*uids), SIZE_MAX / sizeof(*uids));
 			if (uids == NULL)
 				return ERR_LIMIT;
@@ -453,7 +396,7 @@ ask_index(struct searching *g, const struct imap_key *within)
 		err = give_way(g);
 	}
 	if (err == 0 && n > 0)
-		err = store_find_text(g->v, uids, n, t.v, t.n, &g->found);
+		err = store_find_text(g->v, uids, n, g->p->texts, g->p->texts_n, &g->found);
 	return err;
 }
 
@@ -464,7 +407,7 @@ text_of_all(const struct searching *g)
 	if (g->found == NULL || g->p->root->negated)
 		return NULL;
 	for (const struct imap_key *k = g->p->root->first; k != NULL; k = k->next)
-		if (!k->negated && !k->fuzzy && k->kind >= IMAP_KEY_HEADER && k->kind <= IMAP_KEY_TEXT)
+		if (!k->negated && !k->fuzzy && imap_key_is_text(k))
 			return k;
 	return NULL;
 }
@@ -474,7 +417,7 @@ static size_t
 skip_to_text(struct searching *g, const struct imap_key *within, size_t seq)
 {
 	while (g->every != NULL && seq <= g->total) {
-		uint32_t next = store_found_next(g->found, g->every->found, store_view_at(g->v, seq).uid);
+		uint32_t next = store_found_next(g->found, g->every->at, store_view_at(g->v, seq).uid);
 		size_t at = next == 0 ? g->total + 1 : store_view_seq_from(g->v, next);
 
 		if (at == seq || at > g->total)
@@ -486,6 +429,8 @@ skip_to_text(struct searching *g, const struct imap_key *within, size_t seq)
 	return seq;
 }
 
+/* ---- all of it ---- */
+
 static int
 search_all(struct searching *g)
 {
@@ -493,7 +438,11 @@ search_all(struct searching *g)
 	int err = 0;
 
 	g->total = store_view_count(g->v);
-	if (g->p->needs_text && g->total > 0 && (err = ask_index(g, within)) != 0)
+	if (g->p->texts_n > 0 && g->total > 0)
+		err = ask_index(g, within);
+	if (err == 0 && store_view_gone(g->v))
+		err = ERR_NOTFOUND;
+	if (err != 0)
 		return err;
 	g->every = text_of_all(g);
 	for (size_t seq = skip_to_text(g, within, first_seq(g, within)); seq <= g->total && err == 0 && !g->s->ended;
@@ -523,11 +472,10 @@ imap_search_run(
 	g->out = out;
 	g->first_only = first_only;
 	g->now_s = house_now_s(s->c->house);
-	g->words = p->leaves / 64 + 1;
-	if (p->needs_header)
-		g->leaves = ARENA_ARRAY(&s->arena, uint64_t, CHUNK * g->words);
 	if (p->needs_ids)
 		g->ids = ARENA_ARRAY(&s->arena, struct store_fetched, CHUNK);
+	if (p->needs_dates)
+		g->days = ARENA_ARRAY(&s->arena, int64_t, CHUNK);
 	if (arena_failed(&s->arena) || resolve_sets(g, p->root) != 0)
 		return ERR_LIMIT;
 	imap_progress_start(s, &g->progress);

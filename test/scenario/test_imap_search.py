@@ -1,5 +1,6 @@
 """SEARCH and its extensions: ESEARCH (RFC 4731), SEARCHRES (5182), WITHIN (5032), PARTIAL (9394), SAVEDATE (8514), OBJECTID (8474),
 FUZZY (6203)."""
+import base64
 import re
 
 import pytest
@@ -220,3 +221,25 @@ def test_fuzzy(box):
         C: B2 SEARCH RETURN (RELEVANCY) ALL
         S: B2 BAD RELEVANCY ...
         """)
+
+
+def test_charsets_and_html(box):
+    """What is looked at is text: decoded, of any charset, HTML as a person reads it; the search may come in another charset."""
+    russian = "привет мир"
+    box.fresh("ch1", [
+        b"Subject: one\r\nContent-Type: text/plain; charset=koi8-r\r\nContent-Transfer-Encoding: 8bit\r\n\r\n" + russian.encode("koi8-r") + b"\r\n",
+        b"Subject: =?utf-8?B?" + base64.b64encode(russian.encode()) + b"?=\r\n\r\nx\r\n",
+        b"Subject: three\r\nContent-Type: text/html; charset=utf-8\r\n\r\n<p class=secret>Caf&eacute; <b>au</b> lait</p>\r\n",
+    ])
+
+    def find(program, *text, charset="utf-8"):
+        box.send(f"s1 SEARCH CHARSET {charset} {program} ".encode())
+        box.send(b" ".join(b"{%d+}\r\n%s" % (len(t), t) for t in (x.encode(charset) for x in text)) + b"\r\n")
+        (line,) = [x for x in box.until("s1") if x.startswith("* SEARCH")]
+        return [int(n) for n in line.split()[2:]]
+    assert find("BODY", "ПРИВЕТ") == [1]
+    assert find("BODY", "мир", charset="koi8-r") == [1]
+    assert find("SUBJECT", "Привет", charset="windows-1251") == [2]
+    assert find("TEXT", "привет мир") == [1, 2]
+    assert find("TEXT", "CAFE\u0301 AU LAIT") == [3]
+    assert find("TEXT", "secret") == []
