@@ -28,7 +28,8 @@ fold_string(struct slice charset, struct slice in, struct arena *a, struct slice
 static int
 add_text(struct imap_search *p, struct arena *a, const struct imap_key *k, struct slice text)
 {
-	struct store_text_key *v = arena_grow(a, p->texts, p->texts_n, &p->texts_cap, sizeof(*v), SIZE_MAX / sizeof(*v));
+	struct store_text_key *v = arena_grow(
+	    a, p->texts, p->texts_n, &p->texts_cap, sizeof(*v), SIZE_MAX / sizeof(*v));
 
 	if (v == NULL)
 		return ERR_LIMIT;
