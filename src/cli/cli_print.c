@@ -244,6 +244,24 @@ is_rows(const json_t *v)
 	return json_is_array(v) && json_array_size(v) > 0 && json_is_object(json_array_get(v, 0));
 }
 
+/* A text of several lines, below its name. */
+static void
+put_lines(FILE *out, const char *text, int indent)
+{
+	struct slice rest = slice_z(text);
+
+	(void)fputc('\n', out);
+	while (rest.p != NULL && rest.n > 0) {
+		struct slice line = slice_cut(&rest, '\n');
+
+		if (slice_ends(line, SLICE("\r")))
+			line = slice_head(line, line.n - 1);
+		(void)fprintf(out, "%*s", indent, "");
+		put_clean(out, line);
+		(void)fputc('\n', out);
+	}
+}
+
 static void
 print_record(FILE *out, const json_t *row, int indent)
 {
@@ -266,9 +284,13 @@ print_record(FILE *out, const json_t *row, int indent)
 			continue;
 		}
 		text = cell(v);
-		(void)fputc(' ', out);
-		put_text(out, text == NULL ? "" : text);
-		(void)fputc('\n', out);
+		if (text != NULL && strchr(text, '\n') != NULL) {
+			put_lines(out, text, indent + 2);
+		} else {
+			(void)fputc(' ', out);
+			put_text(out, text == NULL ? "" : text);
+			(void)fputc('\n', out);
+		}
 		free(text);
 	}
 }
