@@ -10,7 +10,8 @@
 
 #define BATCH_MESSAGES 64
 #define BATCH_BYTES (8u << 20)
-#define COMPRESSION 1
+/* Half the size of the text, and unpacked in half the time of what is a quarter smaller. */
+#define COMPRESSION (-1)
 
 struct filled {
 	uint64_t email;

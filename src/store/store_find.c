@@ -19,6 +19,7 @@ struct key {
 	int64_t grams[GRAMS_MAX];
 	size_t grams_n;
 	uint64_t *hits; /* bits by place in emails[] */
+	bool exact;     /* a list of the one gram is the answer */
 };
 
 struct store_found {
@@ -56,6 +57,7 @@ add_key(struct store_found *f, const struct store_text_key *from, struct key *k)
 	k->text = arena_copy(&f->mem, from->text);
 	k->hits = ARENA_ARRAY(&f->mem, uint64_t, f->emails_n / 64 + 1);
 	grams_each(k->text, note_gram, k);
+	k->exact = k->scope == STORE_SCOPE_TEXT && k->grams_n == 1;
 	buf_put(&field, SLICE(": "));
 	if (k->scope == STORE_SCOPE_FIELD)
 		grams_each(buf_slice(&field), note_gram, k);
@@ -130,8 +132,10 @@ struct looking {
 	struct key *k;
 	bool asked;      /* the index has been, and `maybe` is set */
 	uint64_t *maybe; /* bits by place in emails[]: to be looked at */
+	uint64_t *into;  /* maybe, or the key's hits */
 	size_t at;       /* places below have been */
 	struct sqltx *tx;
+	struct text_reader *r;
 	size_t place; /* near the last document's */
 };
 
@@ -164,7 +168,7 @@ static void
 set_maybe(struct looking *g, uint64_t email)
 {
 	if (find_place(g, email))
-		g->maybe[g->place / 64] |= (uint64_t)1 << (g->place % 64);
+		g->into[g->place / 64] |= (uint64_t)1 << (g->place % 64);
 }
 
 /* Documents first_doc … of which bits tell, or all from there on. */
@@ -209,12 +213,18 @@ ask_segment(struct looking *g, const struct segment *s)
 {
 	size_t words = ((size_t)s->docs + 63) / 64;
 	uint64_t *bits = malloc(words * 2 * sizeof(*bits));
+	bool sure;
 	int err;
 
 	if (bits == NULL)
 		return ERR_NOMEM;
-	if ((err = segment_candidates(g->tx, s, g->k->grams, g->k->grams_n, bits, bits + words)) == 0)
+	g->into = g->maybe;
+	if ((err = segment_candidates(g->tx, s, g->k->grams, g->k->grams_n, bits, bits + words, &sure)) == 0) {
+		if (sure && g->k->exact)
+			g->into = g->k->hits;
 		err = maybe_docs(g, s->first_doc, (size_t)s->docs, bits);
+		g->into = g->maybe;
+	}
 	free(bits);
 	return err;
 }
@@ -261,12 +271,10 @@ static int
 look_tx(struct sqltx *tx, void *arg)
 {
 	struct looking *g = arg;
-	struct buf BUF_CLEANUP text;
-	size_t header_n = 0;
 	int err = 0;
 
 	g->tx = tx;
-	buf_init(&text, 1u << 30);
+	g->into = g->maybe;
 	if (!g->asked && (err = ask_index(g)) != 0)
 		return err;
 	g->asked = true;
@@ -278,18 +286,18 @@ look_tx(struct sqltx *tx, void *arg)
 		if ((g->maybe[g->at / 64] >> (g->at % 64) & 1) == 0)
 			continue;
 		looked++;
-		if ((err = text_load(tx, g->f->emails[g->at], &text, &header_n)) < 0)
+		if ((err = text_load(tx, g->r, g->f->emails[g->at])) < 0)
 			return err;
-		if (err == 1 && has(g->k, buf_slice(&text), header_n))
+		if (err == 1 && has(g->k, buf_slice(&g->r->text), g->r->header_n))
 			g->k->hits[g->at / 64] |= (uint64_t)1 << (g->at % 64);
 	}
 	return 0;
 }
 
 static int
-look_for(struct store_found *f, struct key *k, struct store_index *x, uint64_t *maybe)
+look_for(struct store_found *f, struct key *k, struct store_index *x, struct text_reader *r, uint64_t *maybe)
 {
-	struct looking g = {.f = f, .k = k, .maybe = maybe};
+	struct looking g = {.f = f, .k = k, .r = r, .maybe = maybe};
 	int err = 0;
 
 	memset(k->hits, 0, (f->emails_n / 64 + 1) * sizeof(*k->hits));
@@ -304,16 +312,21 @@ find_once(struct store_account *a, struct store_found *f)
 {
 	struct store_index *x;
 	uint64_t from = 0, *maybe = malloc((f->emails_n / 64 + 1) * sizeof(*maybe));
+	struct text_reader r;
 	bool left = true;
-	int err = maybe == NULL ? ERR_NOMEM : 0;
+	int err = text_reader_init(&r);
+
+	if (maybe == NULL)
+		err = ERR_NOMEM;
 
 	while (left && err == 0)
 		err = index_fill(a, f->emails, f->emails_n, &from, &left);
 	if (err == 0 && (err = index_take(a, &x)) == 0) {
 		for (size_t i = 0; i < f->keys_n && err == 0; i++)
-			err = look_for(f, &f->keys[i], x, maybe);
+			err = look_for(f, &f->keys[i], x, &r, maybe);
 		index_give(x);
 	}
+	text_reader_free(&r);
 	free(maybe);
 	return err;
 }

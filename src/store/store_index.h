@@ -64,12 +64,20 @@ struct segment {
 /* One step of making (of `docs` documents), merging or removing segments. 1: there is more to do; 0: not now. The state between the steps of a merge lies in
  * the database. */
 NODISCARD int segments_grow(struct sqltx *tx, size_t docs);
-/* The text of an email, its header the first *header_n bytes. 0: none. 1. */
-NODISCARD int text_load(struct sqltx *tx, uint64_t email, struct buf *out, size_t *header_n);
+/* Texts one after another, each valid until the next. */
+struct text_reader {
+	struct buf text;
+	size_t header_n; /* of it, the header */
+	void *unpacker;  /* of the compressing library */
+};
+NODISCARD int text_reader_init(struct text_reader *r);
+void text_reader_free(struct text_reader *r);
+/* The text of an email: 1; 0: none. */
+NODISCARD int text_load(struct sqltx *tx, struct text_reader *r, uint64_t email);
 NODISCARD int segments_list(struct sqltx *tx, struct arena *a, struct segment **out, size_t *n);
 /* The documents of a segment that have all these grams, as a bitmap of (docs + 63) / 64 words (`other` is as large). Those that have too many
- * grams to be listed are among them. */
-NODISCARD int segment_candidates(
-    struct sqltx *tx, const struct segment *s, const int64_t *grams, size_t n, uint64_t *bits, uint64_t *other);
+ * grams to be listed are among them; *sure: there are none of those. */
+NODISCARD int segment_candidates(struct sqltx *tx, const struct segment *s, const int64_t *grams, size_t n,
+    uint64_t *bits, uint64_t *other, bool *sure);
 
 #endif

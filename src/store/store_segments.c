@@ -12,7 +12,7 @@
 
 #include <zstd.h>
 
-#define BLOCK_BYTES 1024u
+#define BLOCK_BYTES 3900u /* fills a page of the file */
 #define LIST_BYTES_MAX (64u << 20)
 /* A run ends early, and a document is listed as wide, rather than use more memory. */
 #define PAIRS_MAX (1u << 20)
@@ -25,7 +25,23 @@
 /* ---- texts -------------------------------------------------------------------------------------------------- */
 
 int
-text_load(struct sqltx *tx, uint64_t email, struct buf *out, size_t *header_n)
+text_reader_init(struct text_reader *r)
+{
+	*r = (struct text_reader){.unpacker = ZSTD_createDCtx()};
+	buf_init(&r->text, TEXT_BYTES_MAX);
+	return r->unpacker == NULL ? ERR_NOMEM : 0;
+}
+
+void
+text_reader_free(struct text_reader *r)
+{
+	buf_free(&r->text);
+	(void)ZSTD_freeDCtx(r->unpacker);
+	r->unpacker = NULL;
+}
+
+int
+text_load(struct sqltx *tx, struct text_reader *r, uint64_t email)
 {
 	struct sql_rows SQL_ROWS_CLEANUP q = {0};
 	int64_t header, whole;
@@ -40,14 +56,27 @@ text_load(struct sqltx *tx, uint64_t email, struct buf *out, size_t *header_n)
 	z = sql_col_bytes(&q, 2);
 	if (whole < 0 || whole > TEXT_BYTES_MAX || header < 0 || header > whole)
 		return ERR_DAMAGED;
-	buf_reset(out);
-	if ((to = buf_reserve(out, (size_t)whole + 1)) == NULL)
-		return out->err;
-	if (ZSTD_decompress(to, (size_t)whole, z.p, z.n) != (size_t)whole)
+	buf_truncate(&r->text, 0);
+	if ((to = buf_reserve(&r->text, (size_t)whole + 1)) == NULL)
+		return r->text.err;
+	if (ZSTD_decompressDCtx(r->unpacker, to, (size_t)whole, z.p, z.n) != (size_t)whole)
 		return ERR_DAMAGED;
-	buf_added(out, (size_t)whole);
-	*header_n = (size_t)header;
+	buf_added(&r->text, (size_t)whole);
+	r->header_n = (size_t)header;
 	return 1;
+}
+
+/* The one number of a question without parameters. */
+static int
+number_of(struct sqltx *tx, const struct sql_text *t, int64_t *out)
+{
+	struct sql_rows SQL_ROWS_CLEANUP q = {0};
+	int err = sql_query(tx, &q, t, NULL, 0);
+
+	if (err != 0 || (err = sql_next(&q)) != 1)
+		return err == 0 ? ERR_DAMAGED : err;
+	*out = sql_col_int(&q, 0);
+	return 0;
 }
 
 /* ---- blocks ------------------------------------------------------------------------------------------------- */
@@ -78,7 +107,7 @@ get_varint(struct cursor *c)
 
 struct block_writer {
 	struct sqltx *tx;
-	int64_t segment, first, last;
+	int64_t segment, block, first, last;
 	struct buf b;
 	size_t written;
 };
@@ -89,8 +118,8 @@ block_flush(struct block_writer *w)
 	int err = w->b.err;
 
 	if (err == 0 && w->b.n > 0)
-		err = SQL_EXEC(
-		    w->tx, &search_sql_block_insert, SQLI(w->segment), SQLI(w->first), SQLB(buf_slice(&w->b)));
+		err = SQL_EXEC(w->tx, &search_sql_block_insert, SQLI(w->block++), SQLI(w->segment), SQLI(w->first),
+		    SQLB(buf_slice(&w->b)));
 	w->written += w->b.n;
 	buf_reset(&w->b);
 	return err;
@@ -164,6 +193,8 @@ write_pairs(struct sqltx *tx, int64_t segment, struct builder *b, size_t docs)
 	buf_init(&w.b, LIST_BYTES_MAX);
 	buf_init(&list, LIST_BYTES_MAX);
 	gram_pairs_sort(b->pairs, b->n);
+	if (err == 0)
+		err = number_of(tx, &search_sql_block_next, &w.block);
 	for (size_t i = 0; i < b->n && err == 0;) {
 		int64_t gram = b->pairs[i].gram;
 		size_t n = 0;
@@ -182,28 +213,13 @@ write_pairs(struct sqltx *tx, int64_t segment, struct builder *b, size_t docs)
 	return err;
 }
 
-static int
-next_segment(struct sqltx *tx, int64_t *id)
-{
-	struct sql_rows SQL_ROWS_CLEANUP q = {0};
-	int err = sql_query(tx, &q, &search_sql_segment_next, NULL, 0);
-
-	if (err != 0 || (err = sql_next(&q)) != 1)
-		return err == 0 ? ERR_DAMAGED : err;
-	*id = sql_col_int(&q, 0);
-	return 0;
-}
-
 /* Reads documents first_doc … until there are enough; *docs: how many. */
 static int
-collect(struct sqltx *tx, struct builder *b, int64_t first_doc, size_t max, size_t *docs)
+collect(struct sqltx *tx, struct builder *b, struct text_reader *r, int64_t first_doc, size_t max, size_t *docs)
 {
 	struct sql_rows SQL_ROWS_CLEANUP q = {0};
-	struct buf BUF_CLEANUP text;
-	size_t header_n;
 	int err = SQL_QUERY(tx, &q, &search_sql_doc_from, SQLI(first_doc), SQLI(max));
 
-	buf_init(&text, TEXT_BYTES_MAX);
 	*docs = 0;
 	while (err == 0 && b->n + WIDE_GRAMS < PAIRS_MAX && (err = sql_next(&q)) == 1) {
 		if (sql_col_int(&q, 0) != first_doc + (int64_t)*docs)
@@ -211,10 +227,10 @@ collect(struct sqltx *tx, struct builder *b, int64_t first_doc, size_t max, size
 		b->doc = (uint32_t)*docs;
 		b->from = b->n;
 		b->wide = false;
-		if ((err = text_load(tx, (uint64_t)sql_col_int(&q, 1), &text, &header_n)) < 0)
+		if ((err = text_load(tx, r, (uint64_t)sql_col_int(&q, 1))) < 0)
 			return err;
 		if (err == 1)
-			grams_each(buf_slice(&text), add_gram, b);
+			grams_each(buf_slice(&r->text), add_gram, b);
 		if (b->wide)
 			b->pairs[b->n++] = (struct gram_pair){GRAM_WIDE, b->doc};
 		err = 0;
@@ -230,13 +246,17 @@ build(struct sqltx *tx, int64_t first_doc, size_t max)
 	    .pairs = malloc((PAIRS_MAX + 1) * sizeof(*b.pairs)), .seen = calloc(ASCII_GRAMS, sizeof(*b.seen))};
 	int64_t id = 0;
 	size_t docs = 0;
-	int err = b.pairs == NULL || b.seen == NULL ? ERR_NOMEM : 0;
+	struct text_reader r;
+	int err = text_reader_init(&r);
 
+	if (b.pairs == NULL || b.seen == NULL)
+		err = ERR_NOMEM;
 	if (err == 0)
-		err = collect(tx, &b, first_doc, max, &docs);
+		err = collect(tx, &b, &r, first_doc, max, &docs);
+	text_reader_free(&r);
 	free(b.seen);
 	if (err == 0)
-		err = next_segment(tx, &id);
+		err = number_of(tx, &search_sql_segment_next, &id);
 	if (err == 0)
 		err = write_pairs(tx, id, &b, docs);
 	if (err == 0)
@@ -387,6 +407,9 @@ merge_step(struct sqltx *tx, const struct segment *v, size_t n, const struct seg
 	int64_t after;
 	int err = last_gram(tx, target->id, &after);
 
+	if (err == 0)
+		err = number_of(tx, &search_sql_block_next, &w.block);
+
 	buf_init(&w.b, LIST_BYTES_MAX);
 	for (size_t i = 0; i < n; i++)
 		sources[i].s = v[i];
@@ -429,18 +452,6 @@ segments_list(struct sqltx *tx, struct arena *a, struct segment **out, size_t *n
 }
 
 static int
-number_of(struct sqltx *tx, const struct sql_text *t, int64_t *out)
-{
-	struct sql_rows SQL_ROWS_CLEANUP q = {0};
-	int err = sql_query(tx, &q, t, NULL, 0);
-
-	if (err != 0 || (err = sql_next(&q)) != 1)
-		return err == 0 ? ERR_DAMAGED : err;
-	*out = sql_col_int(&q, 0);
-	return 0;
-}
-
-static int
 drop_segment(struct sqltx *tx, const struct segment *s)
 {
 	int err = SQL_EXEC(tx, &search_sql_blocks_delete, SQLI(s->id));
@@ -472,7 +483,7 @@ static int
 start_merge(struct sqltx *tx, const struct segment *v)
 {
 	struct segment t = {.level = v->level + 1, .first_doc = v->first_doc};
-	int err = next_segment(tx, &t.id);
+	int err = number_of(tx, &search_sql_segment_next, &t.id);
 
 	for (size_t i = 0; i < SEGMENT_FAN; i++)
 		t.docs += v[i].docs;
@@ -543,13 +554,14 @@ set_bit(void *arg, uint32_t doc)
 }
 
 int
-segment_candidates(
-    struct sqltx *tx, const struct segment *s, const int64_t *grams, size_t n, uint64_t *bits, uint64_t *other)
+segment_candidates(struct sqltx *tx, const struct segment *s, const int64_t *grams, size_t n, uint64_t *bits,
+    uint64_t *other, bool *sure)
 {
 	size_t docs = (size_t)s->docs, words = (docs + 63) / 64;
 	struct slice list;
 	int err = 1;
 
+	*sure = true;
 	for (size_t i = 0; i < words; i++)
 		bits[i] = i + 1 < words || docs % 64 == 0 ? UINT64_MAX : ((uint64_t)1 << (docs % 64)) - 1;
 	for (size_t i = 0; i < n && err == 1; i++) {
@@ -565,9 +577,11 @@ segment_candidates(
 	if (n > 0) {
 		struct sql_rows SQL_ROWS_CLEANUP q = {0};
 
-		if ((err = find_list(tx, &q, s->id, GRAM_WIDE, &list)) == 1 &&
-		    !gram_list_each(list, docs, 0, set_bit, bits))
-			err = ERR_DAMAGED;
+		if ((err = find_list(tx, &q, s->id, GRAM_WIDE, &list)) == 1) {
+			*sure = false;
+			if (!gram_list_each(list, docs, 0, set_bit, bits))
+				err = ERR_DAMAGED;
+		}
 	}
 	return err < 0 ? err : 0;
 }
