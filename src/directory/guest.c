@@ -148,6 +148,7 @@ sasl_of(struct guest *g, struct slice tag, struct arena *a)
 	    .st = g->st,
 	    .request = {.service = g->service,
 		.client = g->c->client,
+		.utf8 = g->utf8,
 		.tag = tag,
 		.tls = info == NULL ? SLICE_EMPTY : arena_printf(a, "%s %s", info->version, info->cipher)},
 	    .ask = ask,

@@ -33,6 +33,7 @@ struct guest {
 	const struct signin_ops *ops;
 	const struct limits *limits;
 	enum bus_service service;
+	bool utf8; /* POP3: asked for by UTF8 */
 	int64_t deadline_ms;
 	int64_t failures; /* of signing in */
 	int64_t errors;

@@ -17,6 +17,7 @@ struct signin_request {
 	struct slice helo;   /* submission */
 	struct slice tls;    /* "TLSv1.3 TLS_AES_256_GCM_SHA384", or empty in the clear */
 	struct slice tag;    /* IMAP */
+	bool utf8;           /* POP3: headers in UTF-8 are welcome */
 };
 
 /* A SCRAM exchange between its messages; all in the caller's arena. */

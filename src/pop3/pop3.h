@@ -33,6 +33,8 @@ struct pop3_session_config {
 	                           * after its sign-in command comes through the stream */
 	struct slice client;
 	struct slice tls;
+	bool utf8;    /* the client takes headers in UTF-8 (RFC 6856 §2.1); else it gets surrogates */
+	bool refused; /* limits.pop3_login_delay_ms after the last sign-in are not over: it is told and let go */
 	struct pop3_counters *counters;
 	const bool *stopping; /* as above */
 };

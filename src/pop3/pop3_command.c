@@ -15,7 +15,7 @@ pop3_command_parse(struct slice line, struct pop3_command *out)
 		if (b == 0 || b == '\r' || b == '\n')
 			return ERR_SYNTAX;
 	}
-	while (n < line.n && ascii_is_alpha(slice_at(line, n)))
+	while (n < line.n && ascii_is_alnum(slice_at(line, n)))
 		n++;
 	out->verb = slice_head(line, n);
 	if (n == 0)
@@ -54,7 +54,7 @@ pop3_numbers(const struct pop3_command *c, uint64_t out[], int max)
 }
 
 void
-pop3_put_capabilities(struct buf *out, unsigned when)
+pop3_put_capabilities(struct buf *out, const struct limits *limits, unsigned when)
 {
 	static const struct {
 		struct slice line;
@@ -71,5 +71,21 @@ pop3_put_capabilities(struct buf *out, unsigned when)
 		buf_put(out, rows[i].line);
 		buf_put(out, SLICE("\r\n"));
 	}
+	if (limits->pop3_login_delay_ms > 0)
+		buf_printf(out, "LOGIN-DELAY %lld\r\n", (long long)(limits->pop3_login_delay_ms + 999) / 1000);
 	buf_put(out, SLICE(".\r\n"));
+}
+
+void
+pop3_put_language(struct buf *out, const struct pop3_command *c)
+{
+	struct slice range = c->argument;
+
+	/* RFC 4647 §3.3.1: a range fits a tag that it is, or that it begins up to a hyphen. */
+	if (range.n == 0)
+		buf_put(out, SLICE("+OK languages follow\r\nen English\r\n.\r\n"));
+	else if (slice_eq(range, SLICE("*")) || slice_ieq(range, SLICE("en")))
+		buf_put(out, SLICE("+OK en English it is\r\n"));
+	else
+		buf_put(out, SLICE("-ERR there is no such language here\r\n"));
 }

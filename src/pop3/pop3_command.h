@@ -3,9 +3,10 @@
 #define POP3_COMMAND_H
 
 #include "base/buf.h"
+#include "base/limits.h"
 
 struct pop3_command {
-	struct slice verb; /* letters, as written */
+	struct slice verb; /* letters and digits, as written */
 	bool has_argument;
 	struct slice argument; /* everything behind the first space, as written */
 };
@@ -21,6 +22,8 @@ enum pop3_capability_when {
 	POP3_CAP_STLS = 4     /* STLS is possible now */
 };
 /* The lines of CAPA with the final dot. */
-void pop3_put_capabilities(struct buf *out, unsigned when);
+void pop3_put_capabilities(struct buf *out, const struct limits *limits, unsigned when);
+/* The reply to LANG (RFC 6856 §3): there is English. */
+void pop3_put_language(struct buf *out, const struct pop3_command *c);
 
 #endif

@@ -61,8 +61,29 @@ pop3_before_capa(struct before *b, const struct pop3_command *c)
 		sasl_put_mechanisms(&out, b->g.st, SERVICE_POP3, SLICE(" "), SLICE(""));
 		buf_put(&out, SLICE("\r\n"));
 	}
-	pop3_put_capabilities(&out, when);
+	pop3_put_capabilities(&out, b->g.limits, when);
 	say(b, buf_slice(&out));
+}
+
+static void
+pop3_before_lang(struct before *b, const struct pop3_command *c)
+{
+	struct buf BUF_CLEANUP out;
+
+	buf_init(&out, 1000);
+	pop3_put_language(&out, c);
+	say(b, buf_slice(&out));
+}
+
+static void
+pop3_before_utf8(struct before *b, const struct pop3_command *c)
+{
+	if (c->has_argument) {
+		bad(b, SLICE("-ERR unexpected argument\r\n"));
+		return;
+	}
+	b->g.utf8 = true;
+	say(b, SLICE("+OK\r\n"));
 }
 
 static void
@@ -76,7 +97,8 @@ static void
 pop3_before_stls(struct before *b, const struct pop3_command *c)
 {
 	(void)c;
-	if (!guest_may_start_tls(&b->g)) {
+	/* RFC 6856 §2.1: not after UTF8. */
+	if (!guest_may_start_tls(&b->g) || b->g.utf8) {
 		bad(b, SLICE("-ERR TLS is not available now\r\n"));
 		return;
 	}

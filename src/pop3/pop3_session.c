@@ -3,6 +3,7 @@
 #include "pop3/pop3.h"
 
 #include "base/log.h"
+#include "message/surrogate.h"
 #include "pop3/pop3_command.h"
 #include "pop3/pop3_stuff.h"
 #include "store/store.h"
@@ -98,7 +99,17 @@ pop3_do_capa(struct session *s, const struct pop3_command *c)
 	buf_init(&out, 4096);
 	buf_put(&out, SLICE("+OK capabilities\r\n"));
 	/* RFC 2449 §5: those of the other state may be told too; USER and SASL are no use now. */
-	pop3_put_capabilities(&out, POP3_CAP_ALWAYS);
+	pop3_put_capabilities(&out, s->limits, POP3_CAP_ALWAYS);
+	say(s, buf_slice(&out));
+}
+
+static void
+pop3_do_lang(struct session *s, const struct pop3_command *c)
+{
+	struct buf BUF_CLEANUP out;
+
+	buf_init(&out, 1000);
+	pop3_put_language(&out, c);
 	say(s, buf_slice(&out));
 }
 
@@ -182,35 +193,78 @@ send_bytes(struct session *s, struct pop3_stuff *stuff, struct slice bytes)
 	}
 }
 
-/* False: an error was told, or the session ended. */
+/* Sends the message's bytes from `from` on: false when the session ended. */
 static bool
-send_file(struct session *s, struct pop3_stuff *stuff, const struct store_fetched *f)
+send_file(struct session *s, struct pop3_stuff *stuff, struct store_body *body, size_t from)
 {
-	struct store_body *body STORE_BODY_CLEANUP = NULL;
 	struct buf BUF_CLEANUP piece;
-	int err = store_body_open(s->account, f->email, &body);
+	int err = 0;
 
 	buf_init(&piece, PIECE_BYTES);
-	if (err == 0)
-		say(s, SLICE("+OK the message follows\r\n"));
-	for (size_t at = 0; err == 0 && at < f->size && !stuff->done && !s->ended; at += piece.n) {
+	for (size_t at = from; err == 0 && at < store_body_size(body) && !stuff->done && !s->ended; at += piece.n) {
 		buf_reset(&piece);
 		err = store_body_read(body, at, PIECE_BYTES, &piece);
 		if (err == 0 && piece.n == 0)
 			err = ERR_DAMAGED;
-		if (err != 0)
-			break;
-		send_bytes(s, stuff, buf_slice(&piece));
+		if (err == 0)
+			send_bytes(s, stuff, buf_slice(&piece));
 	}
 	if (err == 0)
 		return !s->ended;
-	LOG(s->c->house, ERROR, "pop3_body_unreadable", LOG_S("login", s->c->login), LOG_E(err));
 	/* Half a message cannot be taken back: only closing tells the client. */
-	if (body == NULL)
-		say(s, SLICE("-ERR [SYS/TEMP] the message cannot be read now\r\n"));
-	else
-		end(s, err);
+	LOG(s->c->house, ERROR, "pop3_body_unreadable", LOG_S("login", s->c->login), LOG_E(err));
+	end(s, err);
 	return false;
+}
+
+/* The header for a client that knows no UTF-8 ones, in `out`, or nothing when it may have it as it is. */
+static int
+make_surrogate(struct session *s, const struct store_fetched *f, struct store_body *body, struct buf *out)
+{
+	struct buf BUF_CLEANUP header;
+	int err = 0;
+
+	buf_init(&header, (size_t)s->limits->message_header_bytes);
+	if (s->c->utf8 || f->header_size > header.max)
+		return 0;
+	if (body != NULL)
+		err = store_body_read(body, 0, f->header_size, &header);
+	else
+		buf_put(&header, slice_head(f->raw, f->header_size));
+	if (err == 0 && surrogate_needed(buf_slice(&header), s->limits))
+		surrogate_header(buf_slice(&header), s->limits, out);
+	return err != 0 ? err : header.err != 0 ? header.err : out->err;
+}
+
+static void
+send_fetched(struct session *s, const struct store_fetched *f, bool limited, uint64_t lines)
+{
+	struct store_body *body STORE_BODY_CLEANUP = NULL;
+	struct buf BUF_CLEANUP header, tail;
+	struct pop3_stuff stuff;
+	size_t from;
+	int err = f->large ? store_body_open(s->account, f->email, &body) : 0;
+
+	buf_init(&header, 8 * (size_t)s->limits->message_header_bytes);
+	buf_init(&tail, 16);
+	if (err == 0)
+		err = make_surrogate(s, f, body, &header);
+	if (err != 0) {
+		LOG(s->c->house, ERROR, "pop3_body_unreadable", LOG_S("login", s->c->login), LOG_E(err));
+		say(s, SLICE("-ERR [SYS/TEMP] the message cannot be read now\r\n"));
+		return;
+	}
+	from = header.n > 0 ? f->header_size : 0;
+	stuff = pop3_stuff_of(header.n > 0 ? header.n : f->header_size, limited, lines);
+	say(s, SLICE("+OK the message follows\r\n"));
+	send_bytes(s, &stuff, buf_slice(&header));
+	if (f->large && !send_file(s, &stuff, body, from))
+		return;
+	if (!f->large)
+		send_bytes(s, &stuff, slice_from(f->raw, from));
+	pop3_stuff_end(&stuff, &tail);
+	say(s, buf_slice(&tail));
+	s->c->counters->messages_retrieved++;
 }
 
 static void
@@ -218,31 +272,17 @@ send_message(struct session *s, size_t seq, bool limited, uint64_t lines)
 {
 	struct store_fetched f = {.uid = store_view_at(s->view, seq).uid};
 	struct arena ARENA_CLEANUP a;
-	struct pop3_stuff stuff;
-	struct buf BUF_CLEANUP tail;
 	size_t done;
 	int err;
 
 	arena_init(&a, FETCH_BYTES);
 	err = store_fetch(s->view, &f, 1, STORE_WANT_RAW, &a, &done);
-	if (err != 0 || !f.found) {
-		say(s,
-		    err != 0 ? SLICE("-ERR [SYS/TEMP] the message cannot be read now\r\n")
-			     : SLICE("-ERR the message was removed by another session\r\n"));
-		return;
-	}
-	stuff = pop3_stuff_of(f.header_size, limited, lines);
-	if (f.large) {
-		if (!send_file(s, &stuff, &f))
-			return;
-	} else {
-		say(s, SLICE("+OK the message follows\r\n"));
-		send_bytes(s, &stuff, f.raw);
-	}
-	buf_init(&tail, 16);
-	pop3_stuff_end(&stuff, &tail);
-	say(s, buf_slice(&tail));
-	s->c->counters->messages_retrieved++;
+	if (err != 0)
+		say(s, SLICE("-ERR [SYS/TEMP] the message cannot be read now\r\n"));
+	else if (!f.found)
+		say(s, SLICE("-ERR the message was removed by another session\r\n"));
+	else
+		send_fetched(s, &f, limited, lines);
 }
 
 static void
@@ -428,8 +468,11 @@ pop3_session(struct stream *st, struct store_account *account, const struct pop3
 	stream_set_timeouts(st, s.limits->pop3_idle_timeout_ms, s.limits->write_timeout_ms);
 	c->counters->sessions++;
 	c->counters->sessions_open++;
-	err = begin(&s);
-	if (err == 0) {
+	err = c->refused ? ERR_BUSY : begin(&s);
+	if (c->refused) { /* RFC 2449 §8.1.1 */
+		say(&s, SLICE("-ERR [LOGIN-DELAY] that is too soon after the last time\r\n"));
+		end(&s, err);
+	} else if (err == 0) {
 		say_totals(&s, "+OK %zu messages (%ju octets)\r\n");
 	} else {
 		say(&s, SLICE("-ERR [SYS/TEMP] the mailbox cannot be opened now\r\n"));

@@ -16,7 +16,7 @@ struct client {
 	struct pop3_counters counters;
 	struct guest_counters before;
 	struct buf out;
-	bool stopping, cleartext;
+	bool stopping, cleartext, utf8, refused;
 	int result, answer, asked;
 	char login[64], password[64];
 };
@@ -29,6 +29,8 @@ session_fiber(void *arg)
 	    .loop = c->p->loop,
 	    .login = SLICE("alice"),
 	    .client = SLICE("127.0.0.1"),
+	    .utf8 = c->utf8,
+	    .refused = c->refused,
 	    .counters = &c->counters,
 	    .stopping = &c->stopping};
 
@@ -119,13 +121,13 @@ expect_lines(struct client *c, const char *command, const char *want)
 static void
 begin(struct client *c, struct place *p, struct store_account *account, fiber_fn *fn)
 {
-	bool cleartext = c->cleartext;
+	bool cleartext = c->cleartext, utf8 = c->utf8, refused = c->refused;
 
-	*c = (struct client){.p = p, .account = account, .cleartext = cleartext};
+	*c = (struct client){.p = p, .account = account, .cleartext = cleartext, .utf8 = utf8, .refused = refused};
 	buf_init(&c->out, 1 << 26);
 	assert_int_equal(stream_pair(p->loop, &c->st, &c->server), 0);
 	assert_int_equal(fiber_start(p->loop, "session", fn, c, &c->fiber), 0);
-	assert_memory_equal(reply(c, false), "+OK", 3);
+	assert_memory_equal(reply(c, false), refused ? "-ERR [LOGIN-DELAY]" : "+OK", refused ? 18 : 3);
 }
 
 static void
@@ -153,7 +155,8 @@ body_commands(struct place *p)
 	begin(&c, p, a, session_fiber);
 	expect(&c, "STAT", "+OK 3 66\r\n");
 	expect_lines(&c, "CAPA",
-	    "+OK capabilities\r\nTOP\r\nUIDL\r\nPIPELINING\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\nEXPIRE NEVER\r\n"
+	    "+OK capabilities\r\nTOP\r\nUIDL\r\nPIPELINING\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\nEXPIRE NEVER\r\nUTF8 "
+	    "USER\r\nLANG\r\n"
 	    "IMPLEMENTATION Posthouse-" POSTHOUSE_VERSION "\r\n.\r\n");
 	expect_lines(&c, "LIST", "+OK 3 messages (66 octets)\r\n1 26\r\n2 16\r\n3 24\r\n.\r\n");
 	expect(&c, "LIST 2", "+OK 2 16\r\n");
@@ -224,6 +227,30 @@ body_large(struct place *p)
 	store_account_put(&a);
 }
 
+/* RFC 6856 §2.1: what is not ASCII is sent as it is only to whom it was said to be welcome. */
+static void
+body_surrogate(struct place *p)
+{
+	struct store_account *a = make_account(p, "01ALICE");
+	struct client c = {0};
+
+	(void)append_ok(a, "INBOX", "Subject: \xc3\xb6\r\nA: b\r\n\r\n\xc3\xb6\r\n", 0);
+	begin(&c, p, a, session_fiber);
+	expect_lines(
+	    &c, "RETR 1", "+OK the message follows\r\nSubject: =?utf-8?B?w7Y=?=\r\nA: b\r\n\r\n\xc3\xb6\r\n.\r\n");
+	expect_lines(&c, "TOP 1 0", "+OK the message follows\r\nSubject: =?utf-8?B?w7Y=?=\r\nA: b\r\n\r\n.\r\n");
+	end(&c);
+	c.utf8 = true;
+	begin(&c, p, a, session_fiber);
+	expect_lines(&c, "RETR 1", "+OK the message follows\r\nSubject: \xc3\xb6\r\nA: b\r\n\r\n\xc3\xb6\r\n.\r\n");
+	end(&c);
+	c.refused = true;
+	begin(&c, p, a, session_fiber);
+	end(&c);
+	assert_int_equal(c.result, ERR_BUSY);
+	store_account_put(&a);
+}
+
 static void
 body_hostile(struct place *p)
 {
@@ -265,13 +292,20 @@ body_before(struct place *p)
 
 	begin(&c, p, NULL, presession_fiber);
 	expect_lines(&c, "CAPA",
-	    "+OK capabilities\r\nTOP\r\nUIDL\r\nPIPELINING\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\nEXPIRE NEVER\r\n"
+	    "+OK capabilities\r\nTOP\r\nUIDL\r\nPIPELINING\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\nEXPIRE NEVER\r\nUTF8 "
+	    "USER\r\nLANG\r\n"
 	    "IMPLEMENTATION Posthouse-" POSTHOUSE_VERSION "\r\n.\r\n");
 	expect(&c, "USER alice", "-ERR");
 	expect(&c, "PASS secret", "-ERR");
 	expect(&c, "AUTH PLAIN AGFsaWNlAHNlY3JldA==", "-ERR");
 	expect(&c, "STLS", "-ERR");
 	expect(&c, "STAT", "-ERR");
+	expect_lines(&c, "LANG", "+OK languages follow\r\nen English\r\n.\r\n");
+	expect(&c, "LANG *", "+OK en ");
+	expect(&c, "LANG EN", "+OK en ");
+	expect(&c, "LANG de", "-ERR");
+	expect(&c, "UTF8 x", "-ERR");
+	expect(&c, "UTF8", "+OK");
 	expect_lines(&c, "AUTH", "+OK\r\n.\r\n");
 	expect(&c, "QUIT", "+OK");
 	end(&c);
@@ -316,6 +350,7 @@ body_before(struct place *p)
 	}
 PLACE_TEST(commands)
 PLACE_TEST(large)
+PLACE_TEST(surrogate)
 PLACE_TEST(hostile)
 PLACE_TEST(before)
 
@@ -325,6 +360,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_commands),
 	    cmocka_unit_test(test_large),
+	    cmocka_unit_test(test_surrogate),
 	    cmocka_unit_test(test_hostile),
 	    cmocka_unit_test(test_before),
 	};

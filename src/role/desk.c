@@ -101,6 +101,23 @@ on_deliver(struct desk *d, struct bus_peer *from, struct bus_desk_deliver_reques
 }
 
 static int
+on_account_changed(struct desk *d, struct bus_peer *from, struct bus_desk_account_changed_request *q, struct arena *a,
+    struct bus_desk_account_changed_reply *rep)
+{
+	int err;
+
+	(void)from;
+	(void)a;
+	(void)rep;
+	if (d->stopping)
+		return ERR_UNAVAILABLE;
+	d->requests++;
+	err = desk_account_changed(d, q->account_id);
+	d->requests--;
+	return err;
+}
+
+static int
 on_forget(struct desk *d, struct bus_peer *from, struct bus_desk_forget_request *q, struct arena *a,
     struct bus_desk_forget_reply *rep)
 {
@@ -155,17 +172,6 @@ on_remove(struct desk *d, struct bus_peer *from, struct bus_desk_account_remove_
 	if (err != 0)
 		rep->detail = arena_printf(a, "the account's folder cannot be removed: %s", err_text(err));
 	return err;
-}
-
-static int
-on_changed(struct desk *d, struct bus_peer *from, struct bus_desk_account_changed_request *q, struct arena *a,
-    struct bus_desk_account_changed_reply *rep)
-{
-	(void)from;
-	(void)a;
-	(void)rep;
-	desk_account_forget(d, q->account_id);
-	return 0;
 }
 
 /* ---- status ------------------------------------------------------------------------------------------------------ */
@@ -351,6 +357,7 @@ start(struct role_context *c, struct buf *detail)
 	list_init(&d->sessions);
 	smtp_sessions_init(&d->smtp);
 	map_init(&d->settings, SIZE_MAX, house_random_u64(c->house));
+	map_init(&d->pop3_times, SIZE_MAX, house_random_u64(c->house));
 	err = workers_new(&d->workers, c->loop, "desk", SESSION_THREADS, SESSION_QUEUE);
 	if (err == 0)
 		err = workers_start(d->workers);
@@ -366,8 +373,8 @@ start(struct role_context *c, struct buf *detail)
 	BUS_HANDLE(c->bus, desk_forget, on_forget, d);
 	BUS_HANDLE(c->bus, desk_account_create, on_create, d);
 	BUS_HANDLE(c->bus, desk_account_remove, on_remove, d);
-	BUS_HANDLE(c->bus, desk_account_changed, on_changed, d);
 	BUS_HANDLE(c->bus, desk_account_status, on_account_status, d);
+	BUS_HANDLE(c->bus, desk_account_changed, on_account_changed, d);
 	BUS_HANDLE(c->bus, desk_session, on_session, d);
 	return 0;
 }

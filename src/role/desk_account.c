@@ -11,16 +11,24 @@ desk_account_forget(struct desk *d, struct slice account_id)
 	free(map_remove(&d->settings, account_id));
 }
 
-void
-desk_account_free(struct desk *d)
+/* Empties a map of what was malloc'd; it keeps its seed. */
+static void
+map_clear(struct map *m)
 {
 	size_t at = 0;
 	struct slice key;
 	void *value;
 
-	while (map_next(&d->settings, &at, &key, &value))
+	while (map_next(m, &at, &key, &value))
 		free(value);
-	map_free(&d->settings);
+	map_free(m);
+}
+
+void
+desk_account_free(struct desk *d)
+{
+	map_clear(&d->settings);
+	map_clear(&d->pop3_times);
 }
 
 static void
@@ -33,7 +41,7 @@ remember(struct desk *d, struct slice account_id, const struct desk_account *s)
 		return;
 	}
 	if (d->settings.n >= REMEMBER_MAX)
-		desk_account_free(d); /* begins again; the map keeps its seed */
+		map_clear(&d->settings);
 	if ((kept = malloc(sizeof(*kept))) == NULL)
 		return;
 	*kept = *s;
@@ -89,4 +97,48 @@ desk_account_open(struct desk *d, struct slice account_id, bool cached, struct s
 	if (err == 0)
 		store_account_set_quota(*out, s.quota_bytes);
 	return err;
+}
+
+bool
+desk_pop3_too_soon(struct desk *d, struct slice account_id)
+{
+	int64_t delay_ms = d->c->house->limits.pop3_login_delay_ms, now_ms = loop_now_ms(d->c->loop);
+	int64_t *last = map_get(&d->pop3_times, account_id);
+
+	if (delay_ms == 0)
+		return false;
+	if (last == NULL) {
+		if (d->pop3_times.n >= REMEMBER_MAX)
+			map_clear(&d->pop3_times);
+		last = malloc(sizeof(*last));
+		if (last != NULL && map_put(&d->pop3_times, account_id, last) != 0) {
+			free(last);
+			last = NULL;
+		}
+	} else if (now_ms - *last < delay_ms) {
+		return true;
+	}
+	if (last != NULL)
+		*last = now_ms;
+	return false;
+}
+
+int
+desk_account_changed(struct desk *d, struct slice account_id)
+{
+	struct store_account *account = NULL;
+	struct desk_account s;
+	int err;
+
+	desk_account_forget(d, account_id);
+	err = desk_account_settings(d, account_id, false, &s);
+	if (err != 0)
+		return err == ERR_NOTFOUND ? 0 : err;
+	if (!s.enabled)
+		desk_sessions_end_of(d, account_id);
+	err = store_account_get(d->store, account_id, &account);
+	if (err == 0)
+		store_account_set_quota(account, s.quota_bytes);
+	store_account_put(&account);
+	return err == ERR_NOTFOUND ? 0 : err;
 }

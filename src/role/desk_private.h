@@ -38,6 +38,8 @@ struct desk {
 	struct waitq reports_waiting;
 	size_t reporters;
 	uint64_t reported;
+	struct map
+	    pop3_times; /* account id → int64_t: when it last began a POP3 session; with limits.pop3_login_delay_ms */
 	/* desk_account.c */
 	struct map settings; /* account id → struct desk_account */
 };
@@ -54,13 +56,19 @@ NODISCARD int desk_account_settings(struct desk *d, struct slice account_id, boo
 /* Takes a reference to an account of this desk that the clerk knows; makes it if it has none yet. */
 NODISCARD int desk_account_open(struct desk *d, struct slice account_id, bool cached, struct store_account **out);
 void desk_account_forget(struct desk *d, struct slice account_id);
+/* The clerk has something new on it: asks what, and acts on it. */
+NODISCARD int desk_account_changed(struct desk *d, struct slice account_id);
 void desk_account_free(struct desk *d);
+/* Has the account begun a POP3 session within limits.pop3_login_delay_ms? If not, it does so now. */
+bool desk_pop3_too_soon(struct desk *d, struct slice account_id);
 
 /* desk_vacation.c: answers a message that was delivered (for the first time or again), if its account's person is away. Failing is logged. */
 void desk_vacation(struct desk *d, struct store_account *account, const struct bus_desk_deliver_request *q);
 
 /* desk_session.c */
 NODISCARD int desk_session_take(struct desk *d, struct bus_desk_session_request *q);
+/* Ends those of one account: IMAP and POP3 politely, submission at once. */
+void desk_sessions_end_of(struct desk *d, struct slice account_id);
 /* Ends them politely until end_ms, then by force. */
 void desk_sessions_end(struct desk *d, int64_t end_ms);
 

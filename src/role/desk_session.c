@@ -13,6 +13,7 @@ struct session {
 	struct stream *stream;
 	struct store_account *account;
 	enum bus_service service;
+	bool utf8, stopping;
 	struct arena mem; /* what follows lies here */
 	struct slice account_id, login, client, helo, tls, tag;
 };
@@ -56,7 +57,7 @@ serve_imap(struct session *s)
 		.tls = s->tls,
 		.tag = s->tag,
 		.counters = &d->imap,
-		.stopping = &d->stopping});
+		.stopping = &s->stopping});
 }
 
 static int
@@ -70,8 +71,10 @@ serve_pop3(struct session *s)
 		.login = s->login,
 		.client = s->client,
 		.tls = s->tls,
+		.utf8 = s->utf8,
+		.refused = desk_pop3_too_soon(d, s->account_id),
 		.counters = &d->pop3,
-		.stopping = &d->stopping});
+		.stopping = &s->stopping});
 }
 
 static void
@@ -138,6 +141,7 @@ fill_session(struct session *s, const struct bus_desk_session_request *q)
 	if (err != 0)
 		return err;
 	s->service = (enum bus_service)q->service;
+	s->utf8 = q->utf8 == 1;
 	s->login = arena_copy(mem, q->login);
 	s->client = arena_copy(mem, q->client);
 	s->helo = arena_copy(mem, q->helo);
@@ -188,17 +192,35 @@ wait_for_sessions(struct desk *d, int64_t end_ms)
 			return;
 }
 
+static void
+end_session(struct session *s)
+{
+	s->stopping = true;
+	if (s->fiber != NULL && s->service != SERVICE_SUBMISSION)
+		fiber_wake(s->fiber);
+}
+
+void
+desk_sessions_end_of(struct desk *d, struct slice account_id)
+{
+	LIST_FOREACH (&d->sessions, n) {
+		struct session *s = CONTAINER_OF(n, struct session, node);
+
+		if (!slice_eq(s->account_id, account_id))
+			continue;
+		end_session(s);
+		if (s->fiber != NULL && s->service == SERVICE_SUBMISSION)
+			fiber_cancel(s->fiber);
+	}
+}
+
 void
 desk_sessions_end(struct desk *d, int64_t end_ms)
 {
 	d->stopping = true;
 	smtp_sessions_stop(&d->smtp);
-	LIST_FOREACH (&d->sessions, n) {
-		struct session *s = CONTAINER_OF(n, struct session, node);
-
-		if (s->fiber != NULL && s->service != SERVICE_SUBMISSION)
-			fiber_wake(s->fiber);
-	}
+	LIST_FOREACH (&d->sessions, n)
+		end_session(CONTAINER_OF(n, struct session, node));
 	wait_for_sessions(d, end_ms);
 	LIST_FOREACH (&d->sessions, n) {
 		struct session *s = CONTAINER_OF(n, struct session, node);

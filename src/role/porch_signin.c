@@ -83,7 +83,8 @@ join_desk(struct porch *p, const struct signin_request *r, struct slice account_
 	    .login = r->login,
 	    .client = r->client,
 	    .tls = r->tls,
-	    .tag = r->tag};
+	    .tag = r->tag,
+	    .utf8 = r->utf8};
 	struct bus_desk_session_reply rep = {0};
 	int fds[2], e;
 
