@@ -34,12 +34,13 @@ address_bytes(const struct net_address *a, uint8_t out[16], bool *v4)
 	return false;
 }
 
-static uint8_t
+/* The bits of byte i that belong to the prefix. */
+static unsigned
 mask_of(int bits, size_t i)
 {
 	int left = bits - (int)i * 8;
 
-	return left >= 8 ? 0xff : left <= 0 ? 0 : (uint8_t)(0xff << (8 - left));
+	return left >= 8 ? 0xffu : left <= 0 ? 0u : (0xffu << (8 - left)) & 0xffu;
 }
 
 int
@@ -73,7 +74,7 @@ net_prefix_contains(const struct net_prefix *p, const struct net_address *a)
 	if (!address_bytes(a, bytes, &v4))
 		return false;
 	for (size_t i = 0; i < 16; i++)
-		if (((bytes[i] ^ p->bytes[i]) & mask_of(p->bits, i)) != 0)
+		if ((((unsigned)bytes[i] ^ p->bytes[i]) & mask_of(p->bits, i)) != 0)
 			return false;
 	return true;
 }

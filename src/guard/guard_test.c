@@ -1,0 +1,209 @@
+/* Counts of senders over hours and days, and over restarts. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "base/log.h"
+#include "guard/guard.h"
+
+#include <unistd.h>
+
+#define A SLICE("account:a")
+#define B SLICE("account:b")
+
+struct world {
+	struct house house;
+	struct loop *loop;
+	struct sqldb *db;
+	struct guard *g;
+	char path[64];
+	void (*fn)(struct world *w);
+};
+
+static void
+advance(struct world *w, int64_t minutes)
+{
+	house_clock_advance(&w->house, minutes * 60 * 1000000);
+}
+
+static void
+open_guard(struct world *w)
+{
+	struct sqldb_config c = {.loop = w->loop,
+	    .path = w->path,
+	    .durability = SQL_NORMAL,
+	    .migrations = guard_migrations,
+	    .migrations_count = guard_migrations_count};
+	struct buf detail BUF_CLEANUP;
+
+	buf_init(&detail, 4096);
+	assert_int_equal(sqldb_open(&w->db, &w->house, &c, &detail), 0);
+	assert_int_equal(sqldb_start(w->db), 0);
+	assert_int_equal(guard_open(&w->g, &w->house, w->loop, w->db), 0);
+}
+
+static void
+close_guard(struct world *w)
+{
+	guard_close(&w->g);
+	sqldb_close(&w->db);
+}
+
+static void
+main_fiber(void *arg)
+{
+	struct world *w = arg;
+
+	open_guard(w);
+	w->fn(w);
+	close_guard(w);
+	loop_stop(w->loop);
+}
+
+static void
+run(void (*fn)(struct world *w))
+{
+	static const char *const ends[] = {"", "-wal", "-shm"};
+	struct world w = {.fn = fn, .path = "/tmp/ph-guard-XXXXXX"};
+
+	house_init(&w.house, "test");
+	w.house.log_level = LOG_ERROR;
+	(void)close(mkstemp(w.path));
+	/* To the beginning of a slot. */
+	house_clock_advance(&w.house, (600 - house_now_s(&w.house) % 600) * 1000000);
+	assert_int_equal(loop_new(&w.loop, &w.house), 0);
+	assert_int_equal(fiber_start(w.loop, "test", main_fiber, &w, NULL), 0);
+	loop_run(w.loop);
+	loop_free(&w.loop);
+	for (size_t i = 0; i < COUNT_OF(ends); i++) {
+		char name[80];
+
+		(void)snprintf(name, sizeof(name), "%s%s", w.path, ends[i]);
+		(void)unlink(name);
+	}
+}
+
+static bool
+take(struct world *w, struct slice who, int64_t recipients, struct guard_rates r, struct guard_refusal *why)
+{
+	return guard_take(w->g, who, recipients, &r, true, why);
+}
+
+static void
+rates_body(struct world *w)
+{
+	const struct guard_rates hour = {.messages_per_hour = 3}, day = {.messages_per_hour = 3, .messages_per_day = 5},
+				 to = {.recipients_per_hour = 10};
+	struct guard_refusal why;
+	struct guard_usage u;
+
+	for (int i = 0; i < 3; i++) {
+		assert_true(take(w, A, 1, hour, &why));
+		advance(w, 10);
+	}
+	/* Looking counts nothing. */
+	assert_true(guard_take(w->g, B, 1, &hour, false, &why));
+	assert_false(take(w, A, 1, hour, &why));
+	assert_string_equal(why.what, "messages");
+	assert_false(why.day);
+	assert_int_equal(why.limit, 3);
+	assert_in_range(why.wait_s, 1795, 1800); /* the first of them was half an hour ago */
+	advance(w, 30);
+	assert_true(take(w, A, 1, hour, &why));
+	assert_false(take(w, A, 1, hour, &why));
+	advance(w, 60);
+	assert_true(take(w, A, 1, day, &why));
+	assert_false(take(w, A, 1, day, &why));
+	assert_true(why.day);
+	assert_in_range(why.wait_s, 22 * 3600 - 10, 22 * 3600 + 10);
+	guard_usage(w->g, A, &u);
+	assert_int_equal(u.messages_hour, 1);
+	assert_int_equal(u.messages_day, 5);
+	assert_int_equal(u.refused_day, 3);
+	assert_int_equal(guard_stopped(w->g), 1);
+
+	assert_true(take(w, B, 9, to, &why));
+	assert_false(take(w, B, 2, to, &why));
+	assert_string_equal(why.what, "recipients");
+	guard_give_back(w->g, B, 9);
+	assert_true(take(w, B, 10, to, &why));
+	guard_give_back(w->g, SLICE("nobody"), 1);
+	/* No rate, no end; and a day later nothing is known. */
+	for (int i = 0; i < 1000; i++)
+		assert_true(take(w, SLICE("c"), 1000, (struct guard_rates){0}, &why));
+	advance(w, 24 * 60 + 10);
+	guard_usage(w->g, A, &u);
+	assert_int_equal(u.messages_day + u.refused_day, 0);
+	assert_int_equal(guard_stopped(w->g), 0);
+}
+
+static void
+restart_body(struct world *w)
+{
+	struct guard_refusal why;
+	struct guard_usage u;
+
+	for (int i = 0; i < 500; i++) {
+		char name[16];
+
+		(void)snprintf(name, sizeof(name), "s%d", i);
+		for (int j = 0; j < 4; j++) {
+			assert_true(take(w, slice_z(name), 2, (struct guard_rates){0}, &why));
+			if (i % 100 == 0)
+				advance(w, 10);
+		}
+	}
+	assert_false(take(w, SLICE("s7"), 2, (struct guard_rates){.messages_per_day = 1}, &why));
+	close_guard(w);
+	open_guard(w);
+	for (int i = 0; i < 500; i++) {
+		char name[16];
+
+		(void)snprintf(name, sizeof(name), "s%d", i);
+		guard_usage(w->g, slice_z(name), &u);
+		assert_int_equal(u.messages_day, 4);
+		assert_int_equal(u.recipients_day, 8);
+	}
+	guard_usage(w->g, SLICE("s7"), &u);
+	assert_int_equal(u.refused_day, 1);
+	assert_true(u.refused_last_us > 0);
+	guard_forget(w->g, SLICE("s7"));
+	close_guard(w);
+	open_guard(w);
+	guard_usage(w->g, SLICE("s7"), &u);
+	assert_int_equal(u.messages_day + u.refused_day, 0);
+	/* What is older than a day goes from the disk too. */
+	advance(w, 25 * 60);
+	assert_true(take(w, A, 1, (struct guard_rates){0}, &why));
+	close_guard(w);
+	open_guard(w);
+	guard_usage(w->g, SLICE("s8"), &u);
+	assert_int_equal(u.messages_day, 0);
+}
+
+static void
+rates_of_an_hour_and_a_day(void **state)
+{
+	(void)state;
+	run(rates_body);
+}
+
+static void
+counts_survive_a_restart(void **state)
+{
+	(void)state;
+	run(restart_body);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(rates_of_an_hour_and_a_day),
+	    cmocka_unit_test(counts_survive_a_restart),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
