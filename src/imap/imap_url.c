@@ -71,7 +71,8 @@ parse_partial(struct slice value, struct imap_url *u)
 
 	if (dot == SLICE_NONE)
 		return number(value, &u->offset);
-	return number(slice_head(value, dot), &u->offset) && number(slice_from(value, dot + 1), &u->count) && u->count > 0;
+	return number(slice_head(value, dot), &u->offset) && number(slice_from(value, dot + 1), &u->count) &&
+	    u->count > 0;
 }
 
 /* Drops "imap://authority" and the slash that begins an absolute path. */

@@ -5,10 +5,10 @@
 #include "base/arena.h"
 
 struct imap_url {
-	struct slice mailbox;  /* decoded, UTF-8 as it was given; empty: the selected one */
-	uint32_t uidvalidity;  /* 0: not named */
+	struct slice mailbox; /* decoded, UTF-8 as it was given; empty: the selected one */
+	uint32_t uidvalidity; /* 0: not named */
 	uint32_t uid;
-	struct slice section;  /* decoded, "" for the whole message */
+	struct slice section;   /* decoded, "" for the whole message */
 	uint32_t offset, count; /* partial; count 0: to the end */
 };
 

@@ -112,6 +112,7 @@ def test_two_hops_back(world):
     a.run("account", "forward", "off", "ann@a.test")
 
 
+@pytest.mark.sanitized
 def test_forged_and_old(world):
     a, b = world
     a.run("account", "forward", "ann@a.test", "bea@b.test")
@@ -175,3 +176,33 @@ def test_group_bounces_to_its_owner(world):
     check_dsn(raw)
     settled(a, b)
     assert not [m for m in b.inbox("olga@o.test") if b"<to-all@o.test>" in m and b"delivery-status" in m]
+
+
+def test_archive_in_another_house(world):
+    """The copy leaves without a sender, so that nobody hears of it; two archives that point at each other end after one copy each."""
+    a, b = world
+    a.run("domain", "bcc", "a.test", "bea@b.test", "--in")
+    b.run("domain", "bcc", "b.test", "alf@a.test", "--in")
+    b.submit("olga@o.test", "olga@o.test", "ann@a.test", message("kept-away"))
+    assert sender_of(arrived(b, "bea@b.test", "kept-away")) == ""
+    assert sender_of(arrived(a, "ann@a.test", "kept-away")) == "olga@o.test"
+    arrived(a, "alf@a.test", "kept-away")
+    settled(a, b)
+    found = [len([m for m in house.inbox(user) if b"Subject: kept-away\r" in m])
+             for house, user in ((b, "bea@b.test"), (a, "ann@a.test"), (a, "alf@a.test"))]
+    assert found == [1, 1, 1]
+    a.run("domain", "bcc", "off", "a.test")
+    b.run("domain", "bcc", "off", "b.test")
+
+
+def test_large_message_round_and_back(world):
+    """A message that travels as a file is known again when it comes back."""
+    a, b = world
+    a.run("account", "forward", "ann@a.test", "bea@b.test")
+    b.run("account", "forward", "bea@b.test", "ann@a.test")
+    b.submit("olga@o.test", "olga@o.test", "ann@a.test", message("large") + ("x" * 70 + "\r\n") * 6000)
+    arrived(a, "ann@a.test", "large")
+    settled(a, b)
+    assert len([m for m in a.inbox("ann@a.test") if b"Subject: large\r" in m]) == 1
+    for house, account in ((a, "ann@a.test"), (b, "bea@b.test")):
+        house.run("account", "forward", "off", account)

@@ -124,6 +124,7 @@ def test_period_and_dates(house):
         house.run("account", "vacation", "off", "carol@example.test")
 
 
+@pytest.mark.sanitized
 def test_unicode_sender(house):
     """An account with a local part outside ASCII is answered, and answers."""
     away(house, account="grün@example.test")
