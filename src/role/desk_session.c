@@ -38,6 +38,7 @@ serve_submission(struct session *s)
 		.client_literal = literal,
 		.submission = true,
 		.signed_in = true,
+		.policy = {.plain = d->c->settings->plain},
 		.beginning = SMTP_BEGINS_SIGNED_IN,
 		.helo = s->helo,
 		.tls_text = s->tls});

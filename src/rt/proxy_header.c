@@ -51,7 +51,7 @@ v1_parse(struct slice in, size_t *size, struct proxy_header *out)
 	size_t lf = slice_find_byte(slice_head(in, PROXY_HEADER_V1_MAX), '\n');
 	struct slice line;
 
-	if (!slice_starts(in.n < head.n ? head : in, slice_head(in, head.n)))
+	if (!slice_starts(head, slice_head(in, head.n)))
 		return ERR_SYNTAX;
 	if (lf == SLICE_NONE) {
 		*size = in.n < head.n ? head.n + 2 : slice_ends(in, SLICE("\r")) ? in.n + 1 : in.n + 2;
@@ -148,7 +148,7 @@ proxy_header_parse(struct slice in, size_t *size, struct proxy_header *out)
 		return ERR_BUSY;
 	if (slice_at(in, 0) != 0x0d)
 		return v1_parse(in, size, out);
-	if (!slice_starts(in.n < signature.n ? signature : in, slice_head(in, signature.n)))
+	if (!slice_starts(signature, slice_head(in, signature.n)))
 		return ERR_SYNTAX;
 	return v2_parse(in, size, out);
 }

@@ -100,6 +100,8 @@ version_2(void **state)
 	assert_int_equal(proxy_header_parse(SLICE(V2 "\x21\x13\x00\x00"), &size, &h), ERR_SYNTAX);
 	assert_int_equal(proxy_header_parse(SLICE(V2 "\x21\x11\xff\xff"), &size, &h), ERR_SYNTAX);
 	assert_int_equal(proxy_header_parse(SLICE("\r\n\r\nX"), &size, &h), ERR_SYNTAX);
+	assert_int_equal(proxy_header_parse(SLICE("\r\n\r\n\0\r\nQUIX\n\x20\x00\x00\x00"), &size, &h), ERR_SYNTAX);
+	assert_int_equal(proxy_header_parse(SLICE("GET / HTTP/1.1"), &size, &h), ERR_SYNTAX);
 	assert_int_equal(proxy_header_parse(SLICE(V2 "\x21"), &size, &h), ERR_BUSY);
 	assert_int_equal(size, 16);
 	assert_int_equal(proxy_header_parse(SLICE(V2 "\x21\x11\x00\x0c"), &size, &h), ERR_BUSY);

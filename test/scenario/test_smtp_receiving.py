@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from harness import postfix
+from harness import exim, postfix
 from harness.house import IMAP, LMTP, PASSWORD, SMTP, SUBMISSIONS, Served, remove, scratch, tls_context
 from harness.net import free_port, wait_until
 
@@ -207,6 +207,21 @@ def test_postfix_as_lmtp_client(house, folder):
         arrives(house, "ben@in.test", b"postfix lmtp")
         wait_until(lambda: "delivered" in house.run("trace", "zo\u00eb@pf.test", check=False))
         assert "status=deferred" not in peer.log()
+
+
+@pytest.mark.skipif(not exim.available(), reason="needs root and the unpacked Exim (script/bootstrap test)")
+def test_exim_with_chunks(house, folder):
+    """Exim sends with BDAT, DSN parameters and SMTPUTF8 where they are offered."""
+    peer = exim.Exim(folder / "exim", house.ports[SMTP])
+    lines = "".join(f"line {i}\n" for i in range(30000))
+    peer.say(("EHLO c.test\nMAIL FROM:<ed@exim.test> RET=HDRS ENVID=E1\nRCPT TO:<ann@in.test> NOTIFY=SUCCESS,FAILURE\n"
+              f"DATA\nFrom: ed@exim.test\nSubject: exim chunks\n\n..dot\n{lines}.\n"
+              "MAIL FROM:<zo\u00eb@exim.test> SMTPUTF8\nRCPT TO:<j\u00fcrgen@b\u00fccher.test>\n"
+              "DATA\nFrom: zo\u00eb@exim.test\nSubject: exim utf8 \u00fc\n\nx\n.\nQUIT\n").encode())
+    raw = arrives(house, "ann@in.test", b"exim chunks")
+    assert raw.endswith(("\r\n.dot\r\n" + lines.replace("\n", "\r\n")).encode())
+    wait_until(lambda: "delivered" in house.run("trace", "zo\u00eb@exim.test", check=False))
+    assert peer.log().count(" K C=") == 2, peer.log()  # K: with CHUNKING
 
 
 def v2(client, command=0x21):
