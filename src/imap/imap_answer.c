@@ -1,5 +1,5 @@
 /* imap_answer.c: tagged and untagged responses (RFC 3501 §7), and the news of the selected mailbox. */
-#include "imap/imap_session.h"
+#include "imap/imap_context.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -35,7 +35,7 @@ imap_printf(struct imap_session *s, const char *fmt, ...)
 }
 
 void
-imap_put_capabilities(struct buf *out, unsigned when)
+imap_put_capabilities(struct buf *out, unsigned when, const struct limits *l)
 {
 	static const struct {
 		struct slice name;
@@ -52,6 +52,8 @@ imap_put_capabilities(struct buf *out, unsigned when)
 		if (i > 0)
 			buf_put_u8(out, ' ');
 		buf_put(out, rows[i].name);
+		if (slice_eq(rows[i].name, SLICE("MESSAGELIMIT=")))
+			buf_put_u64(out, (uint64_t)l->imap_messages);
 	}
 }
 
@@ -271,9 +273,14 @@ tell_expunge(struct imap_session *s, const struct store_event *e, struct vanishe
 	v->uids[v->n++] = e->uid;
 }
 
+/* `*known`: up to this UID messages were there before. */
 static void
-tell_exists(struct imap_session *s)
+tell_exists(struct imap_session *s, uint32_t *known)
 {
+	for (size_t seq = store_view_seq_from(s->view, *known + 1); seq <= store_view_count(s->view); seq++) {
+		*known = store_view_at(s->view, seq).uid;
+		imap_contexts_touched(s, *known);
+	}
 	imap_printf(s, "* %zu EXISTS\r\n", store_view_count(s->view));
 	if (!imap_is_on(s, IMAP_ON_REV2))
 		imap_printf(s, "* %zu RECENT\r\n", store_view_recent(s->view));
@@ -284,26 +291,34 @@ imap_tell_news(struct imap_session *s, bool expunges)
 {
 	struct vanished v = {.n = 0};
 	struct store_event e;
+	size_t count;
+	uint32_t known;
 
 	if (s->view == NULL || store_view_gone(s->view))
 		return;
+	count = store_view_count(s->view);
+	known = count == 0 ? 0 : store_view_at(s->view, count).uid;
 	if (store_view_all_keywords(s->view, NULL, 0) != s->keywords_told)
 		imap_tell_flag_names(s);
 	/* Writing may park, and the mailbox may go meanwhile. */
 	while (!s->ended && !store_view_gone(s->view) &&
 	    (e = store_view_next(s->view, expunges)).kind != STORE_EVENT_NONE) {
 		if (e.kind == STORE_EVENT_EXPUNGE) {
+			imap_contexts_expunged(s, &e);
 			tell_expunge(s, &e, &v);
 			continue;
 		}
 		tell_vanished(s, &v);
+		if (e.kind == STORE_EVENT_FLAGS)
+			imap_contexts_touched(s, e.uid);
 		/* What this session did itself has been answered by its command. */
 		if (e.kind == STORE_EVENT_FLAGS && !e.own)
 			imap_tell_flags(s, e.seq, true);
 		else if (e.kind == STORE_EVENT_EXISTS)
-			tell_exists(s);
+			tell_exists(s, &known);
 	}
 	tell_vanished(s, &v);
+	imap_contexts_update(s);
 }
 
 void
@@ -321,6 +336,7 @@ void
 imap_deselect(struct imap_session *s)
 {
 	imap_forget_result(s);
+	imap_contexts_free(s);
 	if (s->view != NULL)
 		store_view_watch(s->view, NULL);
 	store_view_close(&s->view);

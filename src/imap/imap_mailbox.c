@@ -65,9 +65,11 @@ imap_do_capability(struct imap_session *s, struct imap_lex *x)
 
 	if (!no_arguments(s, x))
 		return;
-	buf_init(&names, 1024);
-	imap_put_capabilities(&names, IMAP_CAP_ALWAYS | IMAP_CAP_AFTER);
-	imap_printf(s, "* CAPABILITY %.*s\r\n", SLICE_ARG(buf_slice(&names)));
+	buf_init(&names, 4096);
+	buf_put(&names, SLICE("* CAPABILITY "));
+	imap_put_capabilities(&names, IMAP_CAP_ALWAYS | IMAP_CAP_AFTER, s->limits);
+	buf_put(&names, SLICE("\r\n"));
+	imap_write_buf(s, &names);
 	imap_ok(s, "", "done");
 }
 

@@ -204,6 +204,7 @@ struct imap_search {
 	bool by_modseq;               /* MODSEQ is among the keys: the highest modseq is told too */
 	bool fuzzy;                   /* FUZZY is */
 	bool by_number;               /* sequence numbers are */
+	bool by_saved;                /* "$" is */
 	struct store_text_key *texts; /* made by imap_search_ready() */
 	size_t texts_n, texts_cap;
 };

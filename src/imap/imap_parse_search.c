@@ -108,6 +108,8 @@ new_key(struct parse *p, enum imap_key_kind kind)
 		p->out->has_texts = true;
 	else if (kind == IMAP_KEY_SEQUENCE)
 		p->out->by_number = true;
+	else if (kind == IMAP_KEY_SAVED)
+		p->out->by_saved = true;
 	else if (kind == IMAP_KEY_MODSEQ)
 		p->out->by_modseq = true;
 	k->fuzzy = p->fuzzy;

@@ -75,7 +75,7 @@ put_capabilities(struct before *b, struct buf *out)
 		when |= IMAP_CAP_STARTTLS;
 	when |= guest_may_sign_in(&b->g) ? IMAP_CAP_SIGN_IN : IMAP_CAP_NO_SIGN_IN;
 	buf_put(out, SLICE("CAPABILITY "));
-	imap_put_capabilities(out, when);
+	imap_put_capabilities(out, when, b->g.limits);
 	if (guest_may_sign_in(&b->g))
 		sasl_put_mechanisms(out, b->g.st, SERVICE_IMAP, SLICE(" AUTH="), SLICE(""));
 }

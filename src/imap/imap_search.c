@@ -1,4 +1,5 @@
 /* imap_search.c: SEARCH (RFC 3501 §6.4.4, RFC 9051 §6.4.4) and its answers. */
+#include "imap/imap_context.h"
 #include "imap/imap_search.h"
 
 #include <inttypes.h>
@@ -63,6 +64,7 @@ imap_do_search(struct imap_session *s, struct imap_lex *x)
 	struct imap_search *p = ARENA_NEW(&s->arena, struct imap_search);
 	struct imap_return r;
 	struct imap_hits h;
+	struct slice program;
 	bool first_only;
 	int err;
 
@@ -72,7 +74,10 @@ imap_do_search(struct imap_session *s, struct imap_lex *x)
 	}
 	imap_lex_space(x);
 	imap_parse_return(x, &r);
+	program = cursor_rest(&x->c);
 	imap_parse_search(x, s->limits, p);
+	if ((r.options & IMAP_RETURN_UPDATE) && imap_context_has_tag(s))
+		imap_lex_fail(x, "that tag is of a search that is being updated");
 	if ((r.options & IMAP_RETURN_RELEVANCY) && !p->fuzzy)
 		imap_lex_fail(x, "RELEVANCY without FUZZY");
 	if (p->by_number && imap_is_on(s, IMAP_ON_UIDONLY))
@@ -88,6 +93,8 @@ imap_do_search(struct imap_session *s, struct imap_lex *x)
 	first_only = (r.options & ~(unsigned)(IMAP_RETURN_SAVE | IMAP_RETURN_CONTEXT)) == IMAP_RETURN_MIN;
 	err = imap_search_run(s, s->view, p, first_only, &h);
 	if (err == 0) {
+		if (r.options & IMAP_RETURN_UPDATE)
+			imap_context_add(s, program, false, p, &h);
 		answer(s, p, &r, &h);
 		return;
 	}

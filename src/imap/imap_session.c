@@ -180,10 +180,12 @@ greet(struct imap_session *s)
 {
 	struct buf BUF_CLEANUP names;
 
-	buf_init(&names, 1024);
-	imap_put_capabilities(&names, IMAP_CAP_ALWAYS | IMAP_CAP_AFTER);
+	buf_init(&names, 4096);
+	imap_put_capabilities(&names, IMAP_CAP_ALWAYS | IMAP_CAP_AFTER, s->limits);
 	imap_write(s, s->c->tag);
-	imap_printf(s, " OK [CAPABILITY %.*s] Signed in\r\n", SLICE_ARG(buf_slice(&names)));
+	imap_write(s, SLICE(" OK [CAPABILITY "));
+	imap_write_buf(s, &names);
+	imap_write(s, SLICE("] Signed in\r\n"));
 }
 
 int

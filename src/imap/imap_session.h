@@ -20,7 +20,7 @@ enum imap_capability_when {
 /* What a client switches on, by ENABLE (RFC 5161) or by using it (RFC 7162 §3.1). */
 enum imap_on { IMAP_ON_REV2 = 1, IMAP_ON_CONDSTORE = 2, IMAP_ON_QRESYNC = 4, IMAP_ON_UIDONLY = 8 };
 /* Appends the names for these circumstances, separated by spaces. */
-void imap_put_capabilities(struct buf *out, unsigned when);
+void imap_put_capabilities(struct buf *out, unsigned when, const struct limits *l);
 /* The untagged ID response with its line end. */
 void imap_put_id(struct buf *out);
 
@@ -33,19 +33,22 @@ void imap_put_id(struct buf *out);
 /* An idling client hears something this often. */
 #define IMAP_IDLE_STILL_HERE_MS 240000
 
+struct imap_contexts;
+
 struct imap_session {
 	struct stream *st;
 	struct store_account *account;
 	const struct imap_session_config *c;
 	const struct limits *limits;
-	struct store_view *view;    /* NULL: none selected */
-	size_t keywords_told;       /* of the FLAGS response */
-	unsigned on;                /* enum imap_on */
-	struct imap_sequence saved; /* what it stands for: UIDs; malloc'ed */
-	int64_t errors;             /* bad commands so far */
-	bool ended;                 /* LOGOUT, or a BYE was said */
-	struct arena arena;         /* of the command */
-	struct buf line;            /* of the response at hand; its memory is kept until the session waits */
+	struct store_view *view;        /* NULL: none selected */
+	size_t keywords_told;           /* of the FLAGS response */
+	unsigned on;                    /* enum imap_on */
+	struct imap_contexts *contexts; /* searches that are kept up to date (imap_context.c); NULL: none */
+	struct imap_sequence saved;     /* what it stands for: UIDs; malloc'ed */
+	int64_t errors;                 /* bad commands so far */
+	bool ended;                     /* LOGOUT, or a BYE was said */
+	struct arena arena;             /* of the command */
+	struct buf line;                /* of the response at hand; its memory is kept until the session waits */
 	struct imap_command command;
 	struct slice tag;
 	struct slice name;     /* of the command as the client wrote it, for replies */

@@ -1,4 +1,7 @@
 /* imap_sort.c: SORT and THREAD (RFC 5256), SORT=DISPLAY (RFC 5957) and ESORT (RFC 5267 §3). */
+#include "imap/imap_sort.h"
+
+#include "imap/imap_context.h"
 #include "imap/imap_digest.h"
 #include "imap/imap_thread.h"
 
@@ -79,14 +82,32 @@ parse_criterion(struct imap_lex *x, struct sorting *g)
 	imap_lex_fail(x, "no such sort criterion");
 }
 
-/* charset SP keys: of both commands. */
+static void
+parse_criteria(struct imap_lex *x, struct sorting *g)
+{
+	imap_lex_expect(x, '(');
+	do
+		parse_criterion(x, g);
+	while (!imap_lex_failed(x) && imap_lex_accept(x, ' '));
+	imap_lex_expect(x, ')');
+}
+
+/* SP charset SP keys: of both commands. */
+static void
+parse_program(struct imap_lex *x, const struct limits *l, struct imap_search *p)
+{
+	imap_lex_space(x);
+	p->charset = imap_lex_astring(x);
+	imap_lex_space(x);
+	imap_parse_search_keys(x, l, p);
+}
+
 static bool
 parse_keys(struct imap_session *s, struct imap_lex *x, struct sorting *g)
 {
-	imap_lex_space(x);
-	g->p.charset = imap_lex_astring(x);
-	imap_lex_space(x);
-	imap_parse_search_keys(x, s->limits, &g->p);
+	parse_program(x, s->limits, &g->p);
+	if ((g->r.options & IMAP_RETURN_UPDATE) && imap_context_has_tag(s))
+		imap_lex_fail(x, "that tag is of a search that is being updated");
 	if (g->p.by_number && imap_is_on(s, IMAP_ON_UIDONLY))
 		imap_lex_fail(x, "[UIDREQUIRED] sequence numbers are not allowed once UIDONLY is enabled");
 	if (imap_bad_syntax(s, x))
@@ -187,7 +208,7 @@ find_and_work(struct imap_session *s, struct sorting *g, int (*job)(void *arg))
 }
 
 static void
-sort(struct imap_session *s, struct sorting *g)
+sort(struct imap_session *s, struct sorting *g, struct slice program)
 {
 	int err = find_and_work(s, g, sort_job);
 
@@ -201,6 +222,8 @@ sort(struct imap_session *s, struct sorting *g)
 		imap_no_err(s, err);
 		return;
 	}
+	if (g->r.options & IMAP_RETURN_UPDATE)
+		imap_context_add(s, program, true, &g->p, &g->hits);
 	if (!g->r.given)
 		tell_sort(s, g);
 	else if (g->r.options != IMAP_RETURN_SAVE)
@@ -213,6 +236,7 @@ imap_do_sort(struct imap_session *s, struct imap_lex *x)
 {
 	struct sorting *g = ARENA_NEW(&s->arena, struct sorting);
 	struct arena ARENA_CLEANUP a;
+	struct slice program;
 
 	arena_init(&a, IMAP_DIGEST_BYTES_MAX);
 	if (g == NULL) {
@@ -222,13 +246,45 @@ imap_do_sort(struct imap_session *s, struct imap_lex *x)
 	g->a = &a;
 	imap_lex_space(x);
 	imap_parse_return(x, &g->r);
-	imap_lex_expect(x, '(');
-	do
-		parse_criterion(x, g);
-	while (!imap_lex_failed(x) && imap_lex_accept(x, ' '));
-	imap_lex_expect(x, ')');
+	program = cursor_rest(&x->c);
+	parse_criteria(x, g);
 	if (parse_keys(s, x, g))
-		sort(s, g);
+		sort(s, g, program);
+}
+
+/* ---- again, for contexts ---- */
+
+void
+imap_parse_sort_search(struct imap_lex *x, const struct limits *l, struct imap_search *out)
+{
+	struct sorting g = {.n = 0};
+
+	parse_criteria(x, &g);
+	*out = (struct imap_search){0};
+	parse_program(x, l, out);
+}
+
+int
+imap_sort_again(struct imap_session *s, struct slice arguments, struct imap_hits *out)
+{
+	struct imap_lex x = imap_lex_of(arguments, &s->arena, s->limits->imap_nesting);
+	struct sorting *g = ARENA_NEW(&s->arena, struct sorting);
+	struct arena ARENA_CLEANUP a;
+	int err;
+
+	arena_init(&a, IMAP_DIGEST_BYTES_MAX);
+	if (g == NULL)
+		return ERR_LIMIT;
+	g->a = &a;
+	parse_criteria(&x, g);
+	parse_program(&x, s->limits, &g->p);
+	if (imap_lex_failed(&x))
+		return ERR_SYNTAX;
+	err = imap_search_ready(s, &g->p);
+	if (err == 0)
+		err = find_and_work(s, g, sort_job);
+	*out = g->hits;
+	return err;
 }
 
 /* ---- THREAD ---- */

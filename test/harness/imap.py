@@ -84,7 +84,7 @@ class Session:
             kind, _, rest = row.partition(": ")
             rest = rest.replace("\\r\\n", "\r\n")
             if kind == "C":
-                self.send(re.sub(r"<(\w+)>", lambda m: self.known[m.group(1)], rest) + "\r\n")
+                self.send(re.sub(r"<([A-Za-z]\w*)>", lambda m: self.known[m.group(1)], rest) + "\r\n")
                 continue
             assert kind == "S", row
             got = self.line()
@@ -94,10 +94,10 @@ class Session:
 
     def pattern(self, rest):
         out = ""
-        for part in re.split(r"(<\w+>|\.\.\.)", rest):
+        for part in re.split(r"(<[A-Za-z]\w*>|\.\.\.)", rest):
             if part == "...":
                 out += ".*"
-            elif re.fullmatch(r"<\w+>", part):
+            elif re.fullmatch(r"<[A-Za-z]\w*>", part):
                 name = part[1:-1]
                 out += re.escape(self.known[name]) if name in self.known else rf"(?P<{name}>[^ \])]+)"
             else:
