@@ -11,32 +11,20 @@
 #define VOLUME_US (3600 * INT64_C(1000000))
 #define VOLUMES_MAX 20000
 
-/* In hundredths: what a lane and the more urgent ones may take together, and what it and the less urgent ones may. */
-static const uint8_t share_up[LANES] = {30, 90, 95, 100}, share_down[LANES] = {100, 90, 60, 35};
-
-static size_t
-part(size_t max, uint8_t hundredths)
-{
-	return (max * hundredths + 99) / 100;
-}
+/* In hundredths: what is kept for each lane, and what it may take at most. */
+static const uint8_t kept[LANES] = {15, 25, 5, 5}, most[LANES] = {60, 90, 60, 35};
 
 bool
 lane_has_room(const size_t held[LANES], enum lane lane, size_t max)
 {
-	size_t sum = 0;
+	size_t taken = 0;
 
 	for (int i = 0; i < LANES; i++) {
-		sum += held[i];
-		if (i >= (int)lane && sum >= part(max, share_up[i]))
-			return false;
+		size_t keep = i == (int)lane ? 0 : max * kept[i] / 100;
+
+		taken += held[i] > keep ? held[i] : keep;
 	}
-	sum = 0;
-	for (int i = LANES - 1; i >= 0; i--) {
-		sum += held[i];
-		if (i <= (int)lane && sum >= part(max, share_down[i]))
-			return false;
-	}
-	return true;
+	return taken < max && held[lane] < (max * most[lane] + 99) / 100;
 }
 
 static bool

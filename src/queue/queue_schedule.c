@@ -241,8 +241,9 @@ postpone(struct queue *q, struct postpone *p, struct destination *d, const uint8
 	rate_min = (int64_t)window_share(q, d) / POSTPONE_SHARE_S + 1;
 	if (rate < rate_min)
 		rate = rate_min;
+	/* Not for longer than this at a time: its end, and its sender's warning, may come before. */
 	if (closed && until_us > from_us)
-		from_us = until_us;
+		from_us = until_us < now_us + POSTPONE_US_MAX ? until_us : now_us + POSTPONE_US_MAX;
 	if (d->slot_us < from_us)
 		d->slot_us = from_us;
 	d->slot_us += 1000000 / rate;

@@ -214,6 +214,18 @@ pause_site(struct queue *q, struct site *s)
 	queue_wake(q);
 }
 
+/* It answers: what comes now need not queue up behind what was put off. */
+static void
+forget_slots(struct queue *q, const struct site *s)
+{
+	LIST_FOREACH (&q->destinations_all, n) {
+		struct destination *d = CONTAINER_OF(n, struct destination, all);
+
+		if (d->site == s)
+			d->slot_us = 0;
+	}
+}
+
 void
 site_feedback(struct queue *q, struct site *s, enum site_verdict v, const struct outcome *why)
 {
@@ -222,11 +234,18 @@ site_feedback(struct queue *q, struct site *s, enum site_verdict v, const struct
 	if (v == SITE_GOOD) {
 		if (s->failures >= FAILURES_IN_A_ROW)
 			LOG(q->house, INFO, "site_answers", LOG_S("site", s->key));
+		if (s->failures > 0)
+			forget_slots(q, s);
 		s->good_us = now_us;
 		s->failures = 0;
 		s->pause_us = s->not_before_us = 0;
 		s->evict = false;
 		grow(q, s);
+		/* One more may start than before. */
+		if (site_has_ready(s) && !list_linked(&s->node)) {
+			list_push(&q->runnable_sites, &s->node);
+			schedule_dispatch(q);
+		}
 		return;
 	}
 	shrink(q, s);

@@ -66,6 +66,8 @@ destinations_look_again(struct queue *q)
 			continue;
 		d->suspended = queue_suspended(q, d->domain) || queue_suspended(q, d->site->key);
 		d->site->evict = d->site->evict || d->suspended;
+		if (!d->suspended)
+			d->slot_us = 0;
 	}
 	queue_wake(q);
 }
