@@ -53,8 +53,7 @@ identities_body(struct sqltx *tx, struct place *p)
 	assert_int_equal(
 	    directory_identity_set(tx, &p->house, SLICE("nobody"), SLICE("a@b.test"), SLICE_EMPTY, &p->detail),
 	    ERR_NOTFOUND);
-	assert_int_equal(
-	    directory_identity_list(tx, &p->arena, account(tx, p, "alice@example.test"), &v, &n), 0);
+	assert_int_equal(directory_identity_list(tx, &p->arena, account(tx, p, "alice@example.test"), &v, &n), 0);
 	assert_int_equal(n, 2);
 	assert_true(slice_eq(v[0].address, SLICE("@elsewhere.test")));
 	assert_true(slice_eq(v[1].name, SLICE("Name")));

@@ -107,6 +107,37 @@ def test_not_a_relay(shared_demo, sender):
     assert shared_demo.rows("queue", "list") == []
 
 
+LISTED = "[submitter printers]\nnetworks = 127.0.0.8\nsenders = printer@example.test\n"
+
+
+def test_a_listed_device_relays_for_its_senders_only(folder):
+    """Neither its address nor its sender's name alone opens the door, nor does any spelling that only looks like it."""
+    with Served(folder / "s", "mail.example.test", config=LISTED) as house:
+        house.domain("example.test", "alice")
+        for source, senders in (("127.0.0.1", ["printer@example.test"]),
+                                ("127.0.0.8", ["stranger@elsewhere.test", "", "alice@example.test", "printer@example.test.elsewhere.test", "printer%example.test@elsewhere.test",
+                                               '"printer@example.test"@elsewhere.test', "xprinter@example.test", "printer@sub.example.test", "printer@[127.0.0.8]"])):
+            for sender in senders:
+                s = socket.create_connection((house.address, house.port(SMTP)), timeout=20, source_address=(source, 0))
+                f = s.makefile("rb")
+                for line in (b"", b"HELO d.test\r\n", b"MAIL FROM:<%s>\r\n" % sender.encode(), b"RCPT TO:<victim@elsewhere.test>\r\n"):
+                    s.sendall(line)
+                    reply = f.readline()
+                assert reply[:1] == b"5", (source, sender, reply)
+                s.close()
+        # Who may submit without a password does not get at what needs one.
+        s = socket.create_connection((house.address, house.port(SUBMISSION)), timeout=20, source_address=("127.0.0.8", 0))
+        f = s.makefile("rb")
+        for line, code in ((b"", b"220"), (b"HELO d.test\r\n", b"250"), (b"RCPT TO:<victim@elsewhere.test>\r\n", b"530"), (b"MAIL FROM:<alice@example.test>\r\n", b"550"),
+                           (b"RCPT TO:<victim@elsewhere.test>\r\n", b"503"), (b"AUTH PLAIN\r\n", b"503"), (b"MAIL FROM:<printer@example.test>\r\n", b"250"),
+                           (b"RCPT TO:<someone@elsewhere.test>\r\n", b"250"), (b"RSET\r\n", b"250"), (b"MAIL FROM:<x@elsewhere.test>\r\n", b"550")):
+            s.sendall(line)
+            reply = f.readline()
+            assert reply.startswith(code), (line, reply)
+        s.close()
+        assert house.rows("queue", "list") == []
+
+
 def test_no_submission_without_sign_in(shared_demo):
     w = Wire(shared_demo, SUBMISSION)
     w.reply()
