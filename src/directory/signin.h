@@ -24,6 +24,7 @@ struct signin_request {
 struct signin_scram {
 	enum scram_hash hash;
 	struct slice account_id; /* of nobody, where there is no such account */
+	struct slice salt_id;    /* what the vault knows a name by that nobody has */
 	struct slice salt;
 	int64_t iterations;
 	struct slice nonce;     /* the server's part of it */

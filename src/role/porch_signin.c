@@ -60,10 +60,13 @@ error_of(int64_t result)
 
 /* 0 with a ticket, ERR_DENIED, ERR_BUSY or another error. */
 static int
-verify(struct porch *p, const struct signin_request *r, struct slice account_id, struct arena *a, struct slice *ticket)
+verify(struct porch *p, const struct signin_request *r, const struct found *who, struct arena *a, struct slice *ticket)
 {
-	struct bus_vault_verify_request q = {
-	    .account_id = account_id, .password = r->password, .service = r->service, .client = r->client};
+	struct bus_vault_verify_request q = {.account_id = who->account_id,
+	    .salt_id = who->salt_id,
+	    .password = r->password,
+	    .service = r->service,
+	    .client = r->client};
 	struct bus_vault_verify_reply rep = {0};
 	int e = bus_call_again(p->c->bus, ROLE_VAULT, 0, BUS_vault_verify, &q, a, &rep, VERIFY_MS);
 
@@ -154,7 +157,7 @@ check_and_join(struct porch *p, const struct signin_request *r, struct arena *a,
 	int e = find_accounts(p, r, a, &who);
 
 	if (e == 0)
-		e = verify(p, r, who.account_id, a, &ticket);
+		e = verify(p, r, &who, a, &ticket);
 	if (e == 0 && slice_eq(who.account_id, NOBODY))
 		e = ERR_DENIED;
 	return e != 0 ? e : join_desk(p, r, who.account_id, ticket, a, desk);
@@ -193,6 +196,7 @@ scram_begin(void *ctx, const struct signin_request *r, struct arena *a, struct s
 	q.salt_id = who.salt_id;
 	e = bus_call_again(p->c->bus, ROLE_VAULT, 0, BUS_vault_scram_begin, &q, a, &rep, ASK_MS);
 	s->account_id = who.account_id;
+	s->salt_id = who.salt_id;
 	s->salt = rep.salt;
 	s->iterations = rep.iterations;
 	s->nonce = rep.nonce;
@@ -205,6 +209,7 @@ scram_prove(void *ctx, const struct signin_request *r, struct arena *a, struct s
 {
 	struct porch_session *session = ctx;
 	struct bus_vault_scram_prove_request q = {.account_id = s->account_id,
+	    .salt_id = s->salt_id,
 	    .hash = s->hash,
 	    .nonce = s->nonce,
 	    .auth_message = auth_message,

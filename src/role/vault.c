@@ -221,6 +221,8 @@ vault_status(struct role_context *c, json_t *into)
 	(void)json_object_set_new(into, "signatures", json_integer((json_int_t)v->signatures));
 	(void)json_object_set_new(into, "refused_signatures", json_integer((json_int_t)v->refused_signatures));
 	(void)json_object_set_new(into, "remembered", json_integer((json_int_t)v->remembered.map.n));
+	(void)json_object_set_new(into, "guesses_refused", json_integer((json_int_t)v->brake.refused));
+	(void)json_object_set_new(into, "guesses_waited", json_integer((json_int_t)v->brake.waited));
 	(void)json_object_set_new(into, "certificates", json_integer((json_int_t)v->keys->n));
 	(void)json_object_set_new(into, "hashes_waiting", json_integer((json_int_t)workers_waiting(v->hashers)));
 }

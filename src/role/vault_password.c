@@ -333,7 +333,8 @@ vault_on_verify(struct vault *v, struct bus_peer *from, struct bus_vault_verify_
     struct bus_vault_verify_reply *reply)
 {
 	struct vault *self VAULT_ACTIVE = vault_enter(v);
-	uint64_t changes = v->changes;
+	struct braked_account *turn = NULL;
+	uint64_t changes;
 	uint8_t key[32];
 	int err;
 
@@ -348,7 +349,11 @@ vault_on_verify(struct vault *v, struct bus_peer *from, struct bus_vault_verify_
 	if (vault_memory_has(&v->remembered, slice_of(key, sizeof(key)))) {
 		err = 0;
 	} else {
-		err = check(v, r->account_id, r->password, r->client, a);
+		err = vault_brake_enter(&v->brake, r->salt_id, r->client, &turn);
+		changes = v->changes;
+		if (err == 0)
+			err = check(v, r->account_id, r->password, r->client, a);
+		vault_brake_leave(&v->brake, r->salt_id, r->client, &turn, err);
 		if (err == 0 && changes != v->changes) /* it may have been the old one */
 			err = ERR_BUSY;
 		else if (err == 0) /* a full memory only makes the next sign-in slower */
@@ -502,6 +507,7 @@ vault_password_start(struct vault *v)
 	    &v->remembered, v->house, (size_t)v->house->limits.verify_remembered, v->house->limits.verify_remember_ms);
 	vault_memory_init(&v->tickets, v->house, (size_t)v->house->limits.sign_in_tickets, VAULT_TICKET_LIFE_MS);
 	vault_scram_start(v);
+	vault_brake_init(&v->brake, v->loop);
 	buf_init(&v->dummy, PASSWORD_HASH_MAX);
 	err = sql_write(v->db, own_keys, v);
 	return err != 0 ? err : work_run(v->hashers, dummy_job, v);
@@ -515,6 +521,7 @@ vault_password_end(struct vault *v)
 	vault_memory_free(&v->remembered);
 	vault_memory_free(&v->tickets);
 	vault_scram_end(v);
+	vault_brake_free(&v->brake);
 	buf_free(&v->dummy);
 	(void)sodium_munlock(v->memory_key, sizeof(v->memory_key)); /* which wipes */
 	(void)sodium_munlock(v->app_key, sizeof(v->app_key));

@@ -5,6 +5,7 @@
 #include "directory/password.h"
 #include "directory/secret_store.h"
 #include "role/role.h"
+#include "role/vault_brake.h"
 #include "role/vault_keys.h"
 #include "role/vault_memory.h"
 #include "rt/work.h"
@@ -33,6 +34,7 @@ struct vault {
 	struct vault_memory remembered; /* keyed hashes of passwords that were right */
 	struct vault_memory tickets;
 	struct vault_memory proofs; /* nonces of SCRAM that proved something */
+	struct vault_brake brake;
 	uint8_t memory_key[32];
 	uint8_t app_key[32];
 	uint8_t salt_key[32];  /* of SCRAM's salts; kept */

@@ -196,12 +196,17 @@ vault_on_scram_prove(struct vault *v, struct bus_peer *from, struct bus_vault_sc
     struct bus_vault_scram_prove_reply *reply)
 {
 	struct vault *self VAULT_ACTIVE = vault_enter(v);
+	struct braked_account *turn = NULL;
 	int err = ERR_DENIED;
 
 	(void)from;
 	if (r->hash >= 0 && r->hash < SCRAM_KINDS && r->account_id.n <= VAULT_ACCOUNT_ID_MAX &&
-	    is_nonce(v, r->account_id, r->hash, r->nonce) && slice_find(r->auth_message, r->nonce) != SLICE_NONE)
-		err = check(v, r, a, &reply->signature);
+	    is_nonce(v, r->account_id, r->hash, r->nonce) && slice_find(r->auth_message, r->nonce) != SLICE_NONE) {
+		err = vault_brake_enter(&v->brake, r->salt_id, r->client, &turn);
+		if (err == 0)
+			err = check(v, r, a, &reply->signature);
+		vault_brake_leave(&v->brake, r->salt_id, r->client, &turn, err);
+	}
 	if (err == 0)
 		err = vault_give_ticket(v, r->account_id, r->service, a, &reply->ticket);
 	reply->result = vault_count_verified(v, err);
