@@ -109,6 +109,7 @@ hostile(struct world *w)
 					    .size_bytes = (int64_t)BODY.n},
 					q;
 	struct bus_clerk_account_reply account;
+	struct bus_clerk_vacation_reply vacation = {0};
 	struct bus_clerk_sender_reply may;
 	struct bus_clerk_history_reply history;
 	struct slice first = SLICE_EMPTY;
@@ -169,6 +170,10 @@ hostile(struct world *w)
 	assert_int_equal(
 	    ASK(w, DESK, clerk_sender, &may, .origin = ORIGIN_ACCOUNT, .account_id = w->other, .address = user0),
 	    ERR_DENIED);
+	assert_int_equal(ASK(w, DESK, clerk_vacation, &vacation, .account_id = w->alice, .addresses = {two, 2}), 0);
+	assert_int_equal(vacation.answer, 0);
+	assert_int_equal(
+	    ASK(w, DESK, clerk_vacation, &vacation, .account_id = w->other, .addresses = {two, 2}), ERR_DENIED);
 	/* Nobody but the queue says what has become of a message. */
 	for (int kind = HISTORY_RECEIVED; kind < HISTORY_NOTE; kind++)
 		assert_int_equal(
