@@ -334,7 +334,8 @@ uids_of(struct imap_session *s, const struct imap_hits *h)
 }
 
 static void
-tell_removed(struct imap_session *s, struct context *c, const uint32_t *touched, size_t n, const uint32_t *hits, size_t hits_n)
+tell_removed(
+    struct imap_session *s, struct context *c, const uint32_t *touched, size_t n, const uint32_t *hits, size_t hits_n)
 {
 	bool first = true;
 

@@ -10,7 +10,8 @@
 
 /* Keeps the client informed of what `program` (the arguments behind RETURN) finds from now on, or tells NOUPDATE. `h` is what it found
  * now, in its order. */
-void imap_context_add(struct imap_session *s, struct slice program, bool sorted, const struct imap_search *p, const struct imap_hits *h);
+void imap_context_add(
+    struct imap_session *s, struct slice program, bool sorted, const struct imap_search *p, const struct imap_hits *h);
 /* Is the command's tag that of a context? Then it must be refused (RFC 5267 §4.3). */
 bool imap_context_has_tag(const struct imap_session *s);
 

@@ -2,7 +2,15 @@
 #include "imap/imap_context.h"
 #include "imap/imap_search.h"
 
-enum source_kind { SOURCE_SELECTED, SOURCE_INBOXES, SOURCE_PERSONAL, SOURCE_SUBSCRIBED, SOURCE_SUBTREE, SOURCE_SUBTREE_ONE, SOURCE_MAILBOXES };
+enum source_kind {
+	SOURCE_SELECTED,
+	SOURCE_INBOXES,
+	SOURCE_PERSONAL,
+	SOURCE_SUBSCRIBED,
+	SOURCE_SUBTREE,
+	SOURCE_SUBTREE_ONE,
+	SOURCE_MAILBOXES
+};
 
 struct source {
 	enum source_kind kind;
@@ -154,9 +162,8 @@ is_of(const struct imap_session *s, const struct source *o, const struct store_m
 	case SOURCE_MAILBOXES: break;
 	}
 	for (size_t i = 0; i < o->names.n && !named; i++)
-		named = o->kind == SOURCE_MAILBOXES
-		    ? slice_eq(m->name, o->names.v[i])
-		    : below(m->name, o->names.v[i], o->kind == SOURCE_SUBTREE_ONE);
+		named = o->kind == SOURCE_MAILBOXES ? slice_eq(m->name, o->names.v[i])
+						    : below(m->name, o->names.v[i], o->kind == SOURCE_SUBTREE_ONE);
 	return named;
 }
 

@@ -318,6 +318,7 @@ static void
 command_bdat(struct smtp_server *s, const struct smtp_command *c)
 {
 	enum smtp_reply_id refusal = may_send_text(s, true);
+	int64_t began_ms = loop_now_ms(s->ch.loop);
 	uint64_t size;
 	bool last;
 
@@ -326,6 +327,8 @@ command_bdat(struct smtp_server *s, const struct smtp_command *c)
 		return;
 	}
 	smtp_intake_chunk(s, size, last, refusal);
+	/* While a chunk came, at its own pace, nobody was idle. */
+	s->ch.deadline_ms += loop_now_ms(s->ch.loop) - began_ms;
 	if (last && refusal == SMTP_R_OK && !s->chunks_failed)
 		transaction_end(s);
 }
