@@ -33,6 +33,7 @@ store_open(struct store **out, const struct store_config *c, struct buf *detail)
 	list_init(&s->dirty);
 	list_init(&s->recents);
 	list_init(&s->bodies_idle);
+	list_init(&s->boxes_idle);
 	list_init(&s->index_waiting);
 	list_init(&s->index_open);
 	waitq_init(&s->body_memory_freed);
@@ -136,6 +137,7 @@ store_close(struct store **sp)
 		return 0;
 	index_stop(s);
 	stop_syncer(s);
+	box_drop_idle(s, INT64_MAX, 0);
 	wait_for_recents(s);
 	err = store_sync(s);
 	while (store_close_idle_handle(s, INT64_MAX, false))
@@ -158,6 +160,7 @@ store_abandon(struct store **sp)
 	if (s->started) {
 		index_stop(s);
 		stop_syncer(s);
+		box_drop_idle(s, INT64_MAX, 0);
 		wait_for_recents(s);
 		while (store_close_idle_handle(s, INT64_MAX, true))
 			;

@@ -31,6 +31,86 @@ box_find_name(struct store_account *a, struct slice name)
 	return NULL;
 }
 
+/* ---- between views ---- */
+
+static void
+forget_idle(struct store_box *b)
+{
+	list_remove(&b->idle_node);
+	b->account->store->boxes_idle_messages -= b->idle_n;
+}
+
+void
+box_wake_up(struct store_box *b)
+{
+	struct store_account *a = b->account;
+
+	if (!list_linked(&b->idle_node))
+		return;
+	forget_idle(b);
+	store_account_put(&a); /* the view has its own */
+}
+
+/* Nobody counts the dead any more, nor waits for what has changed. */
+static void
+shed(struct store_box *b)
+{
+	size_t to = 0;
+
+	for (size_t i = 0; i < b->n && b->dead_n > 0; i++) {
+		if (b->v[i].dead != 0)
+			keywords_unref(b->account->keywords, b->v[i].keywords);
+		else
+			b->v[to++] = b->v[i];
+	}
+	if (b->dead_n > 0) {
+		b->account->store->counters.messages_in_views -= (int64_t)(b->n - to);
+		b->n = to;
+	}
+	b->dead_n = 0;
+	b->dead_retry = 64;
+	b->log_first += b->log_n;
+	b->log_n = b->log_cap = 0;
+	free(b->log);
+	b->log = NULL;
+}
+
+void
+box_rest(struct store_box *b)
+{
+	struct store *s = b->account->store;
+	size_t max = (size_t)s->house->limits.store_view_cache_messages;
+
+	if (b->gone || s->stopping || b->n > max) {
+		box_free(&b);
+		return;
+	}
+	shed(b);
+	b->idle_n = b->n + 1; /* a mailbox costs something, too */
+	b->idle_ms = loop_now_ms(s->loop);
+	s->boxes_idle_messages += b->idle_n;
+	list_push(&s->boxes_idle, &b->idle_node);
+	store_account_ref(b->account);
+	box_drop_idle(s, INT64_MIN, max);
+}
+
+void
+box_drop_idle(struct store *s, int64_t before_ms, size_t messages_max)
+{
+	struct list_node *n;
+
+	while ((n = list_first(&s->boxes_idle)) != NULL) {
+		struct store_box *b = CONTAINER_OF(n, struct store_box, idle_node);
+		struct store_account *a = b->account;
+
+		if (b->idle_ms > before_ms && s->boxes_idle_messages <= messages_max)
+			return;
+		forget_idle(b);
+		box_free(&b);
+		store_account_put(&a);
+	}
+}
+
 static int
 set_name(struct store_box *b, struct slice name)
 {
@@ -79,7 +159,7 @@ box_free(struct store_box **bp)
 	*bp = NULL;
 	if (b == NULL)
 		return;
-	ASSERT(list_empty(&b->views));
+	ASSERT(list_empty(&b->views) && !list_linked(&b->idle_node));
 	list_remove(&b->node);
 	for (size_t i = 0; i < b->n; i++)
 		keywords_unref(b->account->keywords, b->v[i].keywords);
@@ -125,7 +205,7 @@ void
 box_add(struct store_box *b, const struct message *m, const struct mailbox_row *row)
 {
 	if (b->n == b->cap) {
-		size_t cap = b->cap + b->cap / 2 + 4;
+		size_t cap = b->cap + b->cap / 32 + 8;
 		struct message *v = realloc(b->v, cap * sizeof(*v));
 
 		if (v == NULL) { /* its sessions have to start again */

@@ -51,7 +51,9 @@ struct store {
 	struct waitq synced;
 	bool started, stopping, failed, unclean;
 	uint8_t boot[STORE_ID_BYTES];
-	uint64_t view_last;  /* views are numbered, for `own` */
+	uint64_t view_last;     /* views are numbered, for `own` */
+	struct list boxes_idle; /* selected lately, the longest unused first; each holds its account */
+	size_t boxes_idle_messages;
 	struct list recents; /* store_view.c: what is to be written of \Recent; each has a fiber and holds an account */
 	/* store_body.c */
 	struct map bodies; /* account id and email → struct store_body */
@@ -313,11 +315,14 @@ struct box_change {
 };
 #define BOX_LOG_MAX 256
 
-/* A mailbox that is selected by at least one view: its messages in UID order. */
+/* A mailbox that is selected by at least one view, or was not long ago: its messages in UID order. */
 struct store_box {
 	struct list_node node; /* in account->boxes */
 	struct store_account *account;
 	struct list views;
+	struct list_node idle_node; /* in store->boxes_idle: no view is left */
+	size_t idle_n;              /* messages when the last one went */
+	int64_t idle_ms;
 	int64_t id;
 	uint8_t object_id[STORE_ID_BYTES];
 	char *name;
@@ -362,6 +367,12 @@ struct store_box *box_find(struct store_account *a, int64_t id);
 struct store_box *box_find_name(struct store_account *a, struct slice name);
 NODISCARD int box_new(struct store_account *a, const struct mailbox_row *m, struct store_box **out);
 void box_free(struct store_box **b);
+/* The last view has gone: kept for the next one within limits.store_view_cache_messages, or freed. */
+void box_rest(struct store_box *b);
+/* A view comes. */
+void box_wake_up(struct store_box *b);
+/* Frees those that nobody has selected since before_ms, and more than may be kept. */
+void box_drop_idle(struct store *s, int64_t before_ms, size_t messages_max);
 /* Index of the first message with a UID of at least `uid`. */
 size_t box_lower_bound(const struct store_box *b, uint32_t uid);
 /* The living message with that UID, or NULL. */

@@ -104,8 +104,10 @@ store_syncer(void *arg)
 		}
 		if (fiber_park(s->loop, until) == ERR_CANCELLED)
 			return;
-		if (!s->stopping)
-			while (store_close_idle_handle(s, loop_now_ms(s->loop) - l->account_handle_idle_ms, false))
-				;
+		if (s->stopping)
+			return;
+		box_drop_idle(s, loop_now_ms(s->loop) - l->store_view_idle_ms, SIZE_MAX);
+		while (store_close_idle_handle(s, loop_now_ms(s->loop) - l->account_handle_idle_ms, false))
+			;
 	}
 }

@@ -340,6 +340,7 @@ body_idle(struct place *p)
 	    10 * sizeof(struct message);
 	char id[16];
 
+	p->house.limits.search_delay_ms = 3600000; /* no index takes a handle meanwhile */
 	for (int i = 0; i < ACCOUNTS; i++) {
 		(void)snprintf(id, sizeof(id), "01A%d", i);
 		a[i] = make_account(p, id);

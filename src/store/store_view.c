@@ -493,7 +493,9 @@ save_recent_later(struct store_box *b)
 		list_remove(&r->node);
 		store_account_put(&r->a);
 		free(r);
+		return;
 	}
+	b->recent_saved = b->first_recent;
 }
 
 /* ---- selecting ---------------------------------------------------------------------------------------------------- */
@@ -639,10 +641,11 @@ attach(struct store_account *a, struct store_box *b, bool read_only, struct stor
 	struct store_view *v = calloc(1, sizeof(*v));
 
 	if (v == NULL) {
-		if (list_empty(&b->views))
-			box_free(&b);
+		if (list_empty(&b->views) && !list_linked(&b->idle_node))
+			box_rest(b);
 		return ERR_NOMEM;
 	}
+	box_wake_up(b);
 	v->box = b;
 	v->number = ++a->store->view_last;
 	v->read_only = read_only;
@@ -699,7 +702,7 @@ store_view_close(struct store_view **vp)
 	a->store->counters.views--;
 	if (list_empty(&b->views)) {
 		save_recent_later(b);
-		box_free(&b);
+		box_rest(b);
 	}
 	store_account_put(&a);
 }
