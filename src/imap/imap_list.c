@@ -4,6 +4,7 @@
 #include "imap/imap_list.h"
 
 #include "base/map.h"
+#include "imap/imap_metadata.h"
 
 static const struct slice role_names[] = {
     [STORE_ROLE_DRAFTS] = SLICE_INIT("\\Drafts"),
@@ -189,6 +190,9 @@ tell(const struct imap_listing *l, const struct entry *e)
 	buf_put(out, SLICE("\r\n"));
 	if ((l->options & IMAP_LIST_RETURN_STATUS) != 0 && e->m != NULL && e->m->selectable)
 		imap_put_status(s, out, e->m, l->status_items);
+	/* What went meanwhile has none. */
+	if ((l->options & IMAP_LIST_RETURN_METADATA) != 0 && e->m != NULL && e->m->selectable)
+		(void)!imap_put_metadata(s, out, e->name, &l->entries);
 	imap_write_buf(s, out);
 }
 

@@ -15,13 +15,15 @@ enum imap_list_option {
 	IMAP_LIST_RETURN_SUBSCRIBED = 16,
 	IMAP_LIST_RETURN_STATUS = 32,
 	/* it is in the extended form at all (RFC 9051 §6.3.9: it has options, or several patterns) */
-	IMAP_LIST_EXTENDED = 64
+	IMAP_LIST_EXTENDED = 64,
+	IMAP_LIST_RETURN_METADATA = 128
 };
 
 struct imap_listing {
 	struct imap_session *s;
 	unsigned options;               /* enum imap_list_option */
 	unsigned status_items;          /* enum imap_status_item */
+	struct slice_list entries;      /* of METADATA */
 	struct imap_pattern **patterns; /* those that can match at all */
 	size_t patterns_n;
 	bool percent; /* the pattern has a "%" */

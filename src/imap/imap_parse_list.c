@@ -1,6 +1,8 @@
 /* imap_parse_list.c: the arguments of LIST and LSUB: options, reference, patterns (RFC 9051 §9 list, RFC 5258, 5819, 6154). */
 #include "imap/imap_list.h"
 
+#include "imap/imap_metadata.h"
+
 #define REFERENCE_BYTES_MAX 4096
 
 struct option_row {
@@ -55,6 +57,7 @@ parse_return(struct imap_lex *x, struct imap_listing *l)
 	    {SLICE_INIT("CHILDREN"), IMAP_LIST_EXTENDED},
 	    {SLICE_INIT("SPECIAL-USE"), IMAP_LIST_EXTENDED},
 	    {SLICE_INIT("STATUS"), IMAP_LIST_RETURN_STATUS},
+	    {SLICE_INIT("METADATA"), IMAP_LIST_RETURN_METADATA},
 	};
 
 	if (!slice_ieq(imap_lex_atom(x), SLICE("RETURN")))
@@ -71,6 +74,11 @@ parse_return(struct imap_lex *x, struct imap_listing *l)
 		if (option == IMAP_LIST_RETURN_STATUS) {
 			imap_lex_space(x);
 			l->status_items = imap_parse_status(x);
+		} else if (option == IMAP_LIST_RETURN_METADATA) {
+			imap_lex_space(x);
+			if (imap_lex_peek(x) != '(')
+				imap_lex_fail(x, "expected the entries in parentheses");
+			imap_lex_entries(x, l->s->limits, &l->entries);
 		}
 	} while (imap_lex_accept(x, ' '));
 	imap_lex_expect(x, ')');

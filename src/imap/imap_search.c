@@ -80,6 +80,8 @@ imap_do_search(struct imap_session *s, struct imap_lex *x)
 		imap_lex_fail(x, "that tag is of a search that is being updated");
 	if ((r.options & IMAP_RETURN_RELEVANCY) && !p->fuzzy)
 		imap_lex_fail(x, "RELEVANCY without FUZZY");
+	if (p->charset.n > 0 && imap_is_on(s, IMAP_ON_UTF8))
+		imap_lex_fail(x, "no CHARSET once UTF8=ACCEPT is enabled: strings are UTF-8");
 	if (p->by_number && imap_is_on(s, IMAP_ON_UIDONLY))
 		imap_lex_fail(x, "[UIDREQUIRED] sequence numbers are not allowed once UIDONLY is enabled");
 	if (imap_bad_syntax(s, x))

@@ -18,7 +18,7 @@ enum imap_capability_when {
 	IMAP_CAP_AFTER = 32       /* after sign-in */
 };
 /* What a client switches on, by ENABLE (RFC 5161) or by using it (RFC 7162 §3.1). */
-enum imap_on { IMAP_ON_REV2 = 1, IMAP_ON_CONDSTORE = 2, IMAP_ON_QRESYNC = 4, IMAP_ON_UIDONLY = 8 };
+enum imap_on { IMAP_ON_REV2 = 1, IMAP_ON_CONDSTORE = 2, IMAP_ON_QRESYNC = 4, IMAP_ON_UIDONLY = 8, IMAP_ON_UTF8 = 16 };
 /* Appends the names for these circumstances, separated by spaces. */
 void imap_put_capabilities(struct buf *out, unsigned when, const struct limits *l);
 /* The untagged ID response with its line end. */
@@ -97,11 +97,11 @@ imap_is_on(const struct imap_session *s, unsigned what)
 {
 	return (s->on & what) != 0;
 }
-/* Mailbox names travel as UTF-8, not as modified UTF-7 (RFC 9051 §5.1). */
+/* Mailbox names travel as UTF-8, not as modified UTF-7 (RFC 9051 §5.1, RFC 9755 §3). */
 static inline bool
 imap_utf8_names(const struct imap_session *s)
 {
-	return imap_is_on(s, IMAP_ON_REV2);
+	return imap_is_on(s, IMAP_ON_REV2 | IMAP_ON_UTF8);
 }
 /* Switches CONDSTORE on, and whatever a selected mailbox has to tell for it then (RFC 7162 §3.1). */
 void imap_condstore_on(struct imap_session *s);

@@ -32,6 +32,12 @@ imap_put_status(struct imap_session *s, struct buf *out, const struct store_mail
 	}
 	if (items & IMAP_STATUS_APPENDLIMIT)
 		buf_printf(out, "APPENDLIMIT %" PRId64 " ", s->limits->smtp_message_bytes);
+	if (items & IMAP_STATUS_DELETED_STORAGE) {
+		int64_t bytes;
+
+		if (store_deleted_bytes(s->account, m->id, &bytes) == 0)
+			buf_printf(out, "DELETED-STORAGE %" PRId64 " ", bytes);
+	}
 	if (slice_ends(buf_slice(out), SLICE(" ")))
 		buf_truncate(out, out->n - 1);
 	buf_put(out, SLICE(")\r\n"));

@@ -142,6 +142,8 @@ struct store_mailbox {
 NODISCARD int store_mailboxes(struct store_account *acc, struct arena *a, struct store_mailbox **out, size_t *n);
 /* One mailbox by name. ERR_NOTFOUND. */
 NODISCARD int store_mailbox(struct store_account *acc, struct slice name, struct arena *a, struct store_mailbox *out);
+/* Bytes of the messages of a mailbox (by id) that have STORE_DELETED (RFC 9208 §4.1.4). */
+NODISCARD int store_deleted_bytes(struct store_account *acc, int64_t mailbox, int64_t *bytes);
 /* Names subscribed to, mailboxes that no longer exist included (RFC 9051 §6.3.7), sorted. */
 NODISCARD int store_subscriptions(struct store_account *acc, struct arena *a, struct slice_list *out);
 /* The order of lists: INBOX and what is below it first, then by bytes, children behind their parent. Does not park. */
@@ -162,6 +164,23 @@ NODISCARD int store_mailbox_delete(struct store_account *acc, struct slice name)
  * (into itself). Sessions get STORE_EVENT_RENAMED and keep their view. */
 NODISCARD int store_mailbox_rename(struct store_account *acc, struct slice from, struct slice to);
 NODISCARD int store_subscribe(struct store_account *acc, struct slice name, bool on);
+
+/* ---- annotations (RFC 5464) ----------------------------------------------------------------------------------- */
+
+struct store_annotation {
+	struct slice entry; /* "/private/comment"; names are kept as given, the caller folds their case */
+	struct slice value; /* any bytes */
+	bool remove;        /* store_metadata_set(): the entry goes */
+};
+/* All annotations of a mailbox, or with an empty name of the account itself, in `a`, sorted by entry. ERR_NOTFOUND. */
+NODISCARD int store_metadata_get(
+    struct store_account *acc, struct slice mailbox, struct arena *a, struct store_annotation **v, size_t *n);
+/* Sets and removes, all or nothing; durable when it returns. ERR_NOTFOUND; ERR_QUOTA over limits.metadata_entries or
+ * metadata_bytes of the account. */
+NODISCARD int store_metadata_set(
+    struct store_account *acc, struct slice mailbox, const struct store_annotation *v, size_t n);
+/* The bytes that all entries of the account take, names included. */
+NODISCARD int store_metadata_usage(struct store_account *acc, int64_t *bytes);
 
 /* ---- flags ------------------------------------------------------------------------------------------------------ */
 

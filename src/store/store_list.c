@@ -250,3 +250,35 @@ store_subscriptions(struct store_account *acc, struct arena *a, struct slice_lis
 	*out = err == 0 ? (struct slice_list){o.names, o.names_n} : (struct slice_list){NULL, 0};
 	return err;
 }
+
+struct deleted_op {
+	struct store_account *a;
+	int64_t mailbox, bytes;
+};
+
+static int
+deleted_tx(struct sqltx *tx, void *arg)
+{
+	struct deleted_op *o = arg;
+	struct sql_rows SQL_ROWS_CLEANUP q = {0};
+	int err = SQL_QUERY(tx, &q, &store_sql_placement_deleted, ACC(o->a), SQLI(o->mailbox));
+
+	o->bytes = 0;
+	while (err == 0 && (err = sql_next(&q)) == 1) {
+		if ((sql_col_int(&q, 0) & STORE_DELETED) != 0)
+			o->bytes += sql_col_int(&q, 1);
+		err = 0;
+	}
+	return err;
+}
+
+int
+store_deleted_bytes(struct store_account *acc, int64_t mailbox, int64_t *bytes)
+{
+	struct deleted_op o = {.a = acc, .mailbox = mailbox};
+	struct store_op op = {.tx = deleted_tx, .arg = &o};
+	int err = store_run(acc, &op);
+
+	*bytes = o.bytes;
+	return err;
+}
