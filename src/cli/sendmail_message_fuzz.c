@@ -28,7 +28,8 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	buf_init(&header, 4u << 20);
 	buf_init(&first, 4u << 20);
 	buf_init(&out, 8u << 20);
-	if (sendmail_header_read(&in, &header, &first) >= 0 && sendmail_header_finish(&s, buf_slice(&header), &out) == 0) {
+	if (sendmail_header_read(&in, &header, &first) >= 0 &&
+	    sendmail_header_finish(&s, buf_slice(&header), &out) == 0) {
 		ASSERT(out.n >= 2 && slice_ends(buf_slice(&out), SLICE("\r\n")));
 		for (size_t i = 0; i < s.recipients_n; i++)
 			ASSERT(slice_rfind_byte(s.recipients[i], '@') != SLICE_NONE);

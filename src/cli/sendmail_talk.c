@@ -160,7 +160,7 @@ command(struct talk *t, const char *fmt, ...)
 static int
 code_of(const struct talk *t)
 {
-	if (t->code == 0 || t->code < 500)
+	if (t->code < 500) /* 0: no reply */
 		return EX_TEMPFAIL;
 	if (slice_starts(buf_slice(&t->reply), SLICE("5.1.")))
 		return EX_NOUSER;
