@@ -17,13 +17,22 @@ check_value(struct slice envelope, struct slice name, struct arena *a)
 		ASSERT(slice_eq(decoded, value));
 }
 
+static void
+check_moments(struct slice envelope)
+{
+	struct deadlines d = envelope_deadlines(envelope, 1000000);
+
+	ASSERT(d.base_us >= 1000000 && d.by_us >= 0);
+	ASSERT(!envelope_has(envelope, SLICE("BY")) ? d.by_us == 0 : true);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
 	struct slice envelope = slice_of(data, n), name = slice_cut(&envelope, '\n');
 	struct arena a ARENA_CLEANUP;
 
-	arena_init(&a, 4 * n + 65536);
+	arena_init(&a, (n + 64) * (n + 64) + 65536);
 	check_value(envelope, name, &a);
 	check_value(envelope, SLICE("ORCPT"), &a);
 	check_value(envelope, SLICE("ENVID"), &a);
@@ -33,5 +42,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 		ASSERT(envelope_notify(envelope, SLICE("FAILURE")) && envelope_notify(envelope, SLICE("DELAY")) &&
 		    !envelope_notify(envelope, SLICE("SUCCESS")));
 	(void)envelope_notify(envelope, name);
+	check_moments(envelope);
+	/* Of a target nobody hears when it went well. */
+	ASSERT(!envelope_notify(envelope_of_target(&a, envelope, true), SLICE("SUCCESS")));
 	return 0;
 }
