@@ -40,6 +40,11 @@ struct dns_mx {
 	struct slice host; /* lower case, no final dot; empty for the null MX (RFC 7505) */
 };
 
+struct dns_tlsa { /* RFC 6698 §2.1 */
+	uint8_t usage, selector, matching;
+	struct slice data; /* of rdata */
+};
+
 NODISCARD int dns_new(struct dns **out, struct loop *l, const struct dns_config *c, struct buf *detail);
 /* Starts unbound's thread; after the sandbox. */
 NODISCARD int dns_start(struct dns *d);
@@ -51,6 +56,7 @@ NODISCARD int dns_ask(
 /* Decoding of rdata: 0 or ERR_SYNTAX. */
 NODISCARD int dns_mx_decode(struct slice rdata, struct arena *a, struct dns_mx *out);
 NODISCARD int dns_txt_decode(struct slice rdata, struct arena *a, struct slice *out); /* strings joined */
+NODISCARD int dns_tlsa_decode(struct slice rdata, struct dns_tlsa *out);
 NODISCARD int dns_address_decode(enum dns_type type, struct slice rdata, uint16_t port, struct net_address *out);
 NODISCARD int dns_name_decode(struct slice rdata, struct arena *a, struct slice *out);
 

@@ -81,6 +81,18 @@ dns_txt_decode(struct slice rdata, struct arena *a, struct slice *out)
 }
 
 int
+dns_tlsa_decode(struct slice rdata, struct dns_tlsa *out)
+{
+	struct cursor c = cursor_of(rdata);
+
+	out->usage = cursor_u8(&c);
+	out->selector = cursor_u8(&c);
+	out->matching = cursor_u8(&c);
+	out->data = cursor_rest(&c);
+	return c.err != 0 || out->data.n == 0 ? ERR_SYNTAX : 0;
+}
+
+int
 dns_address_decode(enum dns_type type, struct slice rdata, uint16_t port, struct net_address *out)
 {
 	*out = (struct net_address){0};

@@ -10,6 +10,7 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	struct slice rdata = slice_of(p, n), text;
 	struct net_address address;
 	struct dns_mx mx;
+	struct dns_tlsa tlsa;
 
 	arena_init(&a, 1 << 20);
 	if (dns_mx_decode(rdata, &a, &mx) == 0)
@@ -20,6 +21,8 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 		ASSERT(text.n <= 253);
 	if (dns_txt_decode(rdata, &a, &text) == 0)
 		ASSERT(text.n < n);
+	if (dns_tlsa_decode(rdata, &tlsa) == 0)
+		ASSERT(tlsa.data.n == n - 3);
 	(void)!dns_address_decode(DNS_A, rdata, 25, &address);
 	(void)!dns_address_decode(DNS_AAAA, rdata, 25, &address);
 	return 0;

@@ -79,8 +79,6 @@ struct queue_ops {
 	int (*forget)(void *ctx, int desk, const struct bus_desk_forget_request *r);
 	/* The desk of an account; does not park. */
 	int (*desk)(void *ctx, struct slice account_id);
-	/* "host:port" of a fixed next hop of the domain, or empty; does not park. */
-	struct slice (*route)(void *ctx, struct slice domain, struct arena *a);
 	/* What the configuration says of a site (its canonical name): changes what is set there, leaves the rest; may be NULL; does not
 	 * park. Sessions at a time, messages of a connection, messages a minute. */
 	void (*site_rate)(

@@ -138,7 +138,7 @@ attempt_remote(struct queue *q, struct destination *d, struct window_message *m,
 	struct bus_courier_send_request req = {
 	    .id = m->id,
 	    .domain = d->domain,
-	    .route = d->route.n > 0 ? d->route : q->c.ops.route(q->c.ops.ctx, d->domain, a),
+	    .route = d->route,
 	    .reverse_path = first->return_path_set ? first->return_path : m->reverse_path,
 	    .envelope = m->envelope,
 	    .recipients = {recipients, n},

@@ -213,15 +213,6 @@ straw_desk(void *ctx, struct slice account_id)
 	return 0;
 }
 
-static inline struct slice
-straw_route(void *ctx, struct slice domain, struct arena *a)
-{
-	(void)ctx;
-	(void)domain;
-	(void)a;
-	return SLICE_EMPTY;
-}
-
 /* NAME@example.test is the account NAME, but gone@ is nobody; all else is remote. */
 static inline void
 straw_target(struct slice address, struct queue_target *t)
@@ -306,8 +297,7 @@ world_open(struct world *w)
 	    .dir = queue_dir,
 	    .hostname = SLICE("mail.example.test"),
 	    .couriers = 1,
-	    .ops = {
-		w, straw_deliver, straw_send, straw_forget, straw_desk, straw_route, NULL, straw_expand, straw_fatal}};
+	    .ops = {w, straw_deliver, straw_send, straw_forget, straw_desk, NULL, straw_expand, straw_fatal}};
 	struct buf detail BUF_CLEANUP;
 
 	buf_init(&detail, 4096);

@@ -133,6 +133,9 @@ void clerk_queue_handle(struct clerk *k);
 struct queue_ops clerk_queue_ops(struct clerk *k);
 void clerk_peer_gone(struct clerk *k, enum bus_role role, int index);
 
+/* clerk_tls.c: other domains' policies for encryption, and what came of it. */
+void clerk_tls_handle(struct clerk *k);
+
 /* clerk_control.c: the control socket. */
 NODISCARD int clerk_control_start(struct clerk *k, struct buf *detail);
 void clerk_control_stop(struct clerk *k);

@@ -304,23 +304,6 @@ which_desk(void *ctx, struct slice account_id)
 	return account_desk(account_id, k->c->desks);
 }
 
-static struct slice
-which_route(void *ctx, struct slice domain, struct arena *a)
-{
-	struct clerk *k = ctx;
-	const struct settings *s = k->c->settings;
-
-	for (size_t i = 0; i < s->routes_count; i++) {
-		const struct route_settings *r = &s->routes[i];
-		bool v6 = slice_find_byte(r->host, ':') != SLICE_NONE;
-
-		if (slice_ieq(r->domain, domain))
-			return arena_printf(
-			    a, "%s%.*s%s:%u", v6 ? "[" : "", SLICE_ARG(r->host), v6 ? "]" : "", (unsigned)r->port);
-	}
-	return SLICE_EMPTY;
-}
-
 /* What [site SUFFIX] says; the longest suffix that fits counts. */
 static void
 which_site_rate(void *ctx, struct slice site, int64_t *connections, int64_t *connection_messages, int64_t *per_minute)
@@ -379,7 +362,6 @@ clerk_queue_ops(struct clerk *k)
 	    .send = ask_send,
 	    .forget = ask_forget,
 	    .desk = which_desk,
-	    .route = which_route,
 	    .site_rate = which_site_rate,
 	    .expand = ask_expand,
 	    .fatal = storage_failed};

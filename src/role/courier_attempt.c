@@ -1,10 +1,11 @@
 /* courier_attempt.c: one attempt to carry a message to one destination. Hosts are tried in their order; a connection that waits
  * is used before a new one is opened. */
-#include "role/courier_private.h"
+#include "role/courier_security.h"
 
 #include "base/log.h"
 #include "smtp/send_class.h"
 
+#define VAULT_MS 10000
 #define ATTEMPT_MS (20 * 60 * 1000) /* after this no further host is tried */
 #define HOST_ADDRESSES_MAX 6        /* tried of one host */
 #define WAITING_TRIED_MAX 3         /* connections that turn out to be lost, before a new one is opened */
@@ -12,27 +13,19 @@
 /* One attempt. */
 struct attempt {
 	struct courier *k;
+	struct dns *dns;
 	struct smtp_send_job job;
+	struct security_wish wish;
+	struct route route;
+	struct slice_list bind;      /* source addresses */
+	struct smtp_sign_in sign_in; /* of the relay; without a password while it has not been asked for */
 	const struct net_address *to;
-	const struct net_address *from; /* or NULL */
-	struct slice host;              /* "name [address]" of the last host that was reached */
-	struct slice site;
+	bool over;                           /* no further host is tried */
+	struct slice host;                   /* "name [address]" of the last host that was reached */
 	int64_t end_ms, connection_messages; /* 0: over a connection go any number */
 };
 
-/* ---- trying hosts --------------------------------------------------------------------------------------- */
-
-static int
-connect_host(void *ctx, struct stream **out)
-{
-	struct attempt *t = ctx;
-	struct loop *l = t->k->c->loop;
-	const struct net_address *from = t->from != NULL && t->from->sa.ss_family == t->to->sa.ss_family ? t->from
-													 : NULL;
-
-	t->k->connections++;
-	return net_connect(l, t->to, from, loop_deadline(l, t->k->c->house->limits.send_connect_timeout_ms), out);
-}
+/* ---- results -------------------------------------------------------------------------------------------- */
 
 static bool
 all_final(const struct attempt *t)
@@ -43,14 +36,14 @@ all_final(const struct attempt *t)
 	return true;
 }
 
-/* For the recipients that are still open, or only for those of whom nothing is known yet. */
+/* For the recipients of whom nothing is known yet, or nothing that leaves hope where this host does. */
 static void
-set_open_results(struct attempt *t, int result, const char *status, struct slice text, bool overwrite)
+set_open_results(struct attempt *t, int result, const char *status, struct slice text)
 {
 	for (size_t i = 0; i < t->job.recipients_count; i++) {
 		struct smtp_send_result *r = &t->job.recipients[i].r;
 
-		if (r->final || (!overwrite && r->result != 0))
+		if (r->final || (r->result != 0 && (r->result != SEND_FAIL || result != SEND_TEMPFAIL || t->over)))
 			continue;
 		*r = (struct smtp_send_result){.result = result, .text = text};
 		(void)!slice_to_z(slice_z(status), r->status, sizeof(r->status));
@@ -66,15 +59,39 @@ note_host(struct attempt *t)
 			t->host = t->job.host;
 }
 
+/* ---- connections ------------------------------------------------------------------------------------------- */
+
+/* Where to send from to such an address: true, or the system chooses. */
+static bool
+source_for(const struct attempt *t, const struct net_address *to, struct net_address *from)
+{
+	for (size_t i = 0; i < t->bind.n; i++)
+		if (net_address_parse(t->bind.v[i], 0, from) == 0 && from->sa.ss_family == to->sa.ss_family)
+			return true;
+	return false;
+}
+
+static int
+connect_host(void *ctx, struct stream **out)
+{
+	struct attempt *t = ctx;
+	struct loop *l = t->k->c->loop;
+	struct net_address from;
+	bool bound = source_for(t, t->to, &from);
+
+	t->k->connections++;
+	return net_connect(
+	    l, t->to, bound ? &from : NULL, loop_deadline(l, t->k->c->house->limits.send_connect_timeout_ms), out);
+}
+
 /* Sends over a new connection to t->to, or over job.connection, and keeps the connection for the next. */
 static int
 send_and_keep(struct attempt *t, struct slice place, int64_t opened_ms)
 {
+	size_t sent = t->job.connection == NULL ? 0 : smtp_connection_messages(t->job.connection);
 	struct pool_connection c;
-	size_t sent;
 	int e;
 
-	sent = t->job.connection == NULL ? 0 : smtp_connection_messages(t->job.connection);
 	t->job.keep = t->connection_messages <= 0 || sent + 1 < (size_t)t->connection_messages;
 	e = smtp_send(&t->job);
 	c = (struct pool_connection){t->job.connection, t->job.host, opened_ms};
@@ -83,8 +100,25 @@ send_and_keep(struct attempt *t, struct slice place, int64_t opened_ms)
 	return e;
 }
 
+/* Counts what came of a new connection's encryption. */
+static void
+count_tls(struct attempt *t, const struct route_host *host, const struct host_security *security, const char *address)
+{
+	const char *result = courier_tally_result(t->job.tls_result);
+	struct slice detail = t->job.tls_error;
+
+	if (!t->route.by_dns || result == NULL)
+		return;
+	if (security->failure != NULL && t->job.tls_result == SMTP_TLS_FINE) {
+		result = security->failure;
+		detail = SLICE("the server is not one of those that the policy names");
+	}
+	courier_tally_add(&t->k->tally, t->wish.domain, security->policy, host->name, slice_z(address), result, detail);
+}
+
 static int
-try_address(struct attempt *t, const struct route_host *host, struct slice place, const struct net_address *address)
+try_address(struct attempt *t, const struct route_host *host, const struct host_security *security, struct slice place,
+    const struct net_address *address)
 {
 	char text[NET_ADDRESS_TEXT_MAX];
 	int e;
@@ -94,7 +128,9 @@ try_address(struct attempt *t, const struct route_host *host, struct slice place
 	t->job.host = host->is_address
 	    ? arena_printf(t->job.arena, "[%s]:%u", text, (unsigned)host->port)
 	    : arena_printf(t->job.arena, "%.*s [%s]:%u", SLICE_ARG(host->name), text, (unsigned)host->port);
+	t->job.security = security->how;
 	e = send_and_keep(t, place, loop_now_ms(t->k->c->loop));
+	count_tls(t, host, security, text);
 	if (e == 0 || t->host.n == 0)
 		note_host(t);
 	return e;
@@ -123,68 +159,163 @@ try_waiting(struct attempt *t, struct slice place)
 
 /* All that makes a connection fit for one message and not for another. */
 static struct slice
-place_of(struct attempt *t, const struct route_host *host)
+place_of(struct attempt *t, const struct route_host *host, struct slice security)
 {
-	char from[NET_ADDRESS_TEXT_MAX] = "";
+	struct buf b BUF_CLEANUP;
 
-	if (t->from != NULL)
-		net_address_text(t->from, from);
-	return arena_printf(t->job.arena, "%.*s|%u|%s", SLICE_ARG(host->name), (unsigned)host->port, from);
+	buf_init(&b, 70000);
+	buf_printf(&b, "%.*s|%u|%.*s|%.*s|%.*s", SLICE_ARG(host->name), (unsigned)host->port,
+	    SLICE_ARG(t->job.hostname), SLICE_ARG(t->route.relay == NULL ? SLICE_EMPTY : t->route.relay->name),
+	    SLICE_ARG(security));
+	for (size_t i = 0; i < t->bind.n; i++)
+		buf_printf(&b, "|%.*s", SLICE_ARG(t->bind.v[i]));
+	return arena_copy(t->job.arena, buf_slice(&b));
+}
+
+/* ---- hosts ------------------------------------------------------------------------------------------------ */
+
+/* The relay's password, of the vault. Kept no longer than this attempt. */
+static int
+ask_password(struct attempt *t)
+{
+	const struct relay_settings *r = t->route.relay;
+	struct bus_vault_relay_request q = {r == NULL ? SLICE_EMPTY : r->name};
+	struct bus_vault_relay_reply rep;
+	int e;
+
+	if (r == NULL || r->user.n == 0 || t->job.sign_in != NULL)
+		return 0;
+	e = BUS_CALL(t->k->c->bus, ROLE_VAULT, 0, vault_relay, &q, t->job.arena, &rep, VAULT_MS);
+	if (e == ERR_CANCELLED || e == ERR_NOMEM)
+		return e;
+	if (e != 0) {
+		set_open_results(t, SEND_TEMPFAIL, "4.3.5",
+		    arena_printf(t->job.arena, "The password for [relay %.*s] is not to be had from the vault: %s",
+			SLICE_ARG(r->name), err_text(e)));
+		return e;
+	}
+	t->sign_in = (struct smtp_sign_in){r->user, rep.password};
+	t->job.sign_in = &t->sign_in;
+	return 0;
+}
+
+static int
+look_up_addresses(struct attempt *t, const struct route_host *host, struct route_addresses *out)
+{
+	return route_addresses(
+	    t->dns, host, t->job.arena, loop_deadline(t->k->c->loop, t->k->c->house->limits.dns_timeout_ms), out);
+}
+
+static bool
+is_wanted(const struct attempt *t, const struct net_address *a)
+{
+	enum send_ip ip = t->k->c->settings->send_ip;
+
+	return ip == SEND_IP_BOTH || (ip == SEND_IP_V4) == (a->sa.ss_family == AF_INET);
 }
 
 /* All addresses of a host, until one answers. */
 static int
-try_host(struct attempt *t, struct dns *d, const struct route_host *host)
+try_addresses(struct attempt *t, const struct route_host *host, const struct host_security *security,
+    struct slice place, const struct route_addresses *found)
 {
-	struct net_address *v;
-	bool temporary;
-	size_t n;
-	struct slice place = place_of(t, host);
-	int e;
+	size_t tried = 0;
 
-	t->job.security = (struct smtp_security){.level = SMTP_TLS_MAY,
-	    .client = t->k->tls,
-	    .expect = {.name = host->is_address ? SLICE_EMPTY : host->name}};
-	e = try_waiting(t, place);
-	if (e == 0 || e == ERR_CANCELLED || e == ERR_NOMEM || all_final(t))
-		return e;
-	e = route_addresses(d, host, t->job.arena, loop_deadline(t->k->c->loop, t->k->c->house->limits.dns_timeout_ms),
-	    &v, &n, &temporary);
+	for (size_t i = 0; i < found->n && tried < HOST_ADDRESSES_MAX; i++) {
+		int e;
 
-	if (e != 0)
-		return e;
-	if (n == 0)
-		set_open_results(t, temporary ? SEND_TEMPFAIL : SEND_FAIL, temporary ? "4.4.3" : "5.4.4",
-		    arena_printf(t->job.arena,
-			temporary ? "The address of %.*s could not be looked up in DNS"
-				  : "The mail server %.*s has no address in DNS",
-			SLICE_ARG(host->name)),
-		    false);
-	for (size_t i = 0; i < n && i < HOST_ADDRESSES_MAX; i++) {
-		e = try_address(t, host, place, &v[i]);
+		if (!is_wanted(t, &found->v[i]))
+			continue;
+		tried++;
+		e = try_address(t, host, security, place, &found->v[i]);
 		if (e == 0 || e == ERR_CANCELLED || e == ERR_NOMEM)
 			return e;
 		if (all_final(t) || loop_now_ms(t->k->c->loop) >= t->end_ms)
 			return 0;
 	}
+	if (tried == 0)
+		set_open_results(t, found->temporary ? SEND_TEMPFAIL : SEND_FAIL, found->temporary ? "4.4.3" : "5.4.4",
+		    arena_printf(t->job.arena,
+			found->temporary   ? "The address of %.*s could not be looked up in DNS"
+			    : found->n > 0 ? "The mail server %.*s has no address of the kind that is used here"
+					   : "The mail server %.*s has no address in DNS",
+			SLICE_ARG(host->name)));
 	return 0;
 }
 
 static int
-try_all(struct attempt *t, struct dns *d, const struct bus_courier_send_request *q)
+try_host(struct attempt *t, const struct route_host *host)
+{
+	bool signed_zone = t->route.by_dns && t->route.secure;
+	struct route_addresses found;
+	struct host_security security;
+	struct slice place;
+	int e = signed_zone ? look_up_addresses(t, host, &found) : 0;
+
+	if (e == 0)
+		e = courier_security(
+		    t->k, t->dns, &t->wish, &t->route, host, signed_zone ? &found : NULL, t->job.arena, &security);
+	if (e != 0)
+		return e;
+	if (!security.usable) {
+		if (security.failure != NULL)
+			courier_tally_add(&t->k->tally, t->wish.domain, security.policy, host->name, SLICE_EMPTY,
+			    security.failure, security.text);
+		set_open_results(t, security.result, security.status, security.text);
+		return 0;
+	}
+	place = place_of(t, host, security.key);
+	e = try_waiting(t, place);
+	if (e == 0 || e == ERR_CANCELLED || e == ERR_NOMEM || all_final(t))
+		return e;
+	e = ask_password(t);
+	if (e != 0)
+		return e == ERR_CANCELLED || e == ERR_NOMEM ? e : 0;
+	if (!signed_zone)
+		e = look_up_addresses(t, host, &found);
+	return e != 0 ? e : try_addresses(t, host, &security, place, &found);
+}
+
+/* What the domain says of encryption, where it is asked. */
+static int
+look_up_policy(struct attempt *t)
+{
+	struct sts_answer *sts = &t->wish.sts;
+	int e;
+
+	if (!t->route.by_dns || t->route.n == 0 || !t->k->c->settings->send_mta_sts)
+		return 0;
+	e = courier_sts_find(&t->k->sts, t->dns, t->wish.domain, t->job.arena, sts);
+	if (e == 0 && sts->failure != NULL)
+		courier_tally_add(
+		    &t->k->tally, t->wish.domain, "sts", SLICE_EMPTY, SLICE_EMPTY, sts->failure, sts->detail);
+	return e;
+}
+
+static struct slice
+domain_of(struct slice address)
+{
+	size_t at = slice_rfind_byte(address, '@');
+
+	return at == SLICE_NONE ? SLICE_EMPTY : slice_from(address, at + 1);
+}
+
+static int
+try_all(struct attempt *t, const struct bus_courier_send_request *q)
 {
 	struct role_context *c = t->k->c;
-	struct route route;
-	int e = route_find(d, c->house, c->settings, q->domain, q->route, t->job.arena,
-	    loop_deadline(c->loop, c->house->limits.dns_timeout_ms), &route);
+	struct route_question ask = {q->domain, q->route, domain_of(q->reverse_path)};
+	int e = route_find(t->dns, c->house, c->settings, &ask, t->job.arena,
+	    loop_deadline(c->loop, c->house->limits.dns_timeout_ms), &t->route);
 
-	t->site = route.site;
-	if (e == 0 && route.n == 0)
-		set_open_results(t, route.result, route.status, route.text, true);
-	for (size_t i = 0; e == 0 && i < route.n && !all_final(t); i++) {
+	if (e == 0)
+		e = look_up_policy(t);
+	if (e == 0 && t->route.n == 0)
+		set_open_results(t, t->route.result, t->route.status, t->route.text);
+	for (size_t i = 0; e == 0 && i < t->route.n && !all_final(t); i++) {
 		if (i > 0 && loop_now_ms(c->loop) >= t->end_ms)
 			break;
-		e = try_host(t, d, &route.hosts[i]);
+		e = try_host(t, &t->route.hosts[i]);
 	}
 	return e;
 }
@@ -225,34 +356,52 @@ fill_reply(struct attempt *t, struct arena *a, struct bus_courier_send_reply *re
 	    .classes = {classes, n},
 	    .dsn = {dsn, n},
 	    .host = t->host,
-	    .site = t->site,
+	    .site = t->route.site,
 	    .tls = t->job.tls_text};
 	t->k->over_tls += t->job.tls_text.n > 0;
 	return arena_failed(a) ? ERR_NOMEM : 0;
 }
 
-static int
-attempt_run(struct courier *k, struct bus_courier_send_request *q, struct arena *a, struct bus_courier_send_reply *rep)
+static bool
+envelope_has(struct slice envelope, const char *name, const char *want)
 {
-	struct role_context *c = k->c;
-	struct resolver *resolver = k->resolver;
-	struct net_address from;
-	struct smtp_send_recipient *recipients = ARENA_ARRAY(a, struct smtp_send_recipient, q->recipients.n);
-	struct attempt t = {
-	    .k = k, .end_ms = loop_deadline(c->loop, ATTEMPT_MS), .connection_messages = q->connection_messages};
-	int e;
+	struct slice value;
 
-	if (recipients == NULL)
-		return ERR_NOMEM;
+	return smtp_envelope_get(envelope, slice_z(name), &value) && (want == NULL || slice_ieq(value, slice_z(want)));
+}
+
+/* In lower case, without a final dot. */
+static struct slice
+domain_key(struct arena *a, struct slice domain)
+{
+	uint8_t *p;
+
+	if (slice_ends(domain, SLICE(".")))
+		domain = slice_head(domain, domain.n - 1);
+	p = arena_alloc(a, domain.n + 1);
+	for (size_t i = 0; p != NULL && i < domain.n; i++)
+		p[i] = ascii_lower(slice_at(domain, i));
+	return slice_of(p, p == NULL ? 0 : domain.n);
+}
+
+static void
+fill_job(struct attempt *t, const struct bus_courier_send_request *q, struct smtp_send_recipient *recipients)
+{
+	const struct settings *s = t->k->c->settings;
+	const struct sender_settings *sender = settings_sender(s, domain_of(q->reverse_path));
+	bool require_tls = q->reverse_path.n > 0 && envelope_has(q->envelope, "REQUIRETLS", NULL);
+
 	for (size_t i = 0; i < q->recipients.n; i++)
 		recipients[i] = (struct smtp_send_recipient){.address = q->recipients.v[i],
 		    .envelope = i < q->recipient_envelopes.n ? q->recipient_envelopes.v[i] : SLICE_EMPTY};
-	if (c->settings->send_bind.n > 0 && net_address_parse(c->settings->send_bind, 0, &from) == 0)
-		t.from = &from;
-	t.job = (struct smtp_send_job){.loop = c->loop,
-	    .workers = k->workers,
-	    .arena = a,
-	    .hostname = c->settings->hostname,
+	t->bind = sender != NULL && sender->bind.n > 0 ? sender->bind : s->send_bind;
+	t->wish = (struct security_wish){.domain = domain_key(t->job.arena, q->domain),
+	    .require_tls = require_tls,
+	    .ignore_policies = !require_tls && envelope_has(q->envelope, "TLS-REQUIRED", "NO")};
+	t->job = (struct smtp_send_job){.loop = t->k->c->loop,
+	    .workers = t->k->workers,
+	    .arena = t->job.arena,
+	    .hostname = sender != NULL && sender->helo.n > 0 ? sender->helo : s->hostname,
 	    .reverse_path = q->reverse_path,
 	    .envelope = q->envelope,
 	    .recipients = recipients,
@@ -261,14 +410,33 @@ attempt_run(struct courier *k, struct bus_courier_send_request *q, struct arena 
 	    .body = q->body,
 	    .fd = (int)q->file,
 	    .size_bytes = q->file >= 0 ? q->size_bytes : (int64_t)q->body.n,
+	    .require_tls = require_tls,
 	    .connect = connect_host,
-	    .connect_ctx = &t};
+	    .connect_ctx = t};
+}
+
+static int
+attempt_run(struct courier *k, struct bus_courier_send_request *q, struct arena *a, struct bus_courier_send_reply *rep)
+{
+	struct resolver *resolver = k->resolver;
+	struct smtp_send_recipient *recipients = ARENA_ARRAY(a, struct smtp_send_recipient, q->recipients.n);
+	struct attempt t = {.k = k,
+	    .dns = resolver->dns,
+	    .job = {.arena = a},
+	    .end_ms = loop_deadline(k->c->loop, ATTEMPT_MS),
+	    .connection_messages = q->connection_messages};
+	int e;
+
+	if (recipients == NULL)
+		return ERR_NOMEM;
+	fill_job(&t, q, recipients);
 	resolver->users++;
-	e = try_all(&t, resolver->dns, q);
+	e = try_all(&t, q);
 	resolver_release(&resolver);
 	if (e == ERR_CANCELLED || e == ERR_NOMEM)
 		return e;
-	set_open_results(&t, SEND_TEMPFAIL, "4.4.1", SLICE("No mail server could be reached"), false);
+	t.over = true;
+	set_open_results(&t, SEND_TEMPFAIL, "4.4.1", SLICE("No mail server could be reached"));
 	return fill_reply(&t, a, rep);
 }
 

@@ -3,12 +3,17 @@
  *   courier.c           the role: starting, settings, counters
  *   courier_attempt.c   one attempt to send a message: hosts in their order, connections new or kept
  *   courier_route.c     the hosts of a domain
- *   courier_pool.c      connections that wait for a next message */
+ *   courier_pool.c      connections that wait for a next message
+ *   courier_security.c  how a connection has to be secured
+ *   courier_sts.c       MTA-STS policies
+ *   courier_tally.c     counts for reports on TLS */
 #ifndef ROLE_COURIER_PRIVATE_H
 #define ROLE_COURIER_PRIVATE_H
 
 #include "role/courier_pool.h"
 #include "role/courier_route.h"
+#include "role/courier_sts.h"
+#include "role/courier_tally.h"
 #include "role/role.h"
 
 /* The resolver of one generation of settings; goes when its last user is done. */
@@ -22,9 +27,14 @@ struct courier {
 	struct role_context *c;
 	struct resolver *resolver;
 	struct workers *workers;
-	struct tls_client *tls; /* for servers of which nothing is known */
+	struct tls_client *tls_any;     /* for servers of which nothing is known */
+	struct tls_client *tls_checked; /* checks certificates: by roots or DANE */
+	struct buf ca_pem;              /* the settings' roots, read before the sandbox */
 	struct courier_pool pool;
-	struct waitq slots; /* for limits.courier_sessions */
+	struct courier_sts sts;
+	struct courier_tally tally;
+	struct fiber *refresher; /* of MTA-STS policies; only of the first courier */
+	struct waitq slots;      /* for limits.courier_sessions */
 	size_t active;
 	bool stopping;
 	/* counters */

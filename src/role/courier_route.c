@@ -166,6 +166,8 @@ look_up(struct dns *d, struct house *h, const struct settings *s, struct slice d
 	}
 	if (e != 0)
 		return e;
+	out->by_dns = true;
+	out->secure = mx.secure;
 	switch (mx.status) {
 	case DNS_OK: e = hosts_of_mx(h, &mx, port, domain, a, out); break;
 	case DNS_NODATA:
@@ -180,8 +182,10 @@ look_up(struct dns *d, struct house *h, const struct settings *s, struct slice d
 		    arena_printf(a, "The mail servers of %.*s could not be looked up in DNS", SLICE_ARG(domain)));
 		return 0;
 	case DNS_BOGUS:
-		no_route(out, SEND_TEMPFAIL, "4.7.5",
-		    arena_printf(a, "The DNS records of %.*s failed DNSSEC validation", SLICE_ARG(domain)));
+		no_route(out, SEND_TEMPFAIL, "4.4.3",
+		    arena_printf(a,
+			"The DNS records of %.*s are not signed as they should be (DNSSEC): they may be forged",
+			SLICE_ARG(domain)));
 		return 0;
 	}
 	if (e == 0 && out->n > 0)
@@ -189,22 +193,51 @@ look_up(struct dns *d, struct house *h, const struct settings *s, struct slice d
 	return e;
 }
 
-int
-route_find(struct dns *d, struct house *h, const struct settings *s, struct slice domain, struct slice fixed,
-    struct arena *a, int64_t deadline_ms, struct route *out)
+/* A host of the settings. */
+static int
+configured(struct route *out, struct arena *a, struct slice host, uint16_t port, enum send_security tls)
 {
+	out->tls = tls;
+	return single(out, a, host, port);
+}
+
+static int
+by_relay(struct route *out, struct arena *a, const struct settings *s, struct slice name)
+{
+	/* The settings were checked: it is there. */
+	out->relay = settings_relay(s, name);
+	ASSERT(out->relay != NULL);
+	return configured(out, a, out->relay->host, out->relay->port, out->relay->tls);
+}
+
+int
+route_find(struct dns *d, struct house *h, const struct settings *s, const struct route_question *q, struct arena *a,
+    int64_t deadline_ms, struct route *out)
+{
+	const struct sender_settings *sender = settings_sender(s, q->sender);
+	struct slice domain = q->domain;
 	int e;
 
-	*out = (struct route){0};
+	*out = (struct route){.tls = SECURITY_OPPORTUNISTIC};
 	if (slice_ends(domain, SLICE(".")))
 		domain = slice_head(domain, domain.n - 1);
 	out->site = domain;
-	for (size_t i = 0; fixed.n == 0 && i < s->routes_count; i++)
-		if (slice_ieq(s->routes[i].domain, domain))
-			return single(out, a, s->routes[i].host, s->routes[i].port);
-	if (fixed.n > 0)
-		e = fixed_host(out, a, fixed);
-	else if (slice_starts(domain, SLICE("[")) && slice_ends(domain, SLICE("]")))
+	if (q->fixed.n > 0) {
+		e = fixed_host(out, a, q->fixed);
+		return e == 0 && arena_failed(a) ? ERR_NOMEM : e;
+	}
+	for (size_t i = 0; i < s->routes_count; i++) {
+		const struct route_settings *r = &s->routes[i];
+
+		if (slice_ieq(r->domain, domain))
+			return r->relay.n > 0 ? by_relay(out, a, s, r->relay)
+					      : configured(out, a, r->host, r->port, r->tls);
+	}
+	if (sender != NULL && sender->relay.n > 0)
+		return by_relay(out, a, s, sender->relay);
+	if (s->send_relay.n > 0)
+		return by_relay(out, a, s, s->send_relay);
+	if (slice_starts(domain, SLICE("[")) && slice_ends(domain, SLICE("]")))
 		e = literal_host(out, a, domain, s->smtp_port != 0 ? s->smtp_port : 25);
 	else
 		e = look_up(d, h, s, domain, a, deadline_ms, out);
@@ -212,19 +245,19 @@ route_find(struct dns *d, struct house *h, const struct settings *s, struct slic
 }
 
 int
-route_addresses(struct dns *d, const struct route_host *host, struct arena *a, int64_t deadline_ms,
-    struct net_address **v, size_t *n, bool *temporary)
+route_addresses(
+    struct dns *d, const struct route_host *host, struct arena *a, int64_t deadline_ms, struct route_addresses *out)
 {
 	static const enum dns_type types[] = {DNS_AAAA, DNS_A};
 	struct dns_answer answers[COUNT_OF(types)];
 
-	*n = 0;
-	*temporary = false;
-	*v = ARENA_ARRAY(a, struct net_address, COUNT_OF(types) * ADDRESSES_MAX);
-	if (*v == NULL)
+	*out = (struct route_addresses){.secure = true};
+	out->v = ARENA_ARRAY(a, struct net_address, COUNT_OF(types) * ADDRESSES_MAX);
+	if (out->v == NULL)
 		return ERR_NOMEM;
 	if (host->is_address) {
-		(*v)[(*n)++] = host->address;
+		out->v[out->n++] = host->address;
+		out->secure = false;
 		return 0;
 	}
 	for (size_t t = 0; t < COUNT_OF(types); t++) {
@@ -234,12 +267,15 @@ route_addresses(struct dns *d, const struct route_host *host, struct arena *a, i
 			return 0;
 		if (e != 0)
 			return e;
-		*temporary |= answers[t].status == DNS_TEMPFAIL || answers[t].status == DNS_BOGUS;
+		out->temporary |= answers[t].status == DNS_TEMPFAIL || answers[t].status == DNS_BOGUS;
+		out->secure &= answers[t].secure;
+		if (answers[t].status == DNS_OK && answers[t].canonical.n > 0)
+			out->canonical = answers[t].canonical;
 	}
 	for (size_t i = 0; i < ADDRESSES_MAX; i++)
 		for (size_t t = 0; t < COUNT_OF(types); t++)
 			if (answers[t].status == DNS_OK && i < answers[t].rdata.n &&
-			    dns_address_decode(types[t], answers[t].rdata.v[i], host->port, &(*v)[*n]) == 0)
-				(*n)++;
+			    dns_address_decode(types[t], answers[t].rdata.v[i], host->port, &out->v[out->n]) == 0)
+				out->n++;
 	return 0;
 }

@@ -41,6 +41,7 @@ struct world {
 	struct dns *dns;
 	struct arena arena;
 	struct settings settings;
+	const char *sender;
 	bool ended;
 };
 
@@ -49,9 +50,10 @@ find(struct world *w, const char *domain, const char *fixed)
 {
 	struct route r;
 
-	assert_int_equal(route_find(w->dns, &w->house, &w->settings, slice_z(domain), slice_z(fixed), &w->arena,
-			     loop_deadline(w->loop, 10000), &r),
-	    0);
+	struct route_question q = {slice_z(domain), slice_z(fixed), slice_z(w->sender)};
+
+	assert_int_equal(
+	    route_find(w->dns, &w->house, &w->settings, &q, &w->arena, loop_deadline(w->loop, 10000), &r), 0);
 	assert_true(r.n > 0 || (r.result != 0 && r.status != NULL && r.text.n > 0));
 	return r;
 }
@@ -109,23 +111,21 @@ want_addresses(struct world *w, const char *host, const char *want, bool want_te
 {
 	struct route_host h = {.name = slice_z(host), .port = 25};
 	BUF_CLEANUP struct buf b;
-	struct net_address *v;
-	bool temporary;
-	size_t n;
+	struct route_addresses found;
 
 	buf_init(&b, 1000);
-	assert_int_equal(route_addresses(w->dns, &h, &w->arena, loop_deadline(w->loop, 10000), &v, &n, &temporary), 0);
-	for (size_t i = 0; i < n; i++) {
+	assert_int_equal(route_addresses(w->dns, &h, &w->arena, loop_deadline(w->loop, 10000), &found), 0);
+	for (size_t i = 0; i < found.n; i++) {
 		char text[NET_ADDRESS_TEXT_MAX];
 
-		net_address_text(&v[i], text);
+		net_address_text(&found.v[i], text);
 		/* The two IPv4 addresses of mx1 may come in either order. */
 		buf_put(&b, slice_head(slice_z(text), 9));
 		buf_put_u8(&b, ';');
 	}
 	if (!slice_eq(buf_slice(&b), slice_z(want)))
 		fail_msg("%s: %.*s", host, SLICE_ARG(buf_slice(&b)));
-	assert_int_equal(temporary, want_temporary);
+	assert_int_equal(found.temporary, want_temporary);
 }
 
 static void
@@ -133,6 +133,36 @@ wait_for_server(struct world *w)
 {
 	for (int i = 0; i < 100 && find(w, "two.a.test", "").n == 0; i++)
 		assert_int_equal(fiber_sleep(w->loop, 50), 0);
+}
+
+static void
+settings_say_more(struct world *w)
+{
+	static struct relay_settings relays[] = {
+	    {.name = SLICE_INIT("one"), .host = SLICE_INIT("one.test"), .port = 587},
+	    {.name = SLICE_INIT("two"), .host = SLICE_INIT("two.test"), .port = 465, .tls = SECURITY_IMPLICIT}};
+	static struct sender_settings senders[] = {{.domain = SLICE_INIT("by-relay.test"), .relay = SLICE_INIT("two")},
+	    {.domain = SLICE_INIT("as-others.test")}};
+	struct route r;
+
+	w->settings.relays = relays;
+	w->settings.relays_count = COUNT_OF(relays);
+	w->settings.senders = senders;
+	w->settings.senders_count = COUNT_OF(senders);
+	w->sender = "by-relay.test";
+	r = find(w, "two.a.test", "");
+	assert_ptr_equal(r.relay, &relays[1]);
+	assert_int_equal(r.tls, SECURITY_IMPLICIT);
+	want_hosts(w, "two.a.test", "", "two.test:465;");
+	/* What is said of the recipient's domain counts before what is said of the sender's. */
+	want_hosts(w, "fixed.a.test", "", "relay.a.test:587;");
+	want_hosts(w, "two.a.test", "x.test:99", "x.test:99;");
+	w->sender = "as-others.test";
+	want_hosts(w, "mx2.a.test", "", "mx2.a.test:2525;");
+	w->settings.send_relay = SLICE("one");
+	want_hosts(w, "mx2.a.test", "", "one.test:587;");
+	w->settings.send_relay = SLICE_EMPTY;
+	w->sender = "";
 }
 
 static void
@@ -163,6 +193,7 @@ body(void *arg)
 	w->settings.routes = routes;
 	w->settings.routes_count = 1;
 	want_hosts(w, "FIXED.a.test", "", "relay.a.test:587;");
+	settings_say_more(w);
 	want_site(w, "two.a.test", "", "mx1.a.test");
 	want_site(w, "even.a.test", "", "mx1.a.test");
 	want_site(w, "loop.a.test", "", "us.a.test");

@@ -135,6 +135,11 @@ word_index(struct slice value, const char *const words[], size_t n)
 static const char *const format_words[] = {"text", "json"};
 static const char *const level_words[] = {"debug", "info", "warn", "error"};
 static const char *const bool_words[] = {"no", "yes"};
+static const char *const security_words[] = {[SECURITY_OPPORTUNISTIC] = "opportunistic",
+    [SECURITY_REQUIRED] = "required",
+    [SECURITY_IMPLICIT] = "implicit",
+    [SECURITY_NONE] = "none"};
+static const char *const ip_words[] = {[SEND_IP_BOTH] = "both", [SEND_IP_V4] = "ipv4", [SEND_IP_V6] = "ipv6"};
 static const char *const service_words[LISTEN_SERVICE_COUNT] = {[LISTEN_SMTP] = "smtp",
     [LISTEN_SUBMISSION] = "submission",
     [LISTEN_SUBMISSIONS] = "submissions",
@@ -170,17 +175,20 @@ static const char *
 take_word(struct slice value, const char *const words[], size_t n, int *out)
 {
 	static const char *const wanted[] = {"no or yes", "text or json", "debug, info, warn or error",
-	    "smtp, submission, submissions, imap, imaps, pop3, pop3s or lmtp"};
+	    "smtp, submission, submissions, imap, imaps, pop3, pop3s or lmtp",
+	    "opportunistic, required, implicit or none", "both, ipv4 or ipv6"};
 	int i = word_index(value, words, n);
 
 	if (i >= 0) {
 		*out = i;
 		return NULL;
 	}
-	return words == bool_words  ? wanted[0]
-	    : words == format_words ? wanted[1]
-	    : words == level_words  ? wanted[2]
-				    : wanted[3];
+	return words == bool_words    ? wanted[0]
+	    : words == format_words   ? wanted[1]
+	    : words == level_words    ? wanted[2]
+	    : words == security_words ? wanted[4]
+	    : words == ip_words       ? wanted[5]
+				      : wanted[3];
 }
 
 static const char *
@@ -220,6 +228,14 @@ take_value(struct parse *p, enum setting_type type, struct slice value, void *at
 	case SETTING_SERVICE:
 		wrong = take_word(value, service_words, LISTEN_CONTROL, &word);
 		*(enum listen_service *)at = (enum listen_service)word;
+		break;
+	case SETTING_SECURITY:
+		wrong = take_word(value, security_words, COUNT_OF(security_words), &word);
+		*(enum send_security *)at = (enum send_security)word;
+		break;
+	case SETTING_IP:
+		wrong = take_word(value, ip_words, COUNT_OF(ip_words), &word);
+		*(enum send_ip *)at = (enum send_ip)word;
 		break;
 	case SETTING_COUNT:
 		wrong = take_number(value, 0, SETTINGS_PROCESSES_MAX, &number, "a number from 0 to 64");
@@ -372,21 +388,81 @@ take_tls(struct parse *p, const struct ini_section *in, struct tls_settings t)
 		s->tls[s->tls_count++] = t;
 }
 
+/* What several named sections do at their end. */
+#define ADD(p, list, item) \
+	do { \
+		struct settings *s_ = (p)->s; \
+		s_->list = arena_grow( \
+		    (p)->a, s_->list, s_->list##_count, &s_->list##_cap, sizeof(item), INI_SECTIONS_MAX); \
+		if (s_->list == NULL) \
+			(p)->err = ERR_NOMEM; \
+		else \
+			s_->list[s_->list##_count++] = (item); \
+	} while (0)
+
 static void
 take_route(struct parse *p, const struct ini_section *in, struct route_settings r)
 {
-	struct settings *s = p->s;
-
 	r.domain = lower(p->a, in->name);
 	if (!is_name(r.domain))
 		WRONG(p, in->line, "[route %.*s] needs the name of a domain", SLICE_ARG(in->name));
-	else if (r.host.n == 0)
-		WRONG(p, in->line, "[route %.*s] needs a host", SLICE_ARG(in->name));
-	s->routes = arena_grow(p->a, s->routes, s->routes_count, &s->routes_cap, sizeof(r), INI_SECTIONS_MAX);
-	if (s->routes == NULL)
-		p->err = ERR_NOMEM;
-	else
-		s->routes[s->routes_count++] = r;
+	else if ((r.host.n == 0) == (r.relay.n == 0))
+		WRONG(p, in->line, "[route %.*s] needs a host or a relay", SLICE_ARG(in->name));
+	ADD(p, routes, r);
+}
+
+static bool
+is_plain_text(struct slice s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (slice_at(s, i) < 32 || slice_at(s, i) == 127)
+			return false;
+	return true;
+}
+
+static void
+take_relay(struct parse *p, const struct ini_section *in, struct relay_settings r)
+{
+	r.name = in->name;
+	if (r.host.n == 0)
+		WRONG(p, in->line, "[relay %.*s] needs a host", SLICE_ARG(in->name));
+	else if ((r.user.n == 0) != (r.password_file.n == 0))
+		WRONG(p, in->line, "[relay %.*s] needs a user and a password_file, or neither", SLICE_ARG(in->name));
+	else if (r.user.n > 0 && r.tls != SECURITY_REQUIRED && r.tls != SECURITY_IMPLICIT)
+		WRONG(p, in->line, "[relay %.*s]: a password is only sent with tls = required or implicit",
+		    SLICE_ARG(in->name));
+	else if (!is_plain_text(r.user))
+		WRONG(p, in->line, "[relay %.*s]: the user has control characters", SLICE_ARG(in->name));
+	ADD(p, relays, r);
+}
+
+/* At most one address of each family. */
+static bool
+is_source(struct slice_list l)
+{
+	int v4 = 0, v6 = 0;
+
+	for (size_t i = 0; i < l.n; i++) {
+		if (!is_address(l.v[i]))
+			return false;
+		if (slice_find_byte(l.v[i], ':') == SLICE_NONE)
+			v4++;
+		else
+			v6++;
+	}
+	return v4 <= 1 && v6 <= 1;
+}
+
+static void
+take_sender(struct parse *p, const struct ini_section *in, struct sender_settings s)
+{
+	s.domain = lower(p->a, in->name);
+	if (!is_name(s.domain))
+		WRONG(p, in->line, "[sender %.*s] needs the name of a domain", SLICE_ARG(in->name));
+	else if (!is_source(s.bind))
+		WRONG(p, in->line, "[sender %.*s]: bind is an IPv4 address, an IPv6 address, or both",
+		    SLICE_ARG(in->name));
+	ADD(p, senders, s);
 }
 
 /* The largest networks that may submit without a password; wider ones would be half the world. */
@@ -459,6 +535,8 @@ take_named(struct parse *p, const struct ini_section *in)
 	struct listen_settings l = {.port = 0};
 	struct tls_settings t = {.name = in->name};
 	struct route_settings r = {.port = 0};
+	struct relay_settings relay = {.port = 0};
+	struct sender_settings sender = {.domain = in->name};
 	struct submitter_settings b = {.name = in->name};
 	struct site_settings x = {.connections = 0};
 
@@ -478,6 +556,14 @@ take_named(struct parse *p, const struct ini_section *in)
 		take_defaults(p, "site", &x);
 		take_entries(p, in, &x);
 		take_site(p, in, x);
+	} else if (slice_eq(in->kind, SLICE("relay"))) {
+		take_defaults(p, "relay", &relay);
+		take_entries(p, in, &relay);
+		take_relay(p, in, relay);
+	} else if (slice_eq(in->kind, SLICE("sender"))) {
+		take_defaults(p, "sender", &sender);
+		take_entries(p, in, &sender);
+		take_sender(p, in, sender);
 	} else {
 		take_defaults(p, "route", &r);
 		take_entries(p, in, &r);
@@ -549,11 +635,38 @@ check_listeners(struct parse *p)
 }
 
 static void
+check_relay(struct parse *p, const char *where, struct slice of, struct slice name)
+{
+	if (name.n == 0 || settings_relay(p->s, name) != NULL)
+		return;
+	buf_printf(p->detail, "[%s%s%.*s]: there is no [relay %.*s]\n", where, of.n > 0 ? " " : "", SLICE_ARG(of),
+	    SLICE_ARG(name));
+	p->err = p->err == 0 ? ERR_INVALID : p->err;
+}
+
+static void
+check_sending(struct parse *p)
+{
+	const struct settings *s = p->s;
+
+	check_relay(p, "send", SLICE_EMPTY, s->send_relay);
+	for (size_t i = 0; i < s->routes_count; i++)
+		check_relay(p, "route", s->routes[i].domain, s->routes[i].relay);
+	for (size_t i = 0; i < s->senders_count; i++)
+		check_relay(p, "sender", s->senders[i].domain, s->senders[i].relay);
+	if (!is_source(s->send_bind)) {
+		buf_put_z(p->detail, "[send]: bind is an IPv4 address, an IPv6 address, or both\n");
+		p->err = p->err == 0 ? ERR_INVALID : p->err;
+	}
+}
+
+static void
 check_whole(struct parse *p)
 {
 	struct settings *s = p->s;
 
 	check_listeners(p);
+	check_sending(p);
 	if (s->cleartext_sign_in && !listeners_are_loopback(s)) {
 		buf_put_z(
 		    p->detail, "cleartext_sign_in = yes is refused: not every listener is on a loopback address\n");
@@ -615,6 +728,24 @@ settings_parse(struct settings **out, struct slice text, struct buf *detail)
 	}
 	*out = s;
 	return 0;
+}
+
+const struct relay_settings *
+settings_relay(const struct settings *s, struct slice name)
+{
+	for (size_t i = 0; i < s->relays_count; i++)
+		if (slice_eq(s->relays[i].name, name))
+			return &s->relays[i];
+	return NULL;
+}
+
+const struct sender_settings *
+settings_sender(const struct settings *s, struct slice domain)
+{
+	for (size_t i = 0; i < s->senders_count; i++)
+		if (slice_ieq(s->senders[i].domain, domain))
+			return &s->senders[i];
+	return NULL;
 }
 
 void

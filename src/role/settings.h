@@ -53,10 +53,30 @@ struct tls_settings { /* [tls NAME] */
 	struct slice_list names;  /* empty: those of the certificate */
 };
 
+/* How a connection to a server of the configuration is secured. */
+enum send_security { SECURITY_OPPORTUNISTIC, SECURITY_REQUIRED, SECURITY_IMPLICIT, SECURITY_NONE };
+enum send_ip { SEND_IP_BOTH, SEND_IP_V4, SEND_IP_V6 };
+
 struct route_settings { /* [route DOMAIN]: a fixed next hop */
 	struct slice domain;
 	struct slice host; /* name or address */
 	uint16_t port;
+	enum send_security tls;
+	struct slice relay; /* or instead of a host the name of a relay */
+};
+
+struct relay_settings { /* [relay NAME]: a smart host */
+	struct slice name;
+	struct slice host;
+	uint16_t port;
+	enum send_security tls;
+	struct slice user, password_file; /* both or none; the vault keeps the password */
+};
+
+struct sender_settings { /* [sender DOMAIN]: how its mail goes out */
+	struct slice domain;
+	struct slice_list bind;
+	struct slice helo, relay;
 };
 
 struct submitter_settings { /* [submitter NAME]: who may submit without signing in */
@@ -92,6 +112,10 @@ struct settings {
 	size_t tls_count, tls_cap;
 	struct route_settings *routes;
 	size_t routes_count, routes_cap;
+	struct relay_settings *relays;
+	size_t relays_count, relays_cap;
+	struct sender_settings *senders;
+	size_t senders_count, senders_cap;
 	struct submitter_settings *submitters;
 	size_t submitters_count, submitters_cap;
 	struct site_settings *sites;
@@ -100,7 +124,12 @@ struct settings {
 	struct slice_list dns_forwarders, dns_stubs, dns_trust_anchors, dns_insecure;
 	struct slice dns_resolv_conf; /* default /etc/resolv.conf; "" for full recursion */
 	uint16_t smtp_port;           /* port that remote servers listen on: 25; other in tests */
-	struct slice send_bind;       /* source address for sending, or empty */
+	struct slice_list send_bind;  /* source addresses for sending */
+	enum send_ip send_ip;
+	struct slice send_relay; /* name of the relay for everything, or empty */
+	bool send_dane, send_mta_sts;
+	uint16_t mta_sts_port; /* 443; other in tests */
+	struct slice send_ca_file;
 	struct limits limits;
 	struct arena arena;
 	struct settings
@@ -130,6 +159,10 @@ settings_local_domain(const struct settings *s)
 {
 	return s->local_domain.n > 0 ? s->local_domain : s->hostname;
 }
+/* NULL when there is none of that name. */
+const struct relay_settings *settings_relay(const struct settings *s, struct slice name);
+/* What holds for mail from this domain, or NULL. */
+const struct sender_settings *settings_sender(const struct settings *s, struct slice domain);
 /* "smtp", …, "control". */
 const char *listen_service_name(enum listen_service service);
 bool listen_service_is_porch(enum listen_service service);

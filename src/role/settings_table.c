@@ -175,6 +175,18 @@ same_listeners(const struct settings *a, const struct settings *b)
 	return true;
 }
 
+/* The vault has read the passwords once. */
+static bool
+same_relays(const struct settings *a, const struct settings *b)
+{
+	bool same = a->relays_count == b->relays_count;
+
+	for (size_t i = 0; same && i < a->relays_count; i++)
+		same = slice_eq(a->relays[i].name, b->relays[i].name) &&
+		    slice_eq(a->relays[i].password_file, b->relays[i].password_file);
+	return same;
+}
+
 int
 settings_may_reload(const struct settings *old, const struct settings *fresh, struct buf *detail)
 {
@@ -189,6 +201,10 @@ settings_may_reload(const struct settings *old, const struct settings *fresh, st
 	if (old->gates != fresh->gates || old->porches != fresh->porches || old->desks != fresh->desks ||
 	    old->couriers != fresh->couriers)
 		buf_put_z(detail, "the number of processes has changed: restart the house\n");
+	if (!same_relays(old, fresh))
+		buf_put_z(detail, "[relay] sections have changed: restart the house\n");
+	if (!slice_eq(old->send_ca_file, fresh->send_ca_file))
+		buf_put_z(detail, "ca_file has changed: restart the house\n");
 	if (!same_listeners(old, fresh))
 		buf_put_z(detail, "[listen] sections have changed: restart the house\n");
 	if (old->limits.bus_message_bytes != fresh->limits.bus_message_bytes)

@@ -167,7 +167,7 @@ test_mistakes_of_the_whole(void **state)
 	    "[listen a] and [listen b] have the same address and port\n");
 	bad("[tls a]\ncertificate = /x\n", "line 1: [tls a] needs a certificate and a key\n");
 	bad("[route a_b..c]\nhost = x\n", "line 1: [route a_b..c] needs the name of a domain\n");
-	bad("[route a.test]\n", "line 1: [route a.test] needs a host\n");
+	bad("[route a.test]\n", "line 1: [route a.test] needs a host or a relay\n");
 	bad("[limits]\nsmtp_recipients = many\nfish = 1\n",
 	    "line 2: smtp_recipients is a whole number\nline 3: there is no limit fish; `posthouse config default` "
 	    "lists all\n");

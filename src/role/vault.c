@@ -104,13 +104,21 @@ vault_on_sign(struct vault *v, struct bus_peer *from, struct bus_vault_sign_requ
 static int
 vault_warm(struct role_context *c, struct buf *detail)
 {
+	struct vault_relays *relays = NULL;
+	int err;
+
 	if (sodium_init() < 0) {
 		buf_put_z(detail, "libsodium cannot be initialised.");
 		return ERR_UNAVAILABLE;
 	}
 	(void)EVP_sha1(); /* loads OpenSSL's providers */
 	(void)EVP_get_digestbyname("SHA512");
-	return vault_keys_import(c->house, c->data_dir, c->settings, detail);
+	err = vault_keys_import(c->house, c->data_dir, c->settings, detail);
+	if (err == 0)
+		err = vault_relays_read(&relays, c->settings, detail);
+	/* For vault_start(). */
+	c->state = relays;
+	return err;
 }
 
 static int
@@ -146,6 +154,7 @@ vault_free(struct vault **vp)
 	workers_free(&v->signers);
 	sqldb_close(&v->db);
 	vault_keys_free(&v->keys);
+	vault_relays_free(&v->relays);
 	vault_password_end(v);
 	sodium_memzero(&v->gate_keys, sizeof(v->gate_keys));
 	sodium_memzero(&v->porch_keys, sizeof(v->porch_keys));
@@ -169,6 +178,7 @@ register_handlers(struct vault *v, struct bus *b)
 	BUS_HANDLE(b, vault_forget, vault_on_forget, v);
 	BUS_HANDLE(b, vault_app_password_add, vault_on_app_password_add, v);
 	BUS_HANDLE(b, vault_app_password_list, vault_on_app_password_list, v);
+	BUS_HANDLE(b, vault_relay, vault_on_relay, v);
 	BUS_HANDLE(b, vault_app_password_remove, vault_on_app_password_remove, v);
 }
 
@@ -180,6 +190,8 @@ vault_start(struct role_context *c, struct buf *detail)
 
 	if (v == NULL)
 		return ERR_NOMEM;
+	v->relays = c->state;
+	c->state = NULL;
 	v->house = c->house;
 	v->loop = c->loop;
 	v->desks = c->desks;

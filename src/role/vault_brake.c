@@ -6,12 +6,12 @@
 #include "rt/loop.h"
 #include "rt/net.h"
 
-#define FREE_FAILURES 10     /* so many wrong passwords are somebody who mistypes, or an old phone */
-#define FORGIVE_MS 60000     /* one failure in this time */
+#define FREE_FAILURES 10 /* so many wrong passwords are somebody who mistypes, or an old phone */
+#define FORGIVE_MS 60000 /* one failure in this time */
 #define FAILURES_MAX 1000
 #define FAILURE_DELAY_MS 200 /* for each failure that is neither free nor forgiven */
 #define DELAY_MAX_MS 10000
-#define TURN_MS 30000        /* the longest wait for a turn */
+#define TURN_MS 30000 /* the longest wait for a turn */
 #define WAITERS_MAX 50
 #define ACCOUNTS_MAX 100000u
 #define ACCOUNT_BYTES_MAX 64 /* names that are longer and begin alike count as one */
@@ -153,8 +153,7 @@ make_known(struct braked_account *a, const uint8_t key[16])
 }
 
 int
-vault_brake_enter(
-    struct vault_brake *b, struct slice account_id, struct slice client, struct braked_account **turn)
+vault_brake_enter(struct vault_brake *b, struct slice account_id, struct slice client, struct braked_account **turn)
 {
 	struct braked_account *a = find(b, account_id);
 	int64_t end_ms = loop_deadline(b->loop, TURN_MS);
@@ -192,7 +191,8 @@ count_guess(const struct vault_brake *b, struct braked_account *a)
 }
 
 void
-vault_brake_leave(struct vault_brake *b, struct slice account_id, struct slice client, struct braked_account **turn, int err)
+vault_brake_leave(
+    struct vault_brake *b, struct slice account_id, struct slice client, struct braked_account **turn, int err)
 {
 	struct braked_account *a = err == 0 || err == ERR_DENIED ? find_or_make(b, account_id) : *turn;
 	uint8_t key[16];

@@ -28,8 +28,8 @@ void vault_brake_free(struct vault_brake *b);
 NODISCARD int vault_brake_enter(
     struct vault_brake *b, struct slice account_id, struct slice client, struct braked_account **turn);
 /* `err`: how it ended; ERR_DENIED counts as a guess, 0 makes the address known. With a turn and ERR_DENIED it parks for the wait. */
-void vault_brake_leave(struct vault_brake *b, struct slice account_id, struct slice client,
-    struct braked_account **turn, int err);
+void vault_brake_leave(
+    struct vault_brake *b, struct slice account_id, struct slice client, struct braked_account **turn, int err);
 /* Failures of the account that are not forgiven. */
 int64_t vault_brake_failures(struct vault_brake *b, struct slice account_id);
 

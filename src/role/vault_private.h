@@ -37,12 +37,13 @@ struct vault {
 	struct vault_brake brake;
 	uint8_t memory_key[32];
 	uint8_t app_key[32];
-	uint8_t salt_key[32];  /* of SCRAM's salts; kept */
-	uint8_t nonce_key[32]; /* of the seals on nonces; of this process */
-	struct buf dummy;      /* a hash that costs what a real one does */
-	uint64_t changes;      /* of credentials: what was verified before one is not remembered after it */
-	int desks;             /* of the house: each redeems tickets of its own accounts only */
-	size_t active;         /* handlers that run: the vault is not freed under them */
+	uint8_t salt_key[32];        /* of SCRAM's salts; kept */
+	uint8_t nonce_key[32];       /* of the seals on nonces; of this process */
+	struct buf dummy;            /* a hash that costs what a real one does */
+	uint64_t changes;            /* of credentials: what was verified before one is not remembered after it */
+	struct vault_relays *relays; /* passwords of smart hosts */
+	int desks;                   /* of the house: each redeems tickets of its own accounts only */
+	size_t active;               /* handlers that run: the vault is not freed under them */
 	uint64_t verified, refused, busy, signatures, refused_signatures;
 };
 
@@ -132,5 +133,13 @@ int vault_on_certificates(struct vault *v, struct bus_peer *from, struct bus_vau
     struct arena *a, struct bus_vault_certificates_reply *reply);
 int vault_on_sign(struct vault *v, struct bus_peer *from, struct bus_vault_sign_request *r, struct arena *a,
     struct bus_vault_sign_reply *reply);
+
+/* vault_relay.c: passwords of smart hosts, by the files of the settings; before the sandbox. */
+struct vault_relays;
+NODISCARD int vault_relays_read(struct vault_relays **out, const struct settings *s, struct buf *detail);
+/* Wipes them. */
+void vault_relays_free(struct vault_relays **r);
+int vault_on_relay(struct vault *v, struct bus_peer *from, struct bus_vault_relay_request *q, struct arena *a,
+    struct bus_vault_relay_reply *reply);
 
 #endif

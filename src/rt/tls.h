@@ -43,6 +43,7 @@ void tls_server_free(struct tls_server **s);
 struct tls_client_config {
 	bool verify;         /* chain and name, against ca_pem or the system's roots; also fit for DANE */
 	struct slice ca_pem; /* empty: the system's */
+	bool no_roots;       /* none at all: only DANE can succeed */
 	bool opportunistic;  /* RFC 7435: anything but null ciphers; never fails on the certificate */
 };
 NODISCARD int tls_client_new(

@@ -58,7 +58,7 @@ tls_client_new(struct tls_client **out, struct loop *l, const struct tls_client_
 		r = ERR_TLS;
 	if (r == 0 && t->verify && SSL_CTX_dane_enable(t->ctx) != 1)
 		r = ERR_NOMEM;
-	if (r == 0 && t->verify)
+	if (r == 0 && t->verify && !c->no_roots)
 		r = load_roots(t->ctx, c->ca_pem, detail);
 	ERR_clear_error();
 	if (r != 0) {

@@ -81,8 +81,6 @@ NODISCARD int smtp_sender_sign_in(struct smtp_sender *s, const struct smtp_sign_
 /* Sends the message to all recipients without a final result, in as many transactions as it takes. */
 NODISCARD int smtp_send_message(struct smtp_sender *s);
 
-/* The value of a parameter in `NAME=value` lines; false: it is not there. */
-bool smtp_envelope_get(struct slice envelope, struct slice name, struct slice *value);
 /* Writes an address as a path's inside, quoted where it must be, a domain outside ASCII as A-labels unless utf8. False when
  * it cannot be said in SMTP, or only with SMTPUTF8. */
 bool smtp_path_put(struct buf *out, struct slice address, bool utf8);

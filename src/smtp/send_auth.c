@@ -136,7 +136,7 @@ smtp_sender_sign_in(struct smtp_sender *s, const struct smtp_sign_in *in)
 		return e;
 	}
 	if (e == ERR_UNSUPPORTED)
-		return refused(s, "4.7.4", "offers no way to sign in that is known here (SCRAM, PLAIN, LOGIN)");
+		return refused(s, "4.7.8", "offers no way to sign in that is known here (SCRAM, PLAIN, LOGIN)");
 	if (e == ERR_DENIED)
 		return refused(s, "4.7.8", "could not prove that it knows the password itself");
 	if (e == 0 && smtp_reply_class(&s->reply, 2))

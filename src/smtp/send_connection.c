@@ -197,9 +197,12 @@ tls_is_missing(struct smtp_sender *s, const char *status, const char *what, stru
 	struct arena *a = s->job->arena;
 	struct slice by = s->job->security.demanded_by;
 
-	smtp_sender_result_all(s, SEND_TEMPFAIL, status,
+	/* RFC 8689 §4.2.1: who asked for it is told at once. */
+	bool at_once = s->job->require_tls;
+
+	smtp_sender_result_all(s, at_once ? SEND_FAIL : SEND_TEMPFAIL, at_once ? "5.7.10" : status,
 	    arena_printf(a, "%.*s %s%s%.*s%s%.*s", SLICE_ARG(smtp_sender_host(s)), what, why.n > 0 ? ": " : "",
-		SLICE_ARG(why), by.n > 0 ? "; the mail waits because of " : "", SLICE_ARG(by)),
+		SLICE_ARG(why), by.n > 0 ? "; encryption is demanded by " : "", SLICE_ARG(by)),
 	    false);
 }
 

@@ -241,6 +241,8 @@ struct smtp_send_job {
 	struct slice tls_error; /* a sentence for a result that is not fine, or empty */
 };
 
+/* The value of a parameter in `NAME=value` lines; false: it is not there. */
+bool smtp_envelope_get(struct slice envelope, struct slice name, struct slice *value);
 /* Tries to send the message to all recipients whose r.final is false, in one transaction (or several, over
  * limits.queue_send_recipients or what the server allows). Fills their results; what another host said before is only
  * replaced by what this one says, not by its silence. Returns

@@ -46,6 +46,9 @@ static const struct sql_text guard_statements[] = {
 #if __has_include("guard/guard_sql.def")
 #include "guard/guard_sql.def"
 #endif
+#if __has_include("guard/guard_tls_sql.def")
+#include "guard/guard_tls_sql.def"
+#endif
     {NULL, NULL}};
 static const struct sql_migration guard_schema[] = {
 #if __has_include("guard/guard_migrations.def")
