@@ -278,6 +278,8 @@ status(struct role_context *c, json_t *into)
 	set_int(into, "views", n.views);
 	set_int(into, "messages_in_views", n.messages_in_views);
 	set_int(into, "body_bytes", n.body_bytes);
+	set_int(into, "indexed", n.indexed);
+	set_int(into, "indexes_behind", n.indexes_behind);
 	desk_readers_status(d->readers, into);
 }
 

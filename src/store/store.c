@@ -193,5 +193,8 @@ store_counters(const struct store *s, struct store_counters *out)
 	*out = s->counters;
 	out->handles = (int64_t)s->handles_n;
 	out->dirty_accounts = (int64_t)s->dirty_n;
+	out->indexes_behind = s->index_busy;
+	LIST_FOREACH (&s->index_waiting, n)
+		out->indexes_behind++;
 	out->body_bytes = (int64_t)s->bodies_idle_bytes + s->body_memory;
 }

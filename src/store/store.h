@@ -81,6 +81,7 @@ struct store_counters {
 	int64_t deliveries, duplicates, over_quota, appends, copies, expunges;
 	int64_t syncs, transactions, handles_opened, indexed;
 	int64_t accounts, handles, views, messages_in_views, body_bytes, dirty_accounts;
+	int64_t indexes_behind; /* accounts whose search index has something to take in */
 };
 void store_counters(const struct store *s, struct store_counters *out); /* does not park */
 

@@ -105,10 +105,13 @@ choose_number(struct sqltx *tx, struct store_account *a, struct incoming *in)
 		uint64_t ms = (uint64_t)house_now_ms(h) & 0x3ffffffffffu;
 
 		in->msg.email = ms << 20 | house_random_below(h, 1u << 20);
+		if (in->msg.email <= a->last_email) /* the same millisecond: they stay in order */
+			in->msg.email = a->last_email + 1 + house_random_below(h, 1000);
 		err = row_exists(tx, &store_sql_email_exists, SQL_ARGS(ACC(a), SQLI(in->msg.email)));
 		if (err < 0)
 			return err;
 		if (err == 0) {
+			a->last_email = in->msg.email;
 			put_be64(in->email_id, in->msg.email);
 			house_random(h, in->email_id + 8, 8);
 			return 0;

@@ -231,11 +231,11 @@ open_index(struct store_index *x)
 		/* Only what is listed durably may count as made. */
 		if ((err = store_run(a, &all)) == 0)
 			err = index_run(x, set_version_tx, NULL, true, true);
-		if (err == 0)
-			index_wanted(a);
-		else if (x->db != NULL)
+		if (err != 0 && x->db != NULL)
 			close_index(x);
 	}
+	if (err == 0 && !x->working)
+		index_wanted(a); /* to go on where it was when it was closed */
 	return err;
 }
 
@@ -391,9 +391,8 @@ work_on(struct store_account *a)
 	int err = 0;
 
 	while (left && err == 0 && !s->index_stopped)
-		err = index_fill(a, NULL, 0, &from, &left);
-	if (err == 0)
-		err = grow(a);
+		if ((err = index_fill(a, NULL, 0, &from, &left)) == 0)
+			err = grow(a);
 	if (err == 0 || s->index_stopped || a->removed)
 		return;
 	if (err != ERR_CONFLICT)
@@ -457,7 +456,9 @@ index_fiber(void *arg)
 			struct store_account *a = x->a;
 
 			list_remove(&x->waiting);
+			s->index_busy = x->working = true;
 			work_on(a);
+			s->index_busy = x->working = false;
 			store_account_put(&a);
 			continue;
 		}

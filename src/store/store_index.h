@@ -25,6 +25,7 @@ struct store_index {
 	struct fiber_lock lock; /* of db */
 	struct sqldb *db;
 	uint32_t users;
+	bool working; /* the fiber is at it */
 };
 
 /* There is something to index: it will be done in the background a while after. Does not park. */

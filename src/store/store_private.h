@@ -47,7 +47,7 @@ struct store {
 	struct list index_waiting, index_open;
 	size_t index_open_n;
 	struct fiber *indexer;
-	bool index_stopped;
+	bool index_stopped, index_busy;
 	struct waitq synced;
 	bool started, stopping, failed, unclean;
 	uint8_t boot[STORE_ID_BYTES];
@@ -87,6 +87,7 @@ struct store_account {
 	int64_t used_ms, dirty_ms;
 	uint64_t commits, synced; /* commits made; how many of them are durable */
 	uint32_t unsynced_uids;
+	uint64_t last_email;             /* given last; of the jobs */
 	_Atomic int64_t quota_bytes;     /* set on the loop, read by jobs; -1: what the database says */
 	struct list boxes;               /* selected mailboxes */
 	struct list deliveries;          /* waiting for the lock */
