@@ -98,7 +98,9 @@ parse_options(struct imap_lex *x, struct get *g)
 		} else if (slice_ieq(name, SLICE("DEPTH"))) {
 			struct slice depth = imap_lex_atom(x);
 
-			g->depth = slice_eq(depth, SLICE("1")) ? 1 : slice_ieq(depth, SLICE("infinity")) ? DEPTH_INFINITY : 0;
+			g->depth = slice_eq(depth, SLICE("1"))    ? 1
+			    : slice_ieq(depth, SLICE("infinity")) ? DEPTH_INFINITY
+								  : 0;
 			if (g->depth == 0 && !slice_eq(depth, SLICE("0")))
 				imap_lex_fail(x, "DEPTH is 0, 1 or infinity");
 		} else {

@@ -23,9 +23,10 @@ put_quota(struct imap_session *s, struct buf *out)
 		return err;
 	buf_put(out, SLICE("* QUOTA \"\" ("));
 	if (usage.quota_bytes > 0)
-		buf_printf(out, "STORAGE %" PRId64 " %" PRId64 " ", (usage.bytes + UNIT - 1) / UNIT, usage.quota_bytes / UNIT);
-	buf_printf(out, "MAILBOX %zu %" PRId64 " ANNOTATION-STORAGE %" PRId64 " %" PRId64 ")\r\n", n, s->limits->mailboxes,
-	    (annotations + UNIT - 1) / UNIT, s->limits->metadata_bytes / UNIT);
+		buf_printf(
+		    out, "STORAGE %" PRId64 " %" PRId64 " ", (usage.bytes + UNIT - 1) / UNIT, usage.quota_bytes / UNIT);
+	buf_printf(out, "MAILBOX %zu %" PRId64 " ANNOTATION-STORAGE %" PRId64 " %" PRId64 ")\r\n", n,
+	    s->limits->mailboxes, (annotations + UNIT - 1) / UNIT, s->limits->metadata_bytes / UNIT);
 	return 0;
 }
 

@@ -23,7 +23,7 @@ WORLD_TEST(test_states)
 	expect(&c, "NAMESPACE", "* NAMESPACE ((\"\" \"/\")) NIL NIL\r\nx OK");
 	expect(&c, "ID NIL", "* ID (\"name\" \"Posthouse\"");
 	expect(&c, "ID (\"name\" \"x\" \"version\" NIL)", "x OK");
-	expect(&c, "ENABLE CONDSTORE UTF8=ACCEPT", "* ENABLED CONDSTORE\r\nx OK");
+	expect(&c, "ENABLE CONDSTORE UTF8=ACCEPT", "* ENABLED CONDSTORE UTF8=ACCEPT\r\nx OK");
 	expect(&c, "ENABLE", "x BAD");
 	expect(&c, "SELECT nowhere", "x NO [NONEXISTENT]");
 	expect(&c, "SELECT inbox", "* 0 EXISTS\r\n* 0 RECENT\r\n");

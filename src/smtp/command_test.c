@@ -18,7 +18,7 @@ verbs_are_recognised(void **state)
 	} v[] = {{"EHLO a.test", SMTP_EHLO, "a.test"}, {"ehlo  a.test ", SMTP_EHLO, "a.test"}, {"QUIT", SMTP_QUIT, ""},
 	    {"quit ", SMTP_QUIT, ""}, {"MAIL FROM:<>", SMTP_MAIL, "FROM:<>"}, {"MAILFROM:<>", SMTP_VERB_UNKNOWN, ""},
 	    {"", SMTP_VERB_UNKNOWN, ""}, {"GET / HTTP/1.1", SMTP_VERB_FOREIGN, "/ HTTP/1.1"},
-	    {"host: x", SMTP_VERB_FOREIGN, "x"}, {"XCLIENT a", SMTP_VERB_UNKNOWN, "a"},
+	    {"host: x", SMTP_VERB_FOREIGN, "x"}, {"XCLIENT a", SMTP_XCLIENT, "a"}, {"XFOO a", SMTP_VERB_UNKNOWN, "a"},
 	    {"NOOP\ta", SMTP_VERB_UNKNOWN, ""}};
 
 	(void)state;
