@@ -1,6 +1,7 @@
 """Mailbox work: Posthouse (--plain) and Debian's Dovecot (its imap process alone, so without its sign-in and its other processes; Maildir and
 sdbox) in one run, with the same real messages. Prints wall and server CPU of each piece of work, and the ratios to the better Dovecot
-format with what they shall be.
+format with what they shall be. A sign-in of Dovecot needs its other processes, so only ours is measured. Behind the client's back: what
+each message costs in the seconds after it came, the search index above all.
 
     bench/imap.py FOLDER-OF-MESSAGES [--messages 5000] [--json]"""
 import argparse
@@ -16,7 +17,7 @@ from harness import dovecot, house as hh  # noqa: E402
 from harness.imap import Session  # noqa: E402
 
 # What is measured, and the largest ratio to Dovecot that is well.
-WANTED = {"APPEND": 0.5, "SELECT": 1, "FETCH FLAGS": 1, "ENVELOPE+BODYSTRUCTURE first": 0.5, "ENVELOPE+BODYSTRUCTURE again": 1, "BODY[]": 1,
+WANTED = {"APPEND": 0.5, "behind the client's back": None, "SELECT": 1, "FETCH FLAGS": 1, "ENVELOPE+BODYSTRUCTURE first": 0.5, "ENVELOPE+BODYSTRUCTURE again": 1, "BODY[]": 1,
           "SEARCH SUBJECT": 1, "SEARCH TEXT": 0.05, "SEARCH TEXT of two characters": 1, "STORE one flag": 0.5, "STORE all": 1,
           "COPY 1000": 0.5, "THREAD REFERENCES": 0.5, "LOGIN+SELECT+LOGOUT": 0.3, "EXPUNGE 500": 1}
 
@@ -110,7 +111,7 @@ def work(under, messages):
             s.append("INBOX", message)
     m("APPEND", append, n)
     s.ok("CREATE other")
-    time.sleep(12)  # what is done behind the client's back is done now, in both
+    m("behind the client's back", lambda: time.sleep(12), n)
     m("SELECT", lambda: drain(s, "SELECT INBOX"))
     m("ENVELOPE+BODYSTRUCTURE first", lambda: drain(s, "FETCH 1:* (ENVELOPE BODYSTRUCTURE)"))
     m("ENVELOPE+BODYSTRUCTURE again", lambda: drain(s, "FETCH 1:* (ENVELOPE BODYSTRUCTURE)"))
@@ -162,9 +163,8 @@ def main():
                 results[under.name] = work(under, messages)
             finally:
                 under.stop()
-    # One sign-in of Dovecot has five processes in it: the figure is of doc/testing.md's machine, and only its CPU counts.
     for what, wanted in WANTED.items():
-        ours = results["posthouse"].get(what)
+        ours = results["posthouse"][what]
         theirs = [r[what] for name, r in results.items() if name != "posthouse" and what in r]
         row = {"what": what, "wall_ms": round(ours[0], 3), "cpu_ms": round(ours[1], 3)}
         if theirs:

@@ -45,4 +45,7 @@ struct imap_session_config {
  * ended: 0 after LOGOUT or shutdown, else the stream's error. */
 NODISCARD int imap_session(struct stream *st, struct store_account *account, const struct imap_session_config *c);
 
+/* For struct store_hooks: what FETCH tells of a message, kept with it from its arrival on. On a worker. */
+void imap_describe(const struct limits *l, struct slice raw, struct buf *out);
+
 #endif

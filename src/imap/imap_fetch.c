@@ -57,11 +57,15 @@ plan(struct fetching *g)
 		else
 			all = true;
 	}
-	g->cacheable = (g->f.items & (IMAP_FETCH_BODY | IMAP_FETCH_BODYSTRUCTURE)) != 0 &&
+	g->cacheable = (g->f.items & (IMAP_FETCH_ENVELOPE | IMAP_FETCH_BODY | IMAP_FETCH_BODYSTRUCTURE)) != 0 &&
 	    (g->f.items & IMAP_FETCH_PREVIEW) == 0 && !fields && !numbered;
 	g->want = all ? STORE_WANT_RAW : header ? STORE_WANT_HEADER : 0;
-	if (g->cacheable)
+	if (g->cacheable && g->f.sections_n == 0)
+		g->want = STORE_WANT_UNCACHED;
+	if (g->cacheable) {
 		g->want |= STORE_WANT_CACHE;
+		g->job.tree = true;
+	}
 	if (g->f.items & (IMAP_FETCH_EMAILID | IMAP_FETCH_THREADID | IMAP_FETCH_SAVEDATE))
 		g->want |= STORE_WANT_IDS;
 }
@@ -377,16 +381,55 @@ set_seen(struct fetching *g, size_t n, bool now_seen[])
 	return count == 0 ? 0 : store_flags(g->s->view, uids, count, &seen, NULL);
 }
 
+/* What has been told of the small messages of a batch, in one go. */
+static void
+remember_batch(struct fetching *g, size_t n)
+{
+	struct slice out = buf_slice(&g->job.out);
+	struct store_cached v[BATCH_MESSAGES];
+	size_t count = 0;
+	int err;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct imap_fetch_one *it = &g->items[i];
+		struct slice told[IMAP_TOLD];
+		struct buf BUF_CLEANUP cache;
+
+		if (it->raw.p == NULL || it->failed)
+			continue;
+		for (int k = 0; k < IMAP_TOLD; k++)
+			told[k] = slice_range(out, it->told[k].from, it->told[k].from + it->told[k].n);
+		buf_init(&cache, RENDERED_BYTES_MAX);
+		imap_cache_write(told, &cache);
+		v[count] = (struct store_cached){g->fetched[i].email, arena_copy(&g->arena, buf_slice(&cache))};
+		count += v[count].cache.n > 0;
+	}
+	err = store_caches_put(g->s->account, v, count);
+	if (err != 0)
+		LOG(g->s->c->house, DEBUG, "imap_not_remembered", LOG_S("login", g->s->c->login), LOG_E(err));
+}
+
 static int
 render_batch(struct fetching *g, size_t n)
 {
 	bool any = false;
+	size_t done;
+	int err;
 
 	for (size_t i = 0; i < n; i++) {
 		struct store_fetched *f = &g->fetched[i];
 
+		if ((g->want & STORE_WANT_UNCACHED) && f->found && f->cache.n > 0) {
+			if (recall(g, f, &g->items[i]))
+				continue;
+			/* Kept by another version. */
+			err = store_fetch(g->s->view, f, 1, (g->want | STORE_WANT_RAW) & ~(unsigned)STORE_WANT_UNCACHED,
+			    &g->arena, &done);
+			if (err != 0)
+				return err;
+		}
 		if (f->found && !f->large) {
-			g->items[i].raw = (g->want & STORE_WANT_RAW) ? f->raw : f->header;
+			g->items[i].raw = (g->want & (STORE_WANT_RAW | STORE_WANT_UNCACHED)) ? f->raw : f->header;
 			any = true;
 		}
 		place_whole(g, f, &g->items[i]);
@@ -394,7 +437,14 @@ render_batch(struct fetching *g, size_t n)
 	g->job.v = g->items;
 	g->job.n = n;
 	g->job.items = g->f.items;
-	return any && g->needs_job ? work_run(g->s->c->workers, imap_fetch_render, &g->job) : 0;
+	if (g->want & STORE_WANT_UNCACHED)
+		g->job.items |= IMAP_FETCH_ENVELOPE | IMAP_FETCH_BODY | IMAP_FETCH_BODYSTRUCTURE;
+	if (!any || !g->needs_job)
+		return 0;
+	err = work_run(g->s->c->workers, imap_fetch_render, &g->job);
+	if (err == 0 && (g->want & STORE_WANT_UNCACHED))
+		remember_batch(g, n);
+	return err;
 }
 
 static int
@@ -410,7 +460,8 @@ write_batch(struct fetching *g, size_t n)
 
 		if (!g->fetched[i].found)
 			g->gone = true;
-		else if (g->fetched[i].large && (g->want & (STORE_WANT_RAW | STORE_WANT_HEADER)) != 0)
+		else if (g->fetched[i].large &&
+		    (g->want & (STORE_WANT_RAW | STORE_WANT_HEADER | STORE_WANT_UNCACHED)) != 0)
 			err = write_large(g, &g->fetched[i], it, now_seen[i]);
 		else if (it->failed)
 			g->failed = true;

@@ -2,6 +2,7 @@
  * one buffer, or notes where in the message it lies. */
 #include "imap/imap_fetch.h"
 
+#include "imap/imap.h"
 #include "imap/imap_content.h"
 #include "imap/imap_reply.h"
 #include "message/text.h"
@@ -149,4 +150,26 @@ imap_fetch_render(void *arg)
 		if (j->v[i].raw.p != NULL)
 			render(j, &j->v[i]);
 	return 0;
+}
+
+void
+imap_describe(const struct limits *l, struct slice raw, struct buf *out)
+{
+	static const struct imap_fetch nothing;
+	struct imap_fetch_one one = {.raw = raw};
+	struct imap_fetch_job j = {.fetch = &nothing,
+	    .items = IMAP_FETCH_ENVELOPE | IMAP_FETCH_BODY | IMAP_FETCH_BODYSTRUCTURE,
+	    .limits = l,
+	    .tree = true,
+	    .v = &one,
+	    .n = 1};
+	struct slice told[IMAP_TOLD];
+
+	buf_init(&j.out, out->max * IMAP_TOLD);
+	(void)imap_fetch_render(&j);
+	for (int i = 0; i < IMAP_TOLD && !one.failed; i++)
+		told[i] = slice_range(buf_slice(&j.out), one.told[i].from, one.told[i].from + one.told[i].n);
+	if (!one.failed)
+		imap_cache_write(told, out);
+	buf_free(&j.out);
 }

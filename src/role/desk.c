@@ -338,7 +338,8 @@ open_store(struct desk *d, struct buf *detail)
 		.failed = on_failed,
 		.arg = d,
 		.texts = desk_readers_texts,
-		.texts_arg = d->readers}};
+		.texts_arg = d->readers,
+		.describe = imap_describe}};
 	char dir[4096];
 	int n = snprintf(dir, sizeof(dir), "%s/accounts", c->data_dir), err;
 

@@ -52,6 +52,9 @@ struct store_hooks {
 	int (*texts)(void *arg, struct slice account_id, const struct store_text_input *v, size_t n, struct arena *a,
 	    struct slice *texts);
 	void *texts_arg;
+	/* Writes what is kept with a message from its arrival on (store_cache_put()) into `out`, nothing if there is nothing. On a worker;
+	 * `raw` is all of it. May be NULL. */
+	void (*describe)(const struct limits *l, struct slice raw, struct buf *out);
 };
 
 struct store_config {
@@ -312,10 +315,11 @@ NODISCARD int store_copy(struct store_view *v, const uint32_t *uids, size_t n, s
 /* ---- reading messages ------------------------------------------------------------------------------------------------- */
 
 enum store_want {
-	STORE_WANT_HEADER = 1, /* the header section with the empty line that ends it (our trace fields included) */
-	STORE_WANT_RAW = 2,    /* the whole message, if it is not `large` */
-	STORE_WANT_IDS = 4,    /* email_id, thread_id, saved_s */
-	STORE_WANT_CACHE = 8   /* what store_cache_put() left for this email */
+	STORE_WANT_HEADER = 1,   /* the header section with the empty line that ends it (our trace fields included) */
+	STORE_WANT_RAW = 2,      /* the whole message, if it is not `large` */
+	STORE_WANT_IDS = 4,      /* email_id, thread_id, saved_s */
+	STORE_WANT_CACHE = 8,    /* what store_cache_put() left for this email */
+	STORE_WANT_UNCACHED = 16 /* RAW where it left nothing; `large` is not told where it did */
 };
 struct store_fetched {
 	uint32_t uid; /* set by the caller */
@@ -337,6 +341,12 @@ NODISCARD int store_fetch(
 /* Keeps something derived from an email (ENVELOPE, BODYSTRUCTURE, part offsets) with it; at most 64 KB (more is not
  * kept). It is never needed: readers must check its form and be able to make it again. Not synced. */
 NODISCARD int store_cache_put(struct store_account *acc, uint64_t email, struct slice cache);
+struct store_cached {
+	uint64_t email;
+	struct slice cache;
+};
+/* Of several at once. */
+NODISCARD int store_caches_put(struct store_account *acc, const struct store_cached *v, size_t n);
 
 /* A message for reading in pieces, or whole. Bodies in use and lately used are shared between sessions. */
 NODISCARD int store_body_open(struct store_account *acc, uint64_t email, struct store_body **out);

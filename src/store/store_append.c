@@ -214,7 +214,7 @@ append_before(struct store_account *a, void *arg)
 		    u->size, &h->limits);
 		in->flags = o->v[i].flags & STORE_FLAGS_ALL;
 		in->internal_s = o->v[i].internal_s == INT64_MIN ? house_now_s(h) : o->v[i].internal_s;
-		incoming_parse(h, in);
+		incoming_parse(a->store, in);
 		if (!file)
 			continue;
 		in->rest = SLICE_EMPTY;
@@ -336,6 +336,8 @@ store_append(struct store_account *a, struct store_view *view, struct slice mail
 		for (size_t i = 0; i < out->n; i++)
 			out->target[i] = o.items[i].in.msg.uid;
 	}
+	for (size_t i = 0; o.items != NULL && i < n; i++)
+		incoming_free(&o.items[i].in);
 	arena_free(&o.mem);
 	return err;
 }

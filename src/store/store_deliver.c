@@ -110,7 +110,7 @@ load_delivery(struct store_account *a, struct delivery *d)
 	incoming_split(&d->in, d->d->head, body, d->d->size, l);
 	d->in.internal_s = d->d->received_s;
 	d->in.flags = d->d->flags & STORE_FLAGS_ALL;
-	incoming_parse(a->store->house, &d->in);
+	incoming_parse(a->store, &d->in);
 	if (!large)
 		return 0;
 	d->in.rest = SLICE_EMPTY;
@@ -343,6 +343,7 @@ take_deliveries(struct store_account *a, const struct delivery *me)
 			v[i]->done = true;
 			free(v[i]->bytes);
 			v[i]->bytes = NULL;
+			incoming_free(&v[i]->in);
 			if (v[i]->parked)
 				fiber_wake(v[i]->fiber);
 		}

@@ -66,15 +66,46 @@ add_ref(struct incoming *in, struct slice id, struct slice subject)
 	in->refs[in->refs_n++] = h;
 }
 
-void
-incoming_parse(struct house *h, struct incoming *in)
+/* The message is in one piece, but for our trace fields of a delivery. */
+static void
+describe(struct store *s, struct incoming *in)
 {
+	struct slice raw = slice_of(in->header.p, in->header.n + in->rest.n);
+	struct buf BUF_CLEANUP whole;
+
+	if (s->hooks.describe == NULL || in->size != in->head.n + raw.n)
+		return;
+	buf_init(&whole, in->size + 1);
+	if (in->head.n > 0) {
+		buf_put(&whole, in->head);
+		buf_put(&whole, raw);
+		raw = buf_slice(&whole);
+	}
+	buf_free(&in->cache);
+	buf_init(&in->cache, STORE_CACHE_MAX);
+	if (whole.err == 0)
+		s->hooks.describe(&s->house->limits, raw, &in->cache);
+	if (in->cache.err != 0)
+		buf_reset(&in->cache);
+}
+
+void
+incoming_free(struct incoming *in)
+{
+	buf_free(&in->cache);
+}
+
+void
+incoming_parse(struct store *s, struct incoming *in)
+{
+	struct house *h = s->house;
 	struct arena ARENA_CLEANUP mem;
 	struct header header;
 	struct message_thread t;
 
 	arena_init(&mem, 4u << 20);
 	in->refs_n = 0;
+	describe(s, in);
 	if (header_parse(&mem, in->header, &h->limits, &header) != 0 ||
 	    message_thread_parse(&mem, &header, CHARSET_THREAD, &t) != 0)
 		return; /* too much of a header: the message is a thread of its own */
@@ -164,6 +195,8 @@ incoming_insert(struct sqltx *tx, struct store_account *a, struct account_row *a
 		    SQLI(in->msg.email), SQLB(slice_of(in->thread_id, STORE_ID_BYTES)));
 	if (err == 0)
 		err = SQL_EXEC(tx, &store_sql_unindexed_insert, ACC(a), SQLI(in->msg.email));
+	if (err == 0 && in->cache.n > 0)
+		err = SQL_EXEC(tx, &store_sql_cache_put, ACC(a), SQLI(in->msg.email), SQLB(buf_slice(&in->cache)));
 	if (err != 0)
 		return err;
 	ar->used_bytes += (int64_t)in->size;

@@ -72,8 +72,9 @@ check_limits(struct sqltx *tx, struct metadata_op *o)
 		err = sql_next(&q);
 	if (err < 0)
 		return err;
-	return err == 1 && (sql_col_int(&q, 0) > l->metadata_entries || sql_col_int(&q, 1) > l->metadata_bytes) ? ERR_QUOTA
-														   : 0;
+	return err == 1 && (sql_col_int(&q, 0) > l->metadata_entries || sql_col_int(&q, 1) > l->metadata_bytes)
+	    ? ERR_QUOTA
+	    : 0;
 }
 
 static int
@@ -85,8 +86,9 @@ set_tx(struct sqltx *tx, void *arg)
 	for (size_t i = 0; i < o->set_n && err == 0; i++) {
 		const struct store_annotation *e = &o->set[i];
 
-		err = e->remove ? SQL_EXEC(tx, &store_sql_metadata_delete, ACC(o->a), SQLI(o->id), SQLB(e->entry))
-				: SQL_EXEC(tx, &store_sql_metadata_put, ACC(o->a), SQLI(o->id), SQLB(e->entry), SQLB(e->value));
+		err = e->remove
+		    ? SQL_EXEC(tx, &store_sql_metadata_delete, ACC(o->a), SQLI(o->id), SQLB(e->entry))
+		    : SQL_EXEC(tx, &store_sql_metadata_put, ACC(o->a), SQLI(o->id), SQLB(e->entry), SQLB(e->value));
 	}
 	return err == 0 ? check_limits(tx, o) : err;
 }
@@ -105,7 +107,8 @@ usage_tx(struct sqltx *tx, void *arg)
 }
 
 int
-store_metadata_get(struct store_account *acc, struct slice mailbox, struct arena *a, struct store_annotation **v, size_t *n)
+store_metadata_get(
+    struct store_account *acc, struct slice mailbox, struct arena *a, struct store_annotation **v, size_t *n)
 {
 	struct metadata_op o = {.a = acc, .mem = a, .mailbox = mailbox};
 	struct store_op op = {.tx = get_tx, .arg = &o};

@@ -256,13 +256,15 @@ struct incoming {
 	size_t refs_n;
 	uint8_t email_id[STORE_ID_BYTES], thread_id[STORE_ID_BYTES];
 	struct message msg; /* as placed */
+	struct buf cache;   /* what is kept with it; freed by incoming_free() */
 };
 /* The length of the header section at the front, its empty line included; all of it when there is none. */
 size_t incoming_header_size(struct slice body, size_t max);
 /* Splits a body and computes sizes. `body` is everything, or the first part of a file of `size` bytes. */
 void incoming_split(struct incoming *in, struct slice head, struct slice body, uint64_t size, const struct limits *l);
-/* Reads what threads need. Worker. */
-void incoming_parse(struct house *h, struct incoming *in);
+/* Reads what threads need, and of one that is no file what is kept with it. Worker. */
+void incoming_parse(struct store *s, struct incoming *in);
+void incoming_free(struct incoming *in);
 /* Inserts the email (not its placement) and counts its bytes. ERR_QUOTA. */
 NODISCARD int incoming_insert(struct sqltx *tx, struct store_account *a, struct account_row *ar, struct incoming *in);
 

@@ -59,11 +59,11 @@ join(struct arena *mem, struct slice a, struct slice b, struct slice c, struct s
 }
 
 static int
-fetch_email(struct sqltx *tx, struct fetch_op *o, struct store_fetched *f)
+fetch_email(struct sqltx *tx, struct fetch_op *o, struct store_fetched *f, unsigned want)
 {
-	const struct sql_text *t = (o->want & STORE_WANT_RAW) != 0 ? &store_sql_email_raw
-	    : (o->want & STORE_WANT_HEADER) != 0                   ? &store_sql_email_header
-								   : &store_sql_email_ids;
+	const struct sql_text *t = (want & STORE_WANT_RAW) != 0 ? &store_sql_email_raw
+	    : (want & STORE_WANT_HEADER) != 0                   ? &store_sql_email_header
+								: &store_sql_email_ids;
 	struct sql_rows SQL_ROWS_CLEANUP q = {0};
 	struct slice head, header;
 	int err = SQL_QUERY(tx, &q, t, ACC(o->a), SQLI(f->email));
@@ -76,13 +76,13 @@ fetch_email(struct sqltx *tx, struct fetch_op *o, struct store_fetched *f)
 	memcpy(f->thread_id, sql_col_bytes(&q, 1).p, STORE_ID_BYTES);
 	f->header_size = (uint32_t)sql_col_int(&q, 2);
 	f->large = !sql_col_null(&q, 3);
-	if ((o->want & (STORE_WANT_RAW | STORE_WANT_HEADER)) == 0)
+	if ((want & (STORE_WANT_RAW | STORE_WANT_HEADER)) == 0)
 		return 0;
 	head = sql_col_bytes(&q, 4);
 	header = sql_col_bytes(&q, 5);
 	if (f->large && header.n == 0)
 		return 0;
-	if ((o->want & STORE_WANT_RAW) == 0 || f->large)
+	if ((want & STORE_WANT_RAW) == 0 || f->large)
 		return join(o->mem, head, header, SLICE_EMPTY, &f->header);
 	if ((err = join(o->mem, head, header, sql_col_bytes(&q, 6), &f->raw)) == 0)
 		f->header = slice_head(f->raw, head.n + header.n);
@@ -118,14 +118,15 @@ fetch_cache(struct sqltx *tx, struct fetch_op *o, struct store_fetched *f)
 static int
 fetch_one(struct sqltx *tx, struct fetch_op *o, struct store_fetched *f)
 {
-	int err = 0;
+	unsigned want = o->want;
+	int err = (want & STORE_WANT_CACHE) != 0 ? fetch_cache(tx, o, f) : 0;
 
-	if ((o->want & (STORE_WANT_HEADER | STORE_WANT_RAW | STORE_WANT_IDS)) != 0)
-		err = fetch_email(tx, o, f);
-	if (err == 0 && (o->want & STORE_WANT_IDS) != 0)
+	if ((want & STORE_WANT_UNCACHED) != 0 && f->cache.n == 0)
+		want |= STORE_WANT_RAW;
+	if (err == 0 && (want & (STORE_WANT_HEADER | STORE_WANT_RAW | STORE_WANT_IDS)) != 0)
+		err = fetch_email(tx, o, f, want);
+	if (err == 0 && (want & STORE_WANT_IDS) != 0)
 		err = fetch_saved(tx, o, f);
-	if (err == 0 && (o->want & STORE_WANT_CACHE) != 0)
-		err = fetch_cache(tx, o, f);
 	return err;
 }
 
@@ -166,26 +167,39 @@ store_fetch(struct store_view *v, struct store_fetched *f, size_t n, unsigned wa
 
 struct cache_op {
 	struct store_account *a;
-	uint64_t email;
-	struct slice cache;
+	const struct store_cached *v;
+	size_t n;
 };
 
 static int
 cache_tx(struct sqltx *tx, void *arg)
 {
 	struct cache_op *o = arg;
-	int err = row_exists(tx, &store_sql_email_exists, SQL_ARGS(ACC(o->a), SQLI(o->email)));
+	int err = 0;
 
-	return err != 1 ? err : SQL_EXEC(tx, &store_sql_cache_put, ACC(o->a), SQLI(o->email), SQLB(o->cache));
+	for (size_t i = 0; i < o->n && err == 0; i++) {
+		if (o->v[i].cache.n > STORE_CACHE_MAX)
+			continue;
+		err = row_exists(tx, &store_sql_email_exists, SQL_ARGS(ACC(o->a), SQLI(o->v[i].email)));
+		if (err == 1)
+			err = SQL_EXEC(tx, &store_sql_cache_put, ACC(o->a), SQLI(o->v[i].email), SQLB(o->v[i].cache));
+	}
+	return err;
+}
+
+int
+store_caches_put(struct store_account *a, const struct store_cached *v, size_t n)
+{
+	struct cache_op o = {a, v, n};
+	struct store_op op = {.tx = cache_tx, .arg = &o, .write = true};
+
+	return n == 0 ? 0 : store_run(a, &op);
 }
 
 int
 store_cache_put(struct store_account *a, uint64_t email, struct slice cache)
 {
-	struct cache_op o = {a, email, cache};
-	struct store_op op = {.tx = cache_tx, .arg = &o, .write = true};
-
-	return cache.n > STORE_CACHE_MAX ? 0 : store_run(a, &op);
+	return store_caches_put(a, &(struct store_cached){email, cache}, 1);
 }
 
 /* ---- looking through messages -------------------------------------------------------------------------------------- */
