@@ -94,6 +94,10 @@ read_result(const struct bus_courier_send_reply *rep, size_t i, struct arena *a,
 		o->kind = OUTCOME_SENT;
 	else
 		o->kind = result == SEND_FAIL ? OUTCOME_FAIL : OUTCOME_DEFER;
+	/* How well it was protected on its way belongs to the story. */
+	if (o->kind == OUTCOME_SENT && rep->tls.n > 0)
+		o->reply = arena_printf(
+		    a, "%.*s (sent over %.*s)", SLICE_ARG(o->reply), SLICE_ARG(text_clean(a, rep->tls, REPLY_MAX)));
 	if (o->reply.n == 0 && o->kind != OUTCOME_SENT)
 		o->reply = text_clean(a, rep->detail, REPLY_MAX);
 	if (o->status.n == 0)

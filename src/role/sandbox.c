@@ -232,9 +232,9 @@ dns_port(struct slice server)
 }
 
 static int
-allow_port(int ruleset, uint64_t port, struct buf *detail)
+allow_port(int ruleset, uint64_t access, uint64_t port, struct buf *detail)
 {
-	struct net_port_attr rule = {.access = NET_CONNECT_TCP, .port = port};
+	struct net_port_attr rule = {.access = access, .port = port};
 
 	if (syscall(SYS_landlock_add_rule, ruleset, RULE_NET_PORT, &rule, 0) == 0)
 		return 0;
@@ -246,12 +246,12 @@ allow_port(int ruleset, uint64_t port, struct buf *detail)
 static int
 allow_dns_ports(int ruleset, const struct settings *s, struct buf *detail)
 {
-	int err = allow_port(ruleset, 53, detail);
+	int err = allow_port(ruleset, NET_CONNECT_TCP, 53, detail);
 
 	for (size_t i = 0; i < s->dns_forwarders.n && err == 0; i++)
-		err = allow_port(ruleset, dns_port(s->dns_forwarders.v[i]), detail);
+		err = allow_port(ruleset, NET_CONNECT_TCP, dns_port(s->dns_forwarders.v[i]), detail);
 	for (size_t i = 0; i < s->dns_stubs.n && err == 0; i++)
-		err = allow_port(ruleset, dns_port(s->dns_stubs.v[i]), detail);
+		err = allow_port(ruleset, NET_CONNECT_TCP, dns_port(s->dns_stubs.v[i]), detail);
 	return err;
 }
 
@@ -268,7 +268,8 @@ enter_landlock(const struct sandbox_config *c, struct buf *detail)
 		    "--allow-unsandboxed",
 		    strerror(errno));
 	attr.fs = fs_known(abi);
-	/* A courier connects to any port of any server, and binds none. */
+	/* A courier connects to any port of any server, and binds none, or any that the kernel chooses where the settings name
+	 * addresses to send from. */
 	if (abi >= 4)
 		attr.net = c->role == ROLE_COURIER ? NET_BIND_TCP : NET_BIND_TCP | NET_CONNECT_TCP;
 	if (abi >= 6)
@@ -279,6 +280,8 @@ enter_landlock(const struct sandbox_config *c, struct buf *detail)
 	err = allow_paths(ruleset, attr.fs, c, detail);
 	if (err == 0 && abi >= 4 && c->role == ROLE_GATE)
 		err = allow_dns_ports(ruleset, c->settings, detail);
+	if (err == 0 && abi >= 4 && c->role == ROLE_COURIER && settings_has_sources(c->settings))
+		err = allow_port(ruleset, NET_BIND_TCP, 0, detail);
 	if (err == 0 && syscall(SYS_landlock_restrict_self, ruleset, 0) != 0) {
 		buf_printf(detail, "Landlock could not be entered: %s", strerror(errno));
 		err = ERR_DENIED;

@@ -739,6 +739,16 @@ settings_relay(const struct settings *s, struct slice name)
 	return NULL;
 }
 
+bool
+settings_has_sources(const struct settings *s)
+{
+	bool any = s->send_bind.n > 0;
+
+	for (size_t i = 0; i < s->senders_count; i++)
+		any |= s->senders[i].bind.n > 0;
+	return any;
+}
+
 const struct sender_settings *
 settings_sender(const struct settings *s, struct slice domain)
 {

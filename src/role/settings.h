@@ -161,6 +161,8 @@ settings_local_domain(const struct settings *s)
 }
 /* NULL when there is none of that name. */
 const struct relay_settings *settings_relay(const struct settings *s, struct slice name);
+/* Is there any address to send from? */
+bool settings_has_sources(const struct settings *s);
 /* What holds for mail from this domain, or NULL. */
 const struct sender_settings *settings_sender(const struct settings *s, struct slice domain);
 /* "smtp", …, "control". */

@@ -203,6 +203,8 @@ settings_may_reload(const struct settings *old, const struct settings *fresh, st
 		buf_put_z(detail, "the number of processes has changed: restart the house\n");
 	if (!same_relays(old, fresh))
 		buf_put_z(detail, "[relay] sections have changed: restart the house\n");
+	if (!settings_has_sources(old) && settings_has_sources(fresh))
+		buf_put_z(detail, "addresses to send from (bind) are new: restart the house\n");
 	if (!slice_eq(old->send_ca_file, fresh->send_ca_file))
 		buf_put_z(detail, "ca_file has changed: restart the house\n");
 	if (!same_listeners(old, fresh))

@@ -27,7 +27,7 @@ read_one(const struct relay_settings *r, struct vault_relay *out, struct buf *de
 	struct slice rest, line;
 	int e = slice_to_z(r->password_file, path, sizeof(path));
 
-	buf_init(&file, 2 * PASSWORD_MAX);
+	buf_init(&file, VAULT_FILE_MAX);
 	out->name = r->name;
 	buf_init(&out->password, PASSWORD_MAX);
 	if (e == 0)

@@ -161,13 +161,6 @@ fit_utf8(struct smtp_sender *s)
 			"(SMTPUTF8)",
 			SLICE_ARG(smtp_sender_host(s))),
 		    true);
-	else if (header)
-		smtp_sender_result_all(s, SEND_FAIL, "5.6.9",
-		    arena_printf(job->arena,
-			"The message's header has characters outside ASCII, and %.*s does not take such messages "
-			"(SMTPUTF8)",
-			SLICE_ARG(smtp_sender_host(s))),
-		    true);
 	for (size_t i = 0; i < job->recipients_count; i++) {
 		struct smtp_send_recipient *r = &job->recipients[i];
 
@@ -186,6 +179,13 @@ fit_utf8(struct smtp_sender *s)
 		else
 			s->content.utf8 = true;
 	}
+	if (header)
+		smtp_sender_result_all(s, SEND_FAIL, "5.6.9",
+		    arena_printf(job->arena,
+			"The message's header has characters outside ASCII, and %.*s does not take such messages "
+			"(SMTPUTF8)",
+			SLICE_ARG(smtp_sender_host(s))),
+		    true);
 	return 0;
 }
 

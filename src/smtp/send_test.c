@@ -701,7 +701,12 @@ utf8_goes_where_it_is_known(void **state)
 	/* A domain alone has an ASCII form; a local part has none. */
 	w->extra = "";
 	run(w);
+	assert_string_equal(w->recipients[0].r.status, "5.6.7");
+	w->recipients[0].address = SLICE("bob@b.test");
+	run(w);
 	assert_string_equal(w->recipients[0].r.status, "5.6.9");
+	w->recipients[0].address = SLICE("b\xc3\xb6"
+					 "b@b.test");
 	w->job.body = SLICE("Subject: x\r\n\r\nx\r\n");
 	run(w);
 	assert_int_equal(w->recipients[0].r.result, SEND_FAIL);
