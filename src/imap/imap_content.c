@@ -67,28 +67,51 @@ put_addresses(struct buf *out, struct arena *a, const struct header *h, struct s
 	return any;
 }
 
+/* The field, or what stands in `out` from `from` to `to` already: that of From (RFC 3501 §7.4.2). */
 static void
-put_addresses_or(struct buf *out, struct arena *a, const struct header *h, struct slice name, struct slice instead,
+put_addresses_or(struct buf *out, struct arena *a, const struct header *h, struct slice name, size_t from, size_t to,
     const struct limits *l)
 {
+	uint8_t *p;
+
 	buf_put_u8(out, ' ');
-	if (!put_addresses(out, a, h, name, l) && (instead.n == 0 || !put_addresses(out, a, h, instead, l)))
+	if (put_addresses(out, a, h, name, l))
+		return;
+	p = buf_reserve(out, to - from);
+	if (p == NULL)
+		return;
+	memcpy(p, slice_range(buf_slice(out), from, to).p, to - from);
+	buf_added(out, to - from);
+}
+
+static void
+put_addresses_or_nil(
+    struct buf *out, struct arena *a, const struct header *h, struct slice name, const struct limits *l)
+{
+	buf_put_u8(out, ' ');
+	if (!put_addresses(out, a, h, name, l))
 		buf_put(out, SLICE("NIL"));
 }
 
 void
 imap_put_envelope(struct buf *out, struct arena *a, const struct header *h, const struct limits *l)
 {
+	size_t from, to;
+
 	buf_put_u8(out, '(');
 	put_header_string(out, a, h, SLICE("Date"));
 	buf_put_u8(out, ' ');
 	put_header_string(out, a, h, SLICE("Subject"));
-	put_addresses_or(out, a, h, SLICE("From"), SLICE_EMPTY, l);
-	put_addresses_or(out, a, h, SLICE("Sender"), SLICE("From"), l);
-	put_addresses_or(out, a, h, SLICE("Reply-To"), SLICE("From"), l);
-	put_addresses_or(out, a, h, SLICE("To"), SLICE_EMPTY, l);
-	put_addresses_or(out, a, h, SLICE("Cc"), SLICE_EMPTY, l);
-	put_addresses_or(out, a, h, SLICE("Bcc"), SLICE_EMPTY, l);
+	from = out->n + 1;
+	put_addresses_or_nil(out, a, h, SLICE("From"), l);
+	to = out->n;
+	if (out->err != 0)
+		return;
+	put_addresses_or(out, a, h, SLICE("Sender"), from, to, l);
+	put_addresses_or(out, a, h, SLICE("Reply-To"), from, to, l);
+	put_addresses_or_nil(out, a, h, SLICE("To"), l);
+	put_addresses_or_nil(out, a, h, SLICE("Cc"), l);
+	put_addresses_or_nil(out, a, h, SLICE("Bcc"), l);
 	buf_put_u8(out, ' ');
 	put_header_string(out, a, h, SLICE("In-Reply-To"));
 	buf_put_u8(out, ' ');

@@ -7,16 +7,25 @@
 
 #define QUOTED_MAX 1000u
 
+/* In runs between the bytes that need something: mostly all at once. */
 static void
 put_escaped(struct buf *out, struct slice s, bool escape)
 {
+	size_t from = 0;
+
 	for (size_t i = 0; i < s.n; i++) {
 		uint8_t b = slice_at(s, i);
+		bool special = escape && (b == '"' || b == '\\');
 
-		if (escape && (b == '"' || b == '\\'))
+		if (b != 0 && !special)
+			continue;
+		buf_put(out, slice_range(s, from, i));
+		if (special)
 			buf_put_u8(out, '\\');
 		buf_put_u8(out, b == 0 ? '?' : b);
+		from = i + 1;
 	}
+	buf_put(out, slice_from(s, from));
 }
 
 void

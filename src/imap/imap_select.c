@@ -14,6 +14,7 @@ struct select {
 	uint64_t modseq;
 	bool some; /* only these UIDs are known to it */
 	struct imap_sequence known;
+	struct imap_range all; /* what is known when nothing was said */
 };
 
 /* ---- arguments ---- */
@@ -117,13 +118,12 @@ imap_tell_vanished_earlier(struct imap_session *s, uint64_t modseq, const struct
 static int
 tell_changes(struct imap_session *s, struct select *o)
 {
-	struct imap_range all = {1, UINT32_MAX};
 	int err;
 
 	if (o->some)
 		imap_sequence_resolve(&o->known, store_view_uidnext(s->view) - 1);
 	else
-		o->known = (struct imap_sequence){&all, 1};
+		o->known = (struct imap_sequence){&o->all, 1};
 	err = imap_tell_vanished_earlier(s, o->modseq, &o->known);
 	for (size_t seq = 1; err == 0 && !s->ended && seq <= store_view_count(s->view); seq++) {
 		struct store_entry e = store_view_at(s->view, seq);
@@ -167,7 +167,7 @@ tell_mailbox(struct imap_session *s)
 static void
 open_mailbox(struct imap_session *s, struct imap_lex *x, bool read_only)
 {
-	struct select o = {0};
+	struct select o = {.all = {1, UINT32_MAX}};
 	int err;
 
 	parse_select(s, x, &o);
