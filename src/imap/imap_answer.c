@@ -1,5 +1,6 @@
 /* imap_answer.c: tagged and untagged responses (RFC 3501 §7), and the news of the selected mailbox. */
 #include "imap/imap_context.h"
+#include "imap/imap_notify.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -196,7 +197,7 @@ void
 imap_tell_flags(struct imap_session *s, size_t seq, bool flags)
 {
 	struct store_entry e = store_view_at(s->view, seq);
-	bool uid = (s->uid || imap_is_on(s, IMAP_ON_QRESYNC)) && !imap_is_on(s, IMAP_ON_UIDONLY);
+	bool uid = (s->uid || s->notify != NULL || imap_is_on(s, IMAP_ON_QRESYNC)) && !imap_is_on(s, IMAP_ON_UIDONLY);
 	size_t start;
 
 	buf_reset(&s->line);
@@ -291,13 +292,15 @@ imap_tell_news(struct imap_session *s, bool expunges)
 {
 	struct vanished v = {.n = 0};
 	struct store_event e;
+	const struct imap_fetch *fetch = imap_notify_fetch(s);
 	size_t count;
-	uint32_t known;
+	uint32_t known, first;
+	bool fetch_them = false;
 
-	if (s->view == NULL || store_view_gone(s->view))
+	if (s->view == NULL || store_view_gone(s->view) || !imap_notify_allows(s))
 		return;
 	count = store_view_count(s->view);
-	known = count == 0 ? 0 : store_view_at(s->view, count).uid;
+	known = first = count == 0 ? 0 : store_view_at(s->view, count).uid;
 	if (store_view_all_keywords(s->view, NULL, 0) != s->keywords_told)
 		imap_tell_flag_names(s);
 	/* Writing may park, and the mailbox may go meanwhile. */
@@ -312,13 +315,17 @@ imap_tell_news(struct imap_session *s, bool expunges)
 		if (e.kind == STORE_EVENT_FLAGS)
 			imap_contexts_touched(s, e.uid);
 		/* What this session did itself has been answered by its command. */
-		if (e.kind == STORE_EVENT_FLAGS && !e.own)
+		if (e.kind == STORE_EVENT_FLAGS && !e.own && imap_notify_allows_flags(s))
 			imap_tell_flags(s, e.seq, true);
 		else if (e.kind == STORE_EVENT_EXISTS)
 			tell_exists(s, &known);
+		fetch_them = fetch_them || (e.kind == STORE_EVENT_EXISTS && !e.own);
 	}
 	tell_vanished(s, &v);
 	imap_contexts_update(s);
+	/* RFC 5465 §5.2 */
+	if (fetch != NULL && fetch_them)
+		imap_fetch_from(s, fetch, first + 1);
 }
 
 void

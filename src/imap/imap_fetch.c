@@ -588,6 +588,42 @@ fetch(struct fetching *g, struct imap_iter *it)
 	return 0;
 }
 
+static void
+fetching_init(struct fetching *g)
+{
+	g->job.fetch = &g->f;
+	g->job.limits = g->s->limits;
+	buf_init(&g->job.out, RENDERED_BYTES_MAX);
+	arena_init(&g->arena, BATCH_BYTES + BATCH_MESSAGES * (g->f.sections_n + 1) * sizeof(struct imap_extent) * 2);
+	plan(g);
+}
+
+static void
+fetching_free(struct fetching *g)
+{
+	buf_free(&g->job.out);
+	arena_free(&g->arena);
+}
+
+void
+imap_fetch_from(struct imap_session *s, const struct imap_fetch *f, uint32_t uid)
+{
+	struct fetching *g = ARENA_NEW(&s->arena, struct fetching);
+	struct imap_range range = {uid, UINT32_MAX};
+	struct imap_iter it = {.set = {&range, 1}, .uid = true, .left = SIZE_MAX};
+	int err;
+
+	if (g == NULL || s->ended || store_view_gone(s->view))
+		return;
+	g->s = s;
+	g->f = *f;
+	fetching_init(g);
+	err = fetch(g, &it);
+	if (err != 0)
+		LOG(s->c->house, INFO, "imap_notify_fetch_failed", LOG_S("login", s->c->login), LOG_E(err));
+	fetching_free(g);
+}
+
 void
 imap_do_fetch(struct imap_session *s, struct imap_lex *x)
 {
@@ -612,12 +648,7 @@ imap_do_fetch(struct imap_session *s, struct imap_lex *x)
 		imap_iter_partial(s, &it, &g->f.partial);
 	else
 		lowest = imap_iter_limit(s, &it);
-	g->job.fetch = &g->f;
-	g->job.limits = s->limits;
-	buf_init(&g->job.out, RENDERED_BYTES_MAX);
-	arena_init(&g->arena, BATCH_BYTES + BATCH_MESSAGES * (g->f.sections_n + 1) * sizeof(struct imap_extent) * 2);
-	plan(g);
+	fetching_init(g);
 	fetch_answer(g, fetch(g, &it), lowest);
-	buf_free(&g->job.out);
-	arena_free(&g->arena);
+	fetching_free(g);
 }

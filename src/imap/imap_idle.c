@@ -1,4 +1,5 @@
 /* imap_idle.c: IDLE (RFC 2177): the session waits for DONE on its own small stack, and is woken by the mailbox. */
+#include "imap/imap_notify.h"
 #include "imap/imap_session.h"
 
 void
@@ -13,16 +14,14 @@ imap_do_idle(struct imap_session *s, struct imap_lex *x)
 	s->c->counters->idling++;
 	imap_write(s, SLICE("+ idling\r\n"));
 	imap_tell_news(s, true);
-	if (s->view != NULL)
-		store_view_watch(s->view, s->fiber);
+	imap_watch_view(s);
 }
 
 static void
 stop_idling(struct imap_session *s)
 {
-	if (s->view != NULL)
-		store_view_watch(s->view, NULL);
 	s->idling = false;
+	imap_watch_view(s);
 	s->c->counters->idling--;
 	s->tag = s->idle_tag;
 	s->name = SLICE("IDLE");
@@ -34,8 +33,7 @@ imap_idle_step(struct imap_session *s)
 	struct slice line;
 	int err;
 
-	s->uid = false;
-	imap_tell_news(s, true);
+	imap_push_news(s);
 	if (!stream_readable_now(s->st))
 		return;
 	err = stream_read_line(s->st, SLICE("\r\n"), (size_t)s->limits->imap_line_bytes, &line);

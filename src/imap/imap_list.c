@@ -173,16 +173,38 @@ put_attributes(const struct imap_listing *l, const struct entry *e, struct buf *
 }
 
 static void
+put_start(const struct imap_listing *l, const struct entry *e, struct buf *out)
+{
+	buf_put(out, SLICE("* LIST ("));
+	put_attributes(l, e, out);
+	buf_put(out, SLICE(") \"/\" "));
+	imap_put_mailbox(out, e->name, imap_utf8_names(l->s));
+}
+
+void
+imap_put_list(struct imap_session *s, struct buf *out, struct slice name, const struct store_mailbox *m,
+    bool subscribed, struct slice old_name)
+{
+	struct imap_listing l = {.s = s, .options = IMAP_LIST_RETURN_SUBSCRIBED};
+	struct entry e = {.name = name, .m = m, .subscribed = subscribed};
+
+	put_start(&l, &e, out);
+	if (old_name.n > 0) {
+		buf_put(out, SLICE(" (\"OLDNAME\" ("));
+		imap_put_mailbox(out, old_name, imap_utf8_names(s));
+		buf_put(out, SLICE("))"));
+	}
+	buf_put(out, SLICE("\r\n"));
+}
+
+static void
 tell(const struct imap_listing *l, const struct entry *e)
 {
 	struct imap_session *s = l->s;
 	struct buf *out = &s->line;
 
 	buf_reset(out);
-	buf_put(out, SLICE("* LIST ("));
-	put_attributes(l, e, out);
-	buf_put(out, SLICE(") \"/\" "));
-	imap_put_mailbox(out, e->name, imap_utf8_names(s));
+	put_start(l, e, out);
 	if (e->below && (l->options & IMAP_LIST_SUBSCRIBED) != 0)
 		buf_put(out, SLICE(" (CHILDINFO (\"SUBSCRIBED\"))"));
 	else if (e->below)

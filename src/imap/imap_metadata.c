@@ -157,7 +157,15 @@ put_start(struct imap_session *s, struct buf *out, struct slice mailbox)
 		buf_put(out, SLICE("\"\""));
 	else
 		imap_put_mailbox(out, mailbox, imap_utf8_names(s));
-	buf_put(out, SLICE(" ("));
+	buf_put_u8(out, ' ');
+}
+
+void
+imap_put_metadata_change(struct imap_session *s, struct buf *out, struct slice mailbox, struct slice entry)
+{
+	put_start(s, out, mailbox);
+	imap_put_string(out, entry);
+	buf_put(out, SLICE("\r\n"));
 }
 
 static int
@@ -172,6 +180,7 @@ get_entries(struct imap_session *s, struct get *g)
 		return err;
 	buf_reset(out);
 	put_start(s, out, g->mailbox);
+	buf_put_u8(out, '(');
 	for (size_t i = 0; i < n; i++) {
 		if (!is_wanted(g, v[i].entry))
 			continue;
@@ -200,6 +209,7 @@ imap_put_metadata(struct imap_session *s, struct buf *out, struct slice mailbox,
 	if (err != 0)
 		return err;
 	put_start(s, out, mailbox);
+	buf_put_u8(out, '(');
 	for (size_t i = 0; i < entries->n; i++) {
 		const struct store_annotation *found = NULL;
 

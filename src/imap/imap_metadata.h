@@ -12,5 +12,7 @@ void imap_lex_entries(struct imap_lex *x, const struct limits *l, struct slice_l
  * nothing written. */
 NODISCARD int imap_put_metadata(
     struct imap_session *s, struct buf *out, struct slice mailbox, const struct slice_list *entries);
+/* "* METADATA mailbox entry": it was changed (RFC 5464 §4.4.2). */
+void imap_put_metadata_change(struct imap_session *s, struct buf *out, struct slice mailbox, struct slice entry);
 
 #endif

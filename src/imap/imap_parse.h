@@ -101,6 +101,8 @@ struct imap_fetch {
 };
 /* Items and modifiers, up to the end. */
 void imap_parse_fetch(struct imap_lex *x, const struct limits *l, struct imap_fetch *out);
+/* Only the items, in parentheses. */
+void imap_parse_fetch_items(struct imap_lex *x, const struct limits *l, struct imap_fetch *out);
 /* What stands between the brackets of BODY[1.2.MIME], with the closing one and a partial behind it; s->form is set before. */
 void imap_parse_section(struct imap_lex *x, struct imap_section *s);
 /* Writes the section as it stands in the response: `BODY[1.2.HEADER.FIELDS ("To")]<0>`. */

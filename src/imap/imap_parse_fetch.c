@@ -239,6 +239,15 @@ parse_items(struct imap_lex *x, const struct limits *l, struct imap_fetch *out)
 }
 
 void
+imap_parse_fetch_items(struct imap_lex *x, const struct limits *l, struct imap_fetch *out)
+{
+	*out = (struct imap_fetch){0};
+	if (imap_lex_peek(x) != '(')
+		imap_lex_fail(x, "expected items in parentheses");
+	parse_items(x, l, out);
+}
+
+void
 imap_parse_partial(struct imap_lex *x, struct imap_partial *out)
 {
 	out->given = true;

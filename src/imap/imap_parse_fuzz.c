@@ -1,6 +1,6 @@
 /* Arguments of commands. The first byte chooses the grammar; a FETCH section that parses must print to something that
  * parses to the same print. */
-#include "imap/imap_parse.h"
+#include "imap/imap_notify.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
 
@@ -39,6 +39,7 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	struct imap_fetch fetch;
 	struct imap_search search;
 	struct imap_return ret;
+	struct imap_notify_args notify;
 	struct slice s1, s2;
 	uint64_t size;
 	bool nonsync;
@@ -48,7 +49,7 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	limits_default(&l);
 	arena_init(&a, 1 << 22);
 	x = imap_lex_of(slice_of(p + 1, n - 1), &a, l.imap_nesting);
-	switch (p[0] % 8) {
+	switch (p[0] % 9) {
 	case 0: imap_parse_flags(&x, &l, true, &flags); break;
 	case 1: (void)imap_parse_status(&x); break;
 	case 2: imap_parse_id(&x, &s1, &s2); break;
@@ -65,6 +66,10 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	case 5: (void)imap_lex_date_time(&x); break;
 	case 6: (void)imap_lex_date(&x); break;
 	case 7: (void)imap_literal_at_end(slice_of(p + 1, n - 1), &size, &nonsync); break;
+	case 8:
+		imap_parse_notify(&x, &l, &notify);
+		ASSERT(notify.n <= notify.names && notify.names <= (size_t)l.imap_notify_names + 1);
+		break;
 	}
 	imap_lex_end(&x);
 	ASSERT(!imap_lex_failed(&x) || x.why != NULL);

@@ -1,5 +1,6 @@
 /* imap_select.c: SELECT and EXAMINE (RFC 3501 §6.3.1, RFC 9051 §6.3.2) with CONDSTORE and QRESYNC (RFC 7162), and what is told
  * of messages that vanished before. */
+#include "imap/imap_notify.h"
 #include "imap/imap_session.h"
 
 #include <inttypes.h>
@@ -181,6 +182,7 @@ open_mailbox(struct imap_session *s, struct imap_lex *x, bool read_only)
 		imap_condstore_on(s);
 	err = o.name.p == NULL ? ERR_NOTFOUND : store_view_open(s->account, o.name, read_only, &s->view);
 	if (err == 0) {
+		imap_watch_view(s);
 		tell_mailbox(s);
 		if (o.qresync && o.uidvalidity == store_view_uidvalidity(s->view))
 			err = tell_changes(s, &o);

@@ -4,6 +4,7 @@
 #include "imap/imap_session.h"
 
 #include "base/log.h"
+#include "imap/imap_notify.h"
 
 static const struct command_row {
 	struct slice name;
@@ -91,10 +92,14 @@ serve_command(struct imap_session *s)
 static void
 step(struct imap_session *s)
 {
+	imap_notify_own(s, fiber_self(s->c->loop));
 	if (s->idling)
 		imap_idle_step(s);
-	else
+	else if (stream_readable_now(s->st))
 		serve_command(s);
+	if (!s->ended && stream_error(s->st) == 0)
+		imap_push_news(s);
+	imap_notify_own(s, NULL);
 	if (s->view != NULL && store_view_gone(s->view) && !s->ended)
 		imap_bye(s, "the selected mailbox has been deleted");
 	if (!stream_readable_now(s->st) || s->ended) {
@@ -160,7 +165,7 @@ wait_for_work(struct imap_session *s)
 			imap_bye(s, "the server is shutting down");
 			return ERR_CLOSED;
 		}
-		if (stream_readable_now(s->st) || (s->idling && s->view != NULL && store_view_has_news(s->view)))
+		if (stream_readable_now(s->st) || imap_has_news_to_push(s))
 			return 0;
 		err = stream_wait_readable_or_wake(s->st, s->idling && still < end ? still : end);
 		if (err == ERR_TIMEOUT && s->idling && loop_now_ms(s->c->loop) < end) {
@@ -217,6 +222,7 @@ imap_session(struct stream *st, struct store_account *account, const struct imap
 	}
 	if (s.ended)
 		err = stream_error(st) != 0 ? stream_error(st) : stream_flush(st);
+	imap_notify_end(&s);
 	imap_deselect(&s);
 	if (s.idling)
 		c->counters->idling--;

@@ -34,6 +34,7 @@ void imap_put_id(struct buf *out);
 #define IMAP_IDLE_STILL_HERE_MS 240000
 
 struct imap_contexts;
+struct imap_notify;
 
 struct imap_session {
 	struct stream *st;
@@ -44,6 +45,7 @@ struct imap_session {
 	size_t keywords_told;           /* of the FLAGS response */
 	unsigned on;                    /* enum imap_on */
 	struct imap_contexts *contexts; /* searches that are kept up to date (imap_context.c); NULL: none */
+	struct imap_notify *notify;     /* what it asked for by NOTIFY (imap_notify.c); NULL: never */
 	struct imap_sequence saved;     /* what it stands for: UIDs; malloc'ed */
 	int64_t errors;                 /* bad commands so far */
 	bool ended;                     /* LOGOUT, or a BYE was said */
@@ -129,6 +131,10 @@ struct slice imap_lex_mailbox(struct imap_session *s, struct imap_lex *x);
 
 /* A special use by its name without the backslash (RFC 6154 §2). */
 bool imap_role_named(struct slice name, enum store_role *role);
+/* The whole untagged LIST response for a name, with all its attributes; m NULL: it does not exist. old_name, if it is not empty, is told
+ * as OLDNAME (RFC 9051 §6.3.9.7). */
+void imap_put_list(struct imap_session *s, struct buf *out, struct slice name, const struct store_mailbox *m,
+    bool subscribed, struct slice old_name);
 /* The whole untagged STATUS response; items: enum imap_status_item. */
 void imap_put_status(struct imap_session *s, struct buf *out, const struct store_mailbox *m, unsigned items);
 
@@ -151,6 +157,10 @@ void imap_iter_partial(struct imap_session *s, struct imap_iter *it, const struc
 uint32_t imap_iter_limit(struct imap_session *s, struct imap_iter *it);
 /* All UIDs at once, in the arena: 0 or ERR_LIMIT. */
 NODISCARD int imap_iter_uids(struct imap_session *s, struct imap_iter *it, uint32_t **uids, size_t *n);
+
+struct imap_fetch;
+/* Tells these items of the messages from this UID on, beside any command; what cannot be told is left out. */
+void imap_fetch_from(struct imap_session *s, const struct imap_fetch *f, uint32_t uid);
 
 /* While idling there is input, or news. */
 void imap_idle_step(struct imap_session *s);

@@ -146,6 +146,8 @@ struct store_mailbox {
 NODISCARD int store_mailboxes(struct store_account *acc, struct arena *a, struct store_mailbox **out, size_t *n);
 /* One mailbox by name. ERR_NOTFOUND. */
 NODISCARD int store_mailbox(struct store_account *acc, struct slice name, struct arena *a, struct store_mailbox *out);
+/* The same by its id (not 0). */
+NODISCARD int store_mailbox_by_id(struct store_account *acc, int64_t id, struct arena *a, struct store_mailbox *out);
 /* Bytes of the messages of a mailbox (by id) that have STORE_DELETED (RFC 9208 §4.1.4). */
 NODISCARD int store_deleted_bytes(struct store_account *acc, int64_t mailbox, int64_t *bytes);
 /* Names subscribed to, mailboxes that no longer exist included (RFC 9051 §6.3.7), sorted. */
@@ -272,6 +274,8 @@ struct store_event {
 struct store_event store_view_next(struct store_view *v, bool expunges);
 /* Is there news that store_view_next(v, true) would tell? Does not park. */
 bool store_view_has_news(const struct store_view *v);
+/* … or store_view_next(v, false)? */
+bool store_view_has_news_but_expunges(const struct store_view *v);
 /* `f` is woken with fiber_wake() when there is news (IDLE: stream_wait_readable_or_wake()); NULL ends it. Wakes at
  * once if there is news already. Does not park. */
 void store_view_watch(struct store_view *v, struct fiber *f);

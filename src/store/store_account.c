@@ -36,6 +36,7 @@ store_account_intern(struct store *s, struct slice id, struct store_account **ou
 		fiber_lock_init(&a->lock);
 		list_init(&a->boxes);
 		list_init(&a->deliveries);
+		list_init(&a->watches);
 		memcpy(a->id, id.p, id.n);
 		a->id_n = id.n;
 		if ((err = map_put(&s->accounts, id, a)) != 0) {

@@ -286,6 +286,7 @@ append_finish(void *arg, int err)
 	}
 	o->a->unsynced_uids += (uint32_t)o->n;
 	index_wanted(o->a);
+	watch_messages(o->a, o->target.id, STORE_CHANGE_NEW);
 	o->a->store->counters.appends += (int64_t)o->n;
 	if (box != NULL) {
 		box->append_origin = o->origin;

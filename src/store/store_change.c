@@ -218,6 +218,7 @@ flags_finish(void *arg, int err)
 	}
 	box_changed(b, (uint64_t)o->modseq, o->v->number, o->items[0].m.uid, o->items[o->n - 1].m.uid);
 	box_wake(b);
+	watch_messages(o->a, b->id, STORE_CHANGE_FLAGS);
 }
 
 int
@@ -303,6 +304,7 @@ expunge_finish(void *arg, int err)
 		b->highestmodseq = (uint64_t)o->modseq;
 	o->a->store->counters.expunges += (int64_t)o->n;
 	box_wake(b);
+	watch_messages(o->a, b->id, STORE_CHANGE_EXPUNGE);
 }
 
 int
@@ -426,7 +428,10 @@ copy_finish(void *arg, int err)
 		if ((uint64_t)o->modseq > source->highestmodseq)
 			source->highestmodseq = (uint64_t)o->modseq;
 		box_wake(source);
+		watch_messages(o->a, source->id, STORE_CHANGE_EXPUNGE);
 	}
+	if (o->n > 0)
+		watch_messages(o->a, o->target.id, STORE_CHANGE_NEW);
 	if (target != NULL)
 		box_wake(target);
 	o->a->store->counters.copies += (int64_t)o->n;

@@ -276,6 +276,7 @@ deliver_finish(void *arg, int err)
 
 		if (box != NULL)
 			box_wake(box);
+		watch_messages(b->a, b->rows[i].id, STORE_CHANGE_NEW);
 	}
 }
 

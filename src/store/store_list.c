@@ -4,7 +4,8 @@
 struct list_op {
 	struct store_account *a;
 	struct arena *mem;
-	struct slice name; /* only this one; empty: all */
+	struct slice name; /* only this one; empty: all … */
+	int64_t id;        /* … unless this is not 0: only the one with that id */
 	struct store_mailbox *v;
 	size_t n, cap;
 	struct slice *names; /* subscriptions */
@@ -70,8 +71,9 @@ static int
 read_mailboxes(struct sqltx *tx, struct list_op *o)
 {
 	struct sql_rows SQL_ROWS_CLEANUP q = {0};
-	int err = o->name.n > 0 ? SQL_QUERY(tx, &q, &store_sql_mailbox_by_name, ACC(o->a), SQLT(o->name))
-				: SQL_QUERY(tx, &q, &store_sql_mailbox_list, ACC(o->a));
+	int err = o->id != 0 ? SQL_QUERY(tx, &q, &store_sql_mailbox_by_id, ACC(o->a), SQLI(o->id))
+	    : o->name.n > 0  ? SQL_QUERY(tx, &q, &store_sql_mailbox_by_name, ACC(o->a), SQLT(o->name))
+			     : SQL_QUERY(tx, &q, &store_sql_mailbox_list, ACC(o->a));
 
 	while (err == 0 && (err = sql_next(&q)) == 1) {
 		struct mailbox_row r;
@@ -198,18 +200,20 @@ static int
 one_tx(struct sqltx *tx, void *arg)
 {
 	struct one_op *o = arg;
-	struct slice from = arena_printf(o->list.mem, "%.*s/", SLICE_ARG(o->list.name));
-	struct slice to = arena_printf(o->list.mem, "%.*s0", SLICE_ARG(o->list.name));
+	struct slice from, to;
 	int err;
 
 	o->list.v = NULL;
 	o->list.n = o->list.cap = 0;
-	if (arena_failed(o->list.mem))
-		return ERR_LIMIT;
 	if ((err = read_mailboxes(tx, &o->list)) != 0)
 		return err;
 	if (o->list.n != 1)
 		return ERR_NOTFOUND;
+	o->list.name = o->list.v[0].name;
+	from = arena_printf(o->list.mem, "%.*s/", SLICE_ARG(o->list.name));
+	to = arena_printf(o->list.mem, "%.*s0", SLICE_ARG(o->list.name));
+	if (arena_failed(o->list.mem))
+		return ERR_LIMIT;
 	if ((err = count_recent(tx, &o->list, &o->list.v[0])) != 0)
 		return err;
 	if ((err = row_exists(tx, &store_sql_mailbox_children, SQL_ARGS(ACC(o->list.a), SQLT(from), SQLT(to)))) < 0)
@@ -239,6 +243,18 @@ store_mailbox(struct store_account *acc, struct slice name, struct arena *a, str
 	if (err == 0 && (err = store_run(acc, &op)) == 0)
 		*out = o.list.v[0];
 	return err == ERR_INVALID ? ERR_NOTFOUND : err;
+}
+
+int
+store_mailbox_by_id(struct store_account *acc, int64_t id, struct arena *a, struct store_mailbox *out)
+{
+	struct one_op o = {.list = {.a = acc, .mem = a, .id = id}};
+	struct store_op op = {.tx = one_tx, .finish = one_finish, .arg = &o};
+	int err = store_run(acc, &op);
+
+	if (err == 0)
+		*out = o.list.v[0];
+	return err;
 }
 
 int

@@ -8,7 +8,8 @@ struct mailbox_op {
 	int role;
 	bool on;
 	struct buf unlink;
-	int64_t id; /* of the mailbox that was deleted or renamed */
+	int64_t id;        /* of the mailbox that was deleted or renamed */
+	size_t made, gone; /* bytes of the first level that was made, or went, with it; 0: none */
 	bool moved_inbox;
 	struct mailbox_row target; /* of INBOX's messages */
 };
@@ -72,8 +73,9 @@ revive_mailbox(struct sqltx *tx, struct store_account *a, struct account_row *ar
 
 /* Makes what is missing of the levels above `name`. */
 static int
-insert_parents(struct sqltx *tx, struct store_account *a, struct account_row *ar, struct slice name)
+insert_parents(struct sqltx *tx, struct store_account *a, struct account_row *ar, struct slice name, size_t *made)
 {
+	*made = 0;
 	for (size_t i = 1; i < name.n; i++) {
 		struct mailbox_row row;
 		int64_t id;
@@ -82,8 +84,10 @@ insert_parents(struct sqltx *tx, struct store_account *a, struct account_row *ar
 		if (slice_at(name, i) != '/')
 			continue;
 		err = row_mailbox_by_name(tx, a, slice_head(name, i), NULL, &row);
-		if (err == ERR_NOTFOUND)
+		if (err == ERR_NOTFOUND) {
+			*made = *made == 0 ? i : *made;
 			err = insert_mailbox(tx, a, ar, slice_head(name, i), STORE_ROLE_NONE, &id);
+		}
 		if (err != 0)
 			return err;
 	}
@@ -120,17 +124,29 @@ create_tx(struct sqltx *tx, void *arg)
 	if (err == 0) {
 		err = revive_mailbox(tx, a, &ar, &row, o->role);
 	} else if (err == ERR_NOTFOUND) {
-		if ((err = check_room(tx, a, o->name)) == 0 && (err = insert_parents(tx, a, &ar, o->name)) == 0)
+		if ((err = check_room(tx, a, o->name)) == 0 &&
+		    (err = insert_parents(tx, a, &ar, o->name, &o->made)) == 0)
 			err = insert_mailbox(tx, a, &ar, o->name, o->role, &o->id);
 	}
 	return err != 0 ? err : row_account_save(tx, a, &ar);
+}
+
+static void
+create_finish(void *arg, int err)
+{
+	struct mailbox_op *o = arg;
+
+	if (err != 0)
+		return;
+	watch_levels(o->a, o->name, o->made);
+	watch_name(o->a, o->name);
 }
 
 int
 store_mailbox_create(struct store_account *a, struct slice name, enum store_role role)
 {
 	struct mailbox_op o;
-	struct store_op op = {.tx = create_tx, .arg = &o, .write = true, .sync = true};
+	struct store_op op = {.tx = create_tx, .finish = create_finish, .arg = &o, .write = true, .sync = true};
 	int err;
 
 	op_init(&o, a);
@@ -249,6 +265,7 @@ delete_empty_parents(struct sqltx *tx, struct mailbox_op *o, struct slice name)
 {
 	size_t at;
 
+	o->gone = 0;
 	while ((at = slice_rfind_byte(name, '/')) != SLICE_NONE) {
 		struct mailbox_row row;
 		int err;
@@ -261,6 +278,7 @@ delete_empty_parents(struct sqltx *tx, struct mailbox_op *o, struct slice name)
 			return err < 0 ? err : 0;
 		if ((err = delete_row(tx, o, row.id)) != 0)
 			return err;
+		o->gone = name.n;
 	}
 	return 0;
 }
@@ -307,6 +325,10 @@ delete_finish(void *arg, int err)
 
 	if (b != NULL)
 		box_gone(b);
+	if (err != 0)
+		return;
+	watch_name(o->a, o->name);
+	watch_levels(o->a, o->name, o->gone);
 }
 
 int
@@ -416,7 +438,7 @@ rename_tx(struct sqltx *tx, void *arg)
 	o->id = row.id;
 	ar.changes++;
 	ar.modseq++;
-	if ((err = check_room(tx, a, o->to)) != 0 || (err = insert_parents(tx, a, &ar, o->to)) != 0)
+	if ((err = check_room(tx, a, o->to)) != 0 || (err = insert_parents(tx, a, &ar, o->to, &o->made)) != 0)
 		return err;
 	if (slice_eq(o->name, SLICE("INBOX")))
 		err = move_inbox(tx, o, &ar, &row);
@@ -452,11 +474,15 @@ rename_finish(void *arg, int err)
 
 	if (err != 0)
 		return;
+	watch_levels(o->a, o->to, o->made);
+	watch_rename(o->a, o->name, o->to);
 	if (!o->moved_inbox) {
+		watch_levels(o->a, o->name, o->gone);
 		rename_boxes(o);
 		return;
 	}
 	o->a->unsynced_uids += (uint32_t)o->target.messages;
+	watch_messages(o->a, o->id, STORE_CHANGE_EXPUNGE);
 	if ((b = box_find(o->a, o->id)) == NULL)
 		return;
 	b->expunge_origin = 0;
@@ -507,11 +533,20 @@ subscribe_tx(struct sqltx *tx, void *arg)
 	return SQL_EXEC(tx, &store_sql_subscription_insert, ACC(o->a), SQLT(o->name));
 }
 
+static void
+subscribe_finish(void *arg, int err)
+{
+	struct mailbox_op *o = arg;
+
+	if (err == 0)
+		watch_subscription(o->a, o->name);
+}
+
 int
 store_subscribe(struct store_account *a, struct slice name, bool on)
 {
 	struct mailbox_op o;
-	struct store_op op = {.tx = subscribe_tx, .arg = &o, .write = true, .sync = true};
+	struct store_op op = {.tx = subscribe_tx, .finish = subscribe_finish, .arg = &o, .write = true, .sync = true};
 	int err;
 
 	op_init(&o, a);

@@ -106,6 +106,15 @@ usage_tx(struct sqltx *tx, void *arg)
 	return err < 0 ? err : 0;
 }
 
+static void
+set_finish(void *arg, int err)
+{
+	struct metadata_op *o = arg;
+
+	for (size_t i = 0; i < o->set_n && err == 0; i++)
+		watch_metadata(o->a, o->mailbox, o->set[i].entry);
+}
+
 int
 store_metadata_get(
     struct store_account *acc, struct slice mailbox, struct arena *a, struct store_annotation **v, size_t *n)
@@ -123,7 +132,7 @@ int
 store_metadata_set(struct store_account *acc, struct slice mailbox, const struct store_annotation *v, size_t n)
 {
 	struct metadata_op o = {.a = acc, .mailbox = mailbox, .set = v, .set_n = n};
-	struct store_op op = {.tx = set_tx, .arg = &o, .write = true, .sync = true};
+	struct store_op op = {.tx = set_tx, .finish = set_finish, .arg = &o, .write = true, .sync = true};
 
 	return store_run(acc, &op);
 }

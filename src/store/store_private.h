@@ -10,7 +10,7 @@
 #include "base/map.h"
 #include "rt/work.h"
 #include "sql/sql.h"
-#include "store/store.h"
+#include "store/store_watch.h"
 
 #define STORE_MAGIC 0x73746f72u
 #define STORE_BLOB_NAME 32             /* hexadecimal digits of a file's random name */
@@ -91,6 +91,7 @@ struct store_account {
 	_Atomic int64_t quota_bytes;     /* set on the loop, read by jobs; -1: what the database says */
 	struct list boxes;               /* selected mailboxes */
 	struct list deliveries;          /* waiting for the lock */
+	struct list watches;             /* store_watch.c */
 	struct store_keywords *keywords; /* NULL: not loaded */
 	struct store_sync_work *work;    /* NULL: nothing */
 	struct store_index *index;       /* NULL: not used yet */
@@ -153,6 +154,18 @@ void body_cache_clear(struct store *s);
 void store_syncer(void *arg);
 /* Syncs the accounts that became dirty before that moment, several at a time. */
 void store_sync_due(struct store *s, int64_t before_ms);
+
+/* ---- what sessions hear of: store_watch.c (on the loop, by the fiber whose doing it is) ----------------------------------- */
+
+/* Messages of the mailbox came, went or changed: some of enum store_change_kind. */
+void watch_messages(struct store_account *a, int64_t mailbox, unsigned what);
+/* The name was created or deleted. */
+void watch_name(struct store_account *a, struct slice name);
+/* So were the levels above the name from the one of `top` bytes on; 0: none. */
+void watch_levels(struct store_account *a, struct slice name, size_t top);
+void watch_rename(struct store_account *a, struct slice from, struct slice to);
+void watch_subscription(struct store_account *a, struct slice name);
+void watch_metadata(struct store_account *a, struct slice name, struct slice entry);
 
 /* ---- files: store_blob.c (blocking, on workers) ------------------------------------------------------------------- */
 

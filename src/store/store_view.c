@@ -269,6 +269,14 @@ store_view_has_news(const struct store_view *v)
 	    v->change < log_end(b);
 }
 
+bool
+store_view_has_news_but_expunges(const struct store_view *v)
+{
+	const struct store_box *b = v->box;
+
+	return (b->gone && !v->gone_told) || v->renamed || v->known < b->n || v->change < log_end(b);
+}
+
 /* Claims the messages that no session had as \Recent before. */
 static void
 claim_recent(struct store_view *v)
