@@ -107,6 +107,15 @@ hash_of(struct slice key, char kind, struct slice rest, struct arena *a)
 	return text.n == 0 ? SLICE_EMPTY : srs_digest(key, text, HASH_CHARS, a);
 }
 
+static bool
+is_atoms(struct slice local)
+{
+	for (size_t i = 0; i < local.n; i++)
+		if (slice_at(local, i) <= ' ' || memchr("\"\\()<>[]:;@,\177", slice_at(local, i), 13) != NULL)
+			return false;
+	return true;
+}
+
 int
 srs_forward(
     struct slice key, int64_t now_s, struct slice sender, struct slice domain, struct arena *a, struct slice *out)
@@ -133,7 +142,11 @@ srs_forward(
 		if (rest.n == 0)
 			return ERR_SYNTAX;
 		break;
-	default: kind = '0'; rest = join(a, join(a, day_text(a, now_s), SLICE("="), host), SLICE("="), local);
+	default:
+		if (!is_atoms(local)) /* quotes in the middle would be no address any more */
+			return ERR_SYNTAX;
+		kind = '0';
+		rest = join(a, join(a, day_text(a, now_s), SLICE("="), host), SLICE("="), local);
 	}
 	hash = hash_of(key, kind, rest, a);
 	prefix = arena_printf(a, "SRS%c=%.*s=", kind, SLICE_ARG(hash));

@@ -16,7 +16,7 @@
 /* Has the local part the form of a rewritten one? */
 bool srs_is(struct slice local);
 /* The return address at `domain` (ours, normalised) for a sender that is not null. ERR_LIMIT: it would be longer than a local
- * part may be (DIRECTORY_LOCAL_MAX); ERR_SYNTAX: the sender has no domain; ERR_NOMEM. */
+ * part may be (DIRECTORY_LOCAL_MAX); ERR_SYNTAX: the sender has no domain, or quotes; ERR_NOMEM. */
 NODISCARD int srs_forward(
     struct slice key, int64_t now_s, struct slice sender, struct slice domain, struct arena *a, struct slice *out);
 /* What a local part of that form stands for. ERR_SYNTAX, ERR_DENIED (not made with this key), ERR_TIMEOUT (made more than `days`
