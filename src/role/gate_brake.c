@@ -163,7 +163,7 @@ gate_brake_arrive(struct gate_brake *b, const struct net_address *client, struct
 {
 	struct gate_client *address, *network;
 
-	*v = (struct gate_visit){NULL};
+	*v = (struct gate_visit){0};
 	drop_old(b);
 	address = find(b, client, false);
 	network = find(b, client, true);
@@ -196,7 +196,7 @@ gate_brake_depart(struct gate_brake *b, struct gate_visit *v)
 {
 	depart(b, v->address);
 	depart(b, v->network);
-	*v = (struct gate_visit){NULL};
+	*v = (struct gate_visit){0};
 }
 
 bool
