@@ -158,6 +158,10 @@ hostile(struct world *w)
 	REFUSED(DESK, q.origin = ORIGIN_ACCOUNT, q.account_id = w->alice);
 	REFUSED(
 	    DESK, q.origin = ORIGIN_ACCOUNT, q.account_id = w->alice, q.reverse_path = SLICE("user199@example.test"));
+	/* Its answers have no sender, and one recipient. */
+	REFUSED(DESK, q.origin = ORIGIN_SYSTEM, q.account_id = w->alice);
+	REFUSED(DESK, q.origin = ORIGIN_SYSTEM, q.account_id = w->alice, q.reverse_path = SLICE_EMPTY,
+	    (q.recipients = (struct slice_list){two, 2}), q.recipient_envelopes.n = 0);
 	q = good;
 	q.origin = ORIGIN_ACCOUNT;
 	q.account_id = w->alice;

@@ -20,6 +20,9 @@ not_allowed(struct clerk *k, const struct bus_peer *from, const struct bus_clerk
 									    : "a gate takes mail of strangers only";
 	if (q->origin != ORIGIN_ACCOUNT && q->origin != ORIGIN_SYSTEM)
 		return "a desk submits for its accounts only";
+	/* Out-of-office answers: what goes to many, or in somebody's name, has a sender that is looked at. */
+	if (q->origin == ORIGIN_SYSTEM && (q->reverse_path.n > 0 || q->recipients.n != 1))
+		return "an answer has the null sender and one recipient";
 	return q->account_id.n > 0 && account_desk(q->account_id, k->c->desks) == bus_peer_index(from)
 	    ? NULL
 	    : "the account belongs to another desk";
