@@ -146,7 +146,13 @@ struct directory_target {
 };
 struct directory_problem {
 	struct slice address;
-	enum bus_rcpt result; /* RCPT_TEMPFAIL: a limit was reached */
+	enum bus_rcpt result; /* RCPT_TEMPFAIL: a limit was reached, and there are no targets */
+	/* A member of a group, or a target of an alias: whoever gets the bounces has to hear of it, though others are
+	 * reached. Not so where a person's own forwarding led there. As in struct directory_target: */
+	bool told;
+	struct slice via;
+	bool reverse_path_set;
+	struct slice reverse_path;
 };
 struct directory_targets {
 	struct directory_target *v;
@@ -162,8 +168,9 @@ struct directory_targets {
  * RCPT_LOOP). */
 NODISCARD int directory_expand(struct sqltx *tx, const struct directory_ask *ask, struct arena *a, struct slice address,
     struct directory_targets *out);
-/* The mark of an archive's copies, against loops between houses. {NULL,0}: no memory. */
-struct slice directory_archive_mark(const struct directory_ask *ask, struct arena *a, struct slice domain);
+/* The mark of an archive's copy of a message, against loops between houses. {NULL,0}: no memory. */
+struct slice directory_archive_mark(
+    const struct directory_ask *ask, struct arena *a, struct slice domain, struct slice message_id);
 #define DIRECTORY_MARK_CHARS 26
 
 /* Sign-in name to account: an address of an account (not an alias, no tag), or, with `short_names`, its local part

@@ -15,8 +15,9 @@ struct expansion {
 	struct arena *a;
 	struct directory_targets *out;
 	size_t cap, problems_cap;
-	struct map seen;   /* keys of addresses, ids of accounts */
-	int sender_is_far; /* the sender's domain is not ours; -1: not looked at yet */
+	struct map seen;                  /* keys of addresses, ids of accounts */
+	int sender_is_far;                /* the sender's domain is not ours; -1: not looked at yet */
+	struct directory_problem too_far; /* a limit was reached: result is RCPT_TEMPFAIL */
 };
 
 /* An address on the way; in a list from the last to the first. */
@@ -25,7 +26,8 @@ struct step {
 	struct slice address, key, domain;
 	struct slice bounces; /* of the last group that has an owner */
 	bool expanded;
-	bool keeps; /* an account that keeps a copy: to come back to it is no loop */
+	bool personal; /* behind an account's own forwarding: what fails there is nobody else's matter */
+	bool keeps;    /* an account that keeps a copy: to come back to it is no loop */
 	int64_t depth;
 };
 
@@ -41,16 +43,26 @@ see(struct expansion *x, struct slice key, bool *fresh)
 	return err;
 }
 
+/* `from`: the step that led to the address. */
 static int
-add_problem(struct expansion *x, struct slice address, enum bus_rcpt result)
+add_problem(struct expansion *x, const struct step *from, struct slice address, enum bus_rcpt result)
 {
+	struct directory_problem p = {.address = arena_copy(x->a, address), .result = result};
 	struct directory_problem *v = arena_grow(
 	    x->a, x->out->problems, x->out->problems_n, &x->problems_cap, sizeof(*v), SIZE_MAX / sizeof(*v));
 
 	if (v == NULL)
 		return ERR_NOMEM;
 	x->out->problems = v;
-	v[x->out->problems_n++] = (struct directory_problem){arena_copy(x->a, address), result};
+	if (from != NULL && !from->personal) {
+		p.told = result != RCPT_LOOP && result != RCPT_TEMPFAIL;
+		p.via = from->address;
+		p.reverse_path_set = from->bounces.n > 0 && x->ask->from.path.n > 0;
+		p.reverse_path = p.reverse_path_set ? from->bounces : SLICE_EMPTY;
+	}
+	if (result == RCPT_TEMPFAIL && (from == NULL || !from->personal))
+		x->too_far = p;
+	v[x->out->problems_n++] = p;
 	return arena_failed(x->a) ? ERR_NOMEM : 0;
 }
 
@@ -80,9 +92,9 @@ mark_of(const struct directory_ask *ask, struct arena *a, struct slice what)
 }
 
 struct slice
-directory_archive_mark(const struct directory_ask *ask, struct arena *a, struct slice domain)
+directory_archive_mark(const struct directory_ask *ask, struct arena *a, struct slice domain, struct slice message_id)
 {
-	return mark_of(ask, a, directory_key(a, SLICE("archive "), domain));
+	return mark_of(ask, a, arena_printf(a, "archive @%.*s %.*s", SLICE_ARG(domain), SLICE_ARG(message_id)));
 }
 
 /* Was the message here before, and went on from this address? */
@@ -173,7 +185,7 @@ expand_targets(struct expansion *x, struct slice_list targets, const struct step
 	int err = 0;
 
 	if (at->depth > x->ask->limits->directory_alias_depth)
-		return add_problem(x, at->address, RCPT_TEMPFAIL);
+		return add_problem(x, at, at->address, RCPT_TEMPFAIL);
 	for (size_t i = 0; err == 0 && i < targets.n; i++)
 		err = expand_address(x, targets.v[i], at);
 	return err;
@@ -188,26 +200,27 @@ step_of(const struct step *from, struct slice address, const struct directory_ad
 	    .domain = at->domain,
 	    .bounces = from == NULL ? SLICE_EMPTY : from->bounces,
 	    .expanded = from != NULL && from->expanded,
+	    .personal = from != NULL && from->personal,
 	    .depth = from == NULL ? 1 : from->depth + 1};
 }
 
 static int
-expand_alias(struct expansion *x, const struct directory_entry *e, struct step *here)
+expand_alias(struct expansion *x, const struct directory_entry *e, const struct step *from, struct step *here)
 {
 	struct slice_list targets;
 	bool may = true;
 	int err = 0;
 
 	if (e->alias.kind == DIRECTORY_IS_BLOCKED)
-		return add_problem(x, here->address, RCPT_UNKNOWN);
+		return add_problem(x, from, here->address, RCPT_UNKNOWN);
 	if (!e->reserved && e->alias.writers != DIRECTORY_ANYONE && !x->ask->from.anybody) {
 		x->out->sender_matters = true;
 		err = directory_may_write(x->tx, x->a, x->ask, e, &may);
 	}
 	if (err == 0 && !may)
-		return add_problem(x, here->address, RCPT_NOT_ALLOWED);
+		return add_problem(x, from, here->address, RCPT_NOT_ALLOWED);
 	if (err == 0 && was_here(x, here->key))
-		return add_problem(x, here->address, RCPT_LOOP);
+		return add_problem(x, from, here->address, RCPT_LOOP);
 	if (err == 0)
 		err = directory_alias_targets(x->tx, x->a, e->alias_key, &targets);
 	if (err != 0)
@@ -232,10 +245,11 @@ expand_account(struct expansion *x, const struct directory_entry *e, const struc
 	int err;
 
 	if (!e->account.enabled)
-		return add_problem(x, here->address, RCPT_DISABLED);
+		return add_problem(x, from, here->address, RCPT_DISABLED);
 	err = directory_forward_get(x->tx, x->a, e->account.id, &f);
 	if (err == 0 && f.targets.n > 0 && !was_here(x, here->key)) {
 		here->keeps = f.keep;
+		here->personal = true;
 		here->expanded = here->expanded || f.keep || f.targets.n > 1;
 		err = expand_targets(x, f.targets, here);
 	}
@@ -246,7 +260,7 @@ expand_account(struct expansion *x, const struct directory_entry *e, const struc
 }
 
 static int
-expand_return(struct expansion *x, struct slice address, struct slice local)
+expand_return(struct expansion *x, const struct step *from, struct slice address, struct slice local)
 {
 	const struct directory_ask *ask = x->ask;
 	struct directory_address at;
@@ -255,14 +269,14 @@ expand_return(struct expansion *x, struct slice address, struct slice local)
 
 	x->out->sender_matters = true;
 	if (!ask->from.anybody && ask->from.path.n > 0)
-		return add_problem(x, address, RCPT_BAD_RETURN);
+		return add_problem(x, from, address, RCPT_BAD_RETURN);
 	err = srs_reverse(ask->key, ask->now_us / US_PER_S, ask->limits->srs_days, local, x->a, &sender);
 	if (err == 0)
 		err = directory_address_parse(sender, false, x->a, &at);
 	if (err == ERR_NOMEM)
 		return err;
 	if (err != 0)
-		return add_problem(x, address, RCPT_BAD_RETURN);
+		return add_problem(x, from, address, RCPT_BAD_RETURN);
 	return add_target(x, (struct directory_target){.address = sender, .via = address});
 }
 
@@ -278,14 +292,14 @@ expand_local(struct expansion *x, struct slice address, const struct directory_a
 	if ((e.kind == DIRECTORY_NOTHING || e.fallback) && x->ask->key.n > 0 && srs_is(at->local)) {
 		size_t end = slice_rfind_byte(address, '@');
 
-		return expand_return(x, address, slice_head(address, end == SLICE_NONE ? 0 : end));
+		return expand_return(x, from, address, slice_head(address, end == SLICE_NONE ? 0 : end));
 	}
 	switch (e.kind) {
-	case DIRECTORY_ALIAS: return expand_alias(x, &e, &here);
+	case DIRECTORY_ALIAS: return expand_alias(x, &e, from, &here);
 	case DIRECTORY_ACCOUNT: return expand_account(x, &e, from, &here);
 	case DIRECTORY_OWNER: return expand_targets(x, (struct slice_list){&e.alias.owner, 1}, &here);
 	case DIRECTORY_NOTHING:
-	default: return add_problem(x, address, RCPT_UNKNOWN);
+	default: return add_problem(x, from, address, RCPT_UNKNOWN);
 	}
 }
 
@@ -313,11 +327,11 @@ expand_address(struct expansion *x, struct slice address, const struct step *fro
 	if (err == 0)
 		err = directory_canonical(x->tx, x->a, &at, &local);
 	if (err == ERR_SYNTAX)
-		return add_problem(x, address, RCPT_SYNTAX);
+		return add_problem(x, from, address, RCPT_SYNTAX);
 	if (err == 0)
 		err = see(x, at.key, &fresh);
 	if (err == ERR_LIMIT)
-		return add_problem(x, address, RCPT_TEMPFAIL);
+		return add_problem(x, from, address, RCPT_TEMPFAIL);
 	if (err != 0)
 		return err;
 	if (!fresh) {
@@ -366,7 +380,13 @@ directory_expand(struct sqltx *tx, const struct directory_ask *ask, struct arena
 	map_init(&x.seen, (size_t)ask->limits->directory_expansion, slice_hash(copy, (uintptr_t)tx));
 	err = expand_address(&x, copy, NULL);
 	if (err == ERR_LIMIT)
-		err = add_problem(&x, copy, RCPT_TEMPFAIL);
+		err = add_problem(&x, NULL, copy, RCPT_TEMPFAIL);
+	/* A part of a group would get the message, and nobody hear of the others: it waits until a person has mended that. */
+	if (err == 0 && x.too_far.result != 0) {
+		out->n = 0;
+		out->problems[0] = x.too_far;
+		out->problems_n = 1;
+	}
 	if (err == 0 && out->n == 0)
 		err = rescue_reserved(&x, copy);
 	map_free(&x.seen);

@@ -173,10 +173,41 @@ groups_body(struct sqltx *tx, struct place *p)
 	    ERR_NOTFOUND);
 }
 
+/* A member that leads nowhere is told of, to the owner where there is one; what a person forwards to is not. */
+static void
+lost_members_body(struct sqltx *tx, struct place *p)
+{
+	struct directory_ask ask = ask_from(p, FAR);
+	struct directory_targets t;
+
+	assert_int_equal(
+	    set_group(tx, p, "crew@example.test", "alice@example.test", "bob@example.test", "gone@example.test"), 0);
+	assert_int_equal(directory_expand(tx, &ask, &p->arena, SLICE("crew@example.test"), &t), 0);
+	assert_int_equal(t.n, 1);
+	assert_int_equal(t.problems_n, 1);
+	assert_true(t.problems->told && t.problems->result == RCPT_UNKNOWN && t.problems->reverse_path_set);
+	assert_true(slice_eq(t.problems->via, SLICE("crew@example.test")));
+	assert_true(slice_eq(t.problems->reverse_path, SLICE("crew-bounces@example.test")));
+	assert_int_equal(set_forward(tx, p, "bob@example.test", true, "gone2@example.test", NULL), 0);
+	assert_int_equal(directory_expand(tx, &ask, &p->arena, SLICE("bob@example.test"), &t), 0);
+	assert_int_equal(t.n, 1);
+	assert_true(t.problems_n == 1 && !t.problems->told);
+	/* A forwarding that leads too far leaves the mail where it is; a group that is too large gets nothing for now. */
+	for (int i = 0; i < 12; i++)
+		assert_int_equal(set_alias(tx, p, arena_z(&p->arena, arena_printf(&p->arena, "far%d@example.test", i)),
+				     arena_z(&p->arena, arena_printf(&p->arena, "far%d@example.test", i + 1)), NULL),
+		    0);
+	assert_int_equal(set_forward(tx, p, "bob@example.test", true, "far0@example.test", NULL), 0);
+	assert_int_equal(rcpt_from(tx, p, "bob@example.test", FAR), RCPT_OK);
+	assert_int_equal(set_group(tx, p, "wide@example.test", NULL, "admin@example.test", "far0@example.test"), 0);
+	assert_int_equal(rcpt_from(tx, p, "wide@example.test", FAR), RCPT_TEMPFAIL);
+}
+
 static void
 test_groups(void **state)
 {
 	in_transaction(state, groups_body);
+	in_transaction(state, lost_members_body);
 }
 
 static void

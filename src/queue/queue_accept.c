@@ -133,6 +133,8 @@ make_group(struct queue *q, const struct queue_rcpt *r)
 static int
 make_rows(struct queue *q, const struct queue_submission *s, struct arena *a, struct slice start, struct row_new *n)
 {
+	size_t header_max = (size_t)q->house->limits.message_header_bytes;
+	struct slice added = header_message_id(s->head, header_max); /* where the message had none */
 	int64_t now_us = house_now_us(q->house);
 	struct deadlines when = envelope_deadlines(s->envelope, now_us);
 	enum lane lane = lane_choose(q, s, start);
@@ -152,7 +154,7 @@ make_rows(struct queue *q, const struct queue_submission *s, struct arena *a, st
 	    .head = s->head,
 	    .body = s->body,
 	    .in_file = s->blob.n > 0,
-	    .message_id = header_message_id(start, (size_t)q->house->limits.message_header_bytes),
+	    .message_id = added.n > 0 ? added : header_message_id(start, header_max),
 	};
 	n->rcpts = ARENA_ARRAY(a, struct row_rcpt, s->rcpts_n * 2);
 	if (n->rcpts == NULL)

@@ -87,6 +87,16 @@ same_return_path(const struct window_rcpt *x, const struct window_rcpt *y)
 	return x->return_path_set == y->return_path_set && slice_eq(x->return_path, y->return_path);
 }
 
+/* Whom the report names: the owner of a group has to know which member it is about, who wrote to the group has not. */
+static struct slice
+named(const struct window_rcpt *r)
+{
+	struct slice local = slice_head(r->return_path, slice_rfind_byte(r->return_path, '@'));
+	bool owner = r->return_path_set && slice_ends(local, SLICE("-bounces"));
+
+	return owner && r->address.n > 0 ? r->address : r->original;
+}
+
 /* One report: of the recipients whose mail came from where the first one's did. */
 static int
 flush_some(struct queue *q, struct window_message *m)
@@ -106,7 +116,7 @@ flush_some(struct queue *q, struct window_message *m)
 	LIST_FOREACH (&m->failed, n) {
 		struct window_rcpt *r = CONTAINER_OF(n, struct window_rcpt, node);
 		struct report_recipient told = {
-		    r->original, r->envelope, r->code, r->status, r->reply, r->host, p.now_us, RESULT_FAILED};
+		    named(r), r->envelope, r->code, r->status, r->reply, r->host, p.now_us, RESULT_FAILED};
 
 		if (p.failed_n == REPORT_RECIPIENTS_MAX || !same_return_path(first, r))
 			continue;

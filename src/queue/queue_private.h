@@ -102,8 +102,6 @@ struct slice address_key(struct arena *a, struct slice address);
 /* Valid UTF-8 without control characters for TEXT columns, JSON and sentences: bad bytes become '?'. At most `max`
  * bytes, cut at a character. */
 struct slice text_clean(struct arena *a, struct slice s, size_t max);
-/* The Message-ID of a header without <>, cut to 998 bytes; or empty. */
-struct slice header_message_id(struct slice header, size_t max_bytes);
 /* A fresh delivery id: 48 bits of milliseconds, so that rows are inserted in order, and 80 random bits. */
 void delivery_id_make(struct house *h, uint8_t out[DELIVERY_ID_LEN]);
 

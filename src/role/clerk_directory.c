@@ -28,6 +28,11 @@ on_rcpt(struct clerk *k, struct bus_peer *from, struct bus_clerk_rcpt_request *q
 		err = directory_check_rcpt(k->directory, address, &sender, &r);
 	if (err != 0)
 		LOG(k->c->house, ERROR, "directory_failed", LOG_E(err));
+	else if (r.result == RCPT_TEMPFAIL)
+		LOG(k->c->house, ERROR, "address_leads_too_far", LOG_S("address", address),
+		    LOG_Z("do",
+			"make the chain of aliases or the groups behind it smaller, or raise directory_alias_depth or "
+			"directory_expansion; until then its mail waits at who sends it"));
 	rep->result = err != 0 ? RCPT_TEMPFAIL : r.result;
 	rep->local = err == 0 && r.local;
 	return 0;

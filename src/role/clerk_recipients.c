@@ -13,9 +13,10 @@
 
 /* ---- marks ---------------------------------------------------------------------------------------------------- */
 
+/* Also the Message-ID, or nothing. */
 static int
 read_marks(struct clerk *k, const struct bus_peer *from, const struct bus_clerk_submit_request *q, struct arena *a,
-    struct slice_list *out)
+    struct slice_list *out, struct slice *message_id)
 {
 	struct buf start BUF_CLEANUP;
 	struct header_iter it;
@@ -34,6 +35,10 @@ read_marks(struct clerk *k, const struct bus_peer *from, const struct bus_clerk_
 			return err;
 		bytes = buf_slice(&start);
 	}
+	*message_id = header_message_id(q->head, HEADER_START_BYTES); /* where it was added here */
+	if (message_id->n == 0)
+		*message_id = header_message_id(bytes, HEADER_START_BYTES);
+	*message_id = arena_copy(a, *message_id);
 	it = header_iter_of(bytes, HEADER_START_BYTES);
 	while (out->n < MARKS_MAX && header_next(&it, &f)) {
 		struct slice value = slice_trim(f.value);
@@ -61,9 +66,11 @@ put_marks(const struct clerk_expansion *x, struct arena *a, struct slice *head)
 
 /* ---- archives -------------------------------------------------------------------------------------------------- */
 
-/* Addresses that get a copy, with the mark of the domain whose archive it is. */
+/* Addresses that get a copy, with the mark of the domain whose archive it is. The mark is of this message alone: whoever reads
+ * it cannot keep other messages out of the archive with it. */
 struct archives {
 	const struct bus_clerk_submit_request *q;
+	struct slice message_id;
 	struct directory_ask ask;
 	struct arena *a;
 	struct slice *domains; /* ours that the message concerns: that of the sender first, if it is ours */
@@ -128,7 +135,7 @@ find_archives(struct sqltx *tx, void *arg)
 		err = directory_domain_bcc(tx, v->a, v->domains[i], i == 0 && v->has_sender, &v->addresses[v->n]);
 		if (err == 0 && v->addresses[v->n].n > 0) {
 			v->names[v->n] = directory_key(v->a, SLICE_EMPTY, v->domains[i]);
-			v->marks[v->n] = directory_archive_mark(&v->ask, v->a, v->domains[i]);
+			v->marks[v->n] = directory_archive_mark(&v->ask, v->a, v->domains[i], v->message_id);
 			v->n++;
 		}
 	}
@@ -244,7 +251,7 @@ clerk_recipients(struct clerk *k, const struct bus_peer *from, const struct bus_
 	if (err == 0)
 		err = clerk_targets_expand(k, &x, a);
 	if (err == 0 && (x.marks_n > 0 || archives > 0)) {
-		err = read_marks(k, from, q, a, &x.passed);
+		err = read_marks(k, from, q, a, &x.passed, &v.message_id);
 		if (err == 0 && x.passed.n > 0 && x.marks_n > 0)
 			err = clerk_targets_expand(k, &x, a);
 	}

@@ -110,9 +110,8 @@ static const struct {
 };
 
 static void
-explain_problem(struct queue_target *t, const struct directory_targets *found)
+explain_problem(struct queue_target *t, enum bus_rcpt why)
 {
-	enum bus_rcpt why = found->problems_n > 0 ? found->problems[0].result : RCPT_LOOP;
 	size_t i = 0;
 
 	while (i + 1 < COUNT_OF(problems) && problems[i].why != why)
@@ -170,8 +169,20 @@ add_found(struct clerk *k, struct clerk_expansion *x, const struct expansion *fr
 
 	if (from->found.n == 0) {
 		r.target.address = from->address;
-		explain_problem(&r.target, &from->found);
+		explain_problem(&r.target, from->found.problems_n > 0 ? from->found.problems[0].result : RCPT_LOOP);
 		return add_rcpt(k, x, &r, once, a);
+	}
+	for (size_t i = 0; err == 0 && i < from->found.problems_n; i++) {
+		const struct directory_problem *p = &from->found.problems[i];
+
+		r.target = (struct queue_target){.address = p->address,
+		    .via = p->via,
+		    .reverse_path_set = p->reverse_path_set,
+		    .reverse_path = p->reverse_path,
+		    .expanded = true};
+		explain_problem(&r.target, p->result);
+		if (p->told)
+			err = add_rcpt(k, x, &r, once, a);
 	}
 	for (size_t i = 0; err == 0 && i < from->found.n; i++) {
 		const struct directory_target *t = &from->found.v[i];

@@ -175,6 +175,39 @@ def test_who_may_write(house):
     house.run("group", "remove", "staff@example.test")
 
 
+def test_a_member_that_is_closed(house):
+    """Who gets the bounces hears of a member that gets no mail, though the others do."""
+    def told():
+        return sum(b"Final-Recipient: rfc822; carol@example.test\r\n" in m for m in house.inbox("alice@example.test"))
+    before = told()
+    house.run("group", "add", "crew@example.test", "bob@example.test", "carol@example.test", "--owner", "alice@example.test")
+    house.run("account", "disable", "carol@example.test")
+    house.send("x@far.test", "crew@example.test", TEXT.format("to crew"))
+    arrives(house, "bob@example.test", "to crew")
+    wait_until(lambda: told() == before + 1, 20, "a report for the owner")
+    house.run("account", "enable", "carol@example.test")
+    settled(house)
+    house.run("group", "remove", "crew@example.test")
+
+
+def test_nobody_stays_out_of_the_archive(house):
+    """The marks that keep archives' copies from going round are of one message each."""
+    seen = []
+    house.run("domain", "bcc", "example.test", "archive@far.test")
+    house.submit("alice@example.test", "alice@example.test", "bob@example.test",
+                 TEXT.format("marked").replace("x@far.test", "alice@example.test"))
+    wait_until(lambda: count(house, "bob@example.test", "marked") == 1, 20, "the message")
+    for m in house.inbox("bob@example.test"):
+        if b"Subject: marked\r" in m:
+            seen += [line for line in m.split(b"\r\n") if line.startswith(b"Posthouse-Passed:")]
+    assert len(seen) == 1
+    house.run("domain", "bcc", "example.test", "archive@example.test")
+    house.send("x@far.test", "alice@example.test", seen[0].decode() + "\r\n" + TEXT.format("sneaked"))
+    arrives(house, "archive@example.test", "sneaked")
+    house.run("domain", "bcc", "off", "example.test")
+    house.run("queue", "remove", "--all")
+
+
 def test_archives(house):
     """Each message once, of nobody's knowledge, and never in a circle."""
     house.run("domain", "bcc", "example.test", "archive@example.test")
