@@ -27,8 +27,10 @@ enum bus_rcpt {
 	RCPT_NO_SPACE = 7,    /* 452 4.3.1 */
 	RCPT_NOT_ALLOWED = 8, /* this sender may not write there: 550 5.7.1 */
 	RCPT_BAD_RETURN =
-	    9,         /* a return address of ours (SRS) that is forged, too old, or not for such mail: 550 5.7.1 */
-	RCPT_LOOP = 10 /* it leads only to itself: 550 5.4.6 */
+	    9,          /* a return address of ours (SRS) that is forged, too old, or not for such mail: 550 5.7.1 */
+	RCPT_LOOP = 10, /* it leads only to itself: 550 5.4.6 */
+	RCPT_FULL = 11, /* the mailboxes that it leads to are full: 452 4.2.2 */
+	RCPT_SUPPRESSED = 12 /* not our domain, and submission may not send there either: 550 5.1.1 with detail */
 };
 
 /* How a message came to the queue. ORIGIN_SUBMITTER: a device, application or local program that may submit without
@@ -57,7 +59,8 @@ enum bus_deliver {
 	DELIVER_DUPLICATE = 2,  /* was delivered before: as good as OK */
 	DELIVER_OVER_QUOTA = 3, /* try later, bounce at the end (5.2.2) */
 	DELIVER_TEMPFAIL = 4,
-	DELIVER_NO_ACCOUNT = 5
+	DELIVER_NO_ACCOUNT = 5,
+	DELIVER_FULL = 6 /* as over quota, and hardly any message would fit */
 };
 
 enum bus_send {

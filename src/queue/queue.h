@@ -194,6 +194,8 @@ NODISCARD int queue_sites(struct queue *q, queue_row_fn *fn, void *ctx);
 /* Addresses elsewhere that get no mail from accounts of this house. ERR_INVALID, ERR_LIMIT; ERR_NOTFOUND. */
 NODISCARD int queue_suppress_add(struct queue *q, struct slice address, struct slice reason);
 NODISCARD int queue_suppress_remove(struct queue *q, struct slice address);
+/* Does the address get no mail from accounts of this house? Then one sentence why, and what to do, in `a`. */
+bool queue_suppressed(struct queue *q, struct slice address, struct arena *a, struct slice *why);
 /* Rows {address, by, failures, since, reason}. */
 NODISCARD int queue_suppress_list(struct queue *q, queue_row_fn *fn, void *ctx);
 /* The story of messages by ULID, Message-ID (with or without <>) or address, oldest first: rows {id, at, recipient, kind,

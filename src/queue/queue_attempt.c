@@ -55,8 +55,7 @@ attempt_local(struct queue *q, struct destination *d, struct window_message *m, 
 	case DELIVER_OK:
 	case DELIVER_DUPLICATE: set(o, OUTCOME_AWAITING, "2.0.0", SLICE_EMPTY); break;
 	case DELIVER_OVER_QUOTA:
-		set(o, OUTCOME_DEFER, "4.2.2", detail.n > 0 ? detail : SLICE("the mailbox is full"));
-		break;
+	case DELIVER_FULL: set(o, OUTCOME_DEFER, "4.2.2", detail.n > 0 ? detail : SLICE("the mailbox is full")); break;
 	case DELIVER_NO_ACCOUNT:
 		set(o, OUTCOME_FAIL, "5.1.1", detail.n > 0 ? detail : SLICE("there is no such mailbox here"));
 		break;

@@ -60,6 +60,48 @@ suppress_worked(struct sqltx *tx, struct slice address)
 	return SQL_EXEC(tx, &queue_sql_suppression_clear, SQLB(address_key(&a, address)));
 }
 
+/* ---- who submits ----------------------------------------------------------------------------------- */
+
+struct get {
+	struct arena *arena;
+	struct slice address, reason;
+	bool by_hand;
+};
+
+static int
+read_reason(struct sqltx *tx, void *arg)
+{
+	struct get *g = arg;
+	struct sql_rows r SQL_ROWS_CLEANUP = {0};
+	int err = SQL_QUERY(tx, &r, &queue_sql_suppression_get, SQLB(g->address));
+
+	if (err == 0)
+		err = sql_next(&r);
+	if (err != 1)
+		return err;
+	g->by_hand = sql_col_int(&r, 0) != 0;
+	g->reason = text_clean(g->arena, sql_col_bytes(&r, 1), REASON_MAX);
+	return 0;
+}
+
+bool
+queue_suppressed(struct queue *q, struct slice address, struct arena *a, struct slice *why)
+{
+	struct get g = {.arena = a, .address = address_key(a, address)};
+
+	if (!suppress_is(q, address))
+		return false;
+	if (sql_read(q->db, read_reason, &g) != 0 || g.reason.n == 0)
+		g.reason = SLICE("the reason cannot be read");
+	*why = arena_printf(a,
+	    "This address is on the list of suppressed addresses of this house, %s: \"%.*s\". If it is good, the "
+	    "postmaster "
+	    "takes it from the list (posthouse queue suppress remove)",
+	    g.by_hand ? "where the postmaster put it" : "because its server has refused it for good again and again",
+	    SLICE_ARG(g.reason));
+	return true;
+}
+
 /* ---- the operator ----------------------------------------------------------------------------------- */
 
 struct change {

@@ -59,6 +59,7 @@ control_account_changed(struct control_session *s, struct slice account_id)
 	int err = BUS_CALL(s->k->c->bus, ROLE_DESK, account_desk(account_id, s->k->c->desks), desk_account_changed, &q,
 	    &s->arena, &rep, CLERK_ASK_MS);
 
+	clerk_full_remove(s->k, account_id);
 	if (err != 0)
 		LOG(s->k->c->house, DEBUG, "desk_not_told", LOG_S("account_id", account_id), LOG_E(err));
 }

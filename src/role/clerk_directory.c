@@ -21,7 +21,6 @@ on_rcpt(struct clerk *k, struct bus_peer *from, struct bus_clerk_rcpt_request *q
 	struct slice address;
 	int err;
 
-	(void)a;
 	k->counters.rcpt++;
 	err = clerk_program_address(k, q->address, false, a, &address);
 	if (err == 0)
@@ -35,6 +34,10 @@ on_rcpt(struct clerk *k, struct bus_peer *from, struct bus_clerk_rcpt_request *q
 			"directory_expansion; until then its mail waits at who sends it"));
 	rep->result = err != 0 ? RCPT_TEMPFAIL : r.result;
 	rep->local = err == 0 && r.local;
+	if (rep->result == RCPT_OK && clerk_full(k, address, &sender))
+		rep->result = RCPT_FULL;
+	if (rep->result == RCPT_REMOTE && queue_suppressed(k->queue, address, a, &rep->detail))
+		rep->result = RCPT_SUPPRESSED;
 	return 0;
 }
 

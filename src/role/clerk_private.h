@@ -22,6 +22,7 @@ struct clerk {
 	struct queue *queue;
 	struct workers *workers;
 	struct map targets;  /* spelt address → struct target_cached: addresses that lead to one mailbox */
+	struct map full;     /* account → until when it counts as full, in seconds (clerk_full.c) */
 	int64_t archives;    /* domains whose mail is copied; -1: not counted yet */
 	uint64_t generation; /* of the directory: it has changed so often */
 	struct net_acceptor *control, *local;
@@ -123,6 +124,13 @@ struct clerk_expansion {
 };
 /* 0, ERR_LIMIT, or the database's error. */
 NODISCARD int clerk_targets_expand(struct clerk *k, struct clerk_expansion *x, struct arena *a);
+
+/* clerk_full.c: accounts that are full. */
+void clerk_full_handle(struct clerk *k);
+void clerk_full_put(struct clerk *k, struct slice account_id);
+void clerk_full_remove(struct clerk *k, struct slice account_id);
+/* Does an address that may be written to lead to full mailboxes only? Parks only while any account is full. */
+bool clerk_full(struct clerk *k, struct slice address, const struct directory_writer *from);
 
 /* clerk_recipients.c: who gets a submitted message: sets s->rcpts and s->head. Errors as above. */
 NODISCARD int clerk_recipients(struct clerk *k, const struct bus_peer *from, const struct bus_clerk_submit_request *q,

@@ -262,8 +262,11 @@ ask_deliver(
     void *ctx, int desk, const struct bus_desk_deliver_request *r, struct arena *a, struct bus_desk_deliver_reply *rep)
 {
 	struct clerk *k = ctx;
+	int err = BUS_CALL(k->c->bus, ROLE_DESK, desk, desk_deliver, r, a, rep, CLERK_ASK_MS);
 
-	return BUS_CALL(k->c->bus, ROLE_DESK, desk, desk_deliver, r, a, rep, CLERK_ASK_MS);
+	if (err == 0 && rep->result == DELIVER_FULL)
+		clerk_full_put(k, r->account_id);
+	return err;
 }
 
 /* The next courier that is there. */

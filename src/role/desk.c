@@ -92,6 +92,8 @@ on_deliver(struct desk *d, struct bus_peer *from, struct bus_desk_deliver_reques
 		d->requests--;
 	}
 	rep->result = deliver_result(err, how);
+	if (err == ERR_QUOTA && desk_room_none(d, q->account_id))
+		rep->result = DELIVER_FULL;
 	if (err == 0)
 		return 0;
 	rep->detail = arena_copy(a, slice_z(deliver_detail(err)));
@@ -336,6 +338,7 @@ open_store(struct desk *d, struct buf *detail)
 	    .threads = STORE_THREADS,
 	    .hooks = {.durable = desk_report_durable,
 		.failed = on_failed,
+		.removed = desk_room_freed,
 		.arg = d,
 		.texts = desk_readers_texts,
 		.texts_arg = d->readers,
@@ -360,6 +363,7 @@ start(struct role_context *c, struct buf *detail)
 	list_init(&d->sessions);
 	smtp_sessions_init(&d->smtp);
 	map_init(&d->settings, SIZE_MAX, house_random_u64(c->house));
+	map_init(&d->full, SIZE_MAX, house_random_u64(c->house));
 	map_init(&d->pop3_times, SIZE_MAX, house_random_u64(c->house));
 	err = workers_new(&d->workers, c->loop, "desk", SESSION_THREADS, SESSION_QUEUE);
 	if (err == 0)
@@ -407,6 +411,7 @@ shut_down(struct role_context *c, int64_t grace_ms)
 	desk_report_end(d, end_ms);
 	desk_readers_free(&d->readers);
 	desk_account_free(d);
+	map_free(&d->full);
 	charset_cool(d->charsets);
 	d->charsets = NULL;
 }

@@ -42,6 +42,8 @@ struct desk {
 	    pop3_times; /* account id → int64_t: when it last began a POP3 session; with limits.pop3_login_delay_ms */
 	/* desk_account.c */
 	struct map settings; /* account id → struct desk_account */
+	/* desk_room.c */
+	struct map full; /* account id → desk: the clerk was told that it is full */
 };
 
 /* What the clerk says of an account, remembered for a minute. */
@@ -71,6 +73,11 @@ NODISCARD int desk_session_take(struct desk *d, struct bus_desk_session_request 
 void desk_sessions_end_of(struct desk *d, struct slice account_id);
 /* Ends them politely until end_ms, then by force. */
 void desk_sessions_end(struct desk *d, int64_t end_ms);
+
+/* desk_room.c: a delivery did not fit: would hardly any? Remembered then, until messages are removed. */
+bool desk_room_none(struct desk *d, struct slice account_id);
+/* Hook of the store: the clerk hears that a full account has room. */
+void desk_room_freed(void *desk, struct slice account_id);
 
 /* desk_report.c */
 NODISCARD int desk_report_start(struct desk *d);

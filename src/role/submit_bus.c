@@ -16,7 +16,8 @@ is_local(const struct submit_bus *b, struct slice address)
 }
 
 static int
-ask_rcpt(void *ctx, struct slice reverse_path, struct slice address, int64_t *result)
+ask_rcpt(
+    void *ctx, struct slice reverse_path, struct slice address, struct arena *a, int64_t *result, struct slice *detail)
 {
 	struct submit_bus *b = ctx;
 	struct arena ARENA_CLEANUP mem;
@@ -27,7 +28,9 @@ ask_rcpt(void *ctx, struct slice reverse_path, struct slice address, int64_t *re
 	arena_init(&mem, REPLY_BYTES_MAX);
 	err = bus_call_again(b->bus, ROLE_CLERK, 0, BUS_clerk_rcpt, &q, &mem, &rep, ASK_MS);
 	*result = rep.result;
-	if (err == 0 && (rep.result == RCPT_UNKNOWN || rep.result == RCPT_REMOTE) && is_local(b, address))
+	*detail = arena_copy(a, rep.detail);
+	if (err == 0 && (rep.result == RCPT_UNKNOWN || rep.result == RCPT_REMOTE || rep.result == RCPT_SUPPRESSED) &&
+	    is_local(b, address))
 		*result = RCPT_OK;
 	return err;
 }

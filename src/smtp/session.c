@@ -193,9 +193,12 @@ recipient_judge(struct smtp_server *s, struct slice address, struct slice envelo
 	    [RCPT_NO_SPACE] = SMTP_R_NO_SPACE,
 	    [RCPT_NOT_ALLOWED] = SMTP_R_NOT_FOR_YOU,
 	    [RCPT_BAD_RETURN] = SMTP_R_BAD_RETURN,
-	    [RCPT_LOOP] = SMTP_R_ADDRESS_LOOP};
+	    [RCPT_LOOP] = SMTP_R_ADDRESS_LOOP,
+	    [RCPT_FULL] = SMTP_R_FULL,
+	    [RCPT_SUPPRESSED] = SMTP_R_NO_RELAY};
+	struct slice detail = SLICE_EMPTY;
 	int64_t result = 0;
-	int e = s->c->backend.rcpt(s->c->backend.ctx, s->reverse_path, address, &result);
+	int e = s->c->backend.rcpt(s->c->backend.ctx, s->reverse_path, address, &s->arena, &result, &detail);
 
 	if (e != 0 || result < RCPT_OK || (size_t)result >= COUNT_OF(replies)) {
 		smtp_reply(&s->ch, SMTP_R_TEMPFAIL);
@@ -209,7 +212,11 @@ recipient_judge(struct smtp_server *s, struct slice address, struct slice envelo
 		return added;
 	}
 	s->c->sessions->recipients_refused++;
-	smtp_reply(&s->ch, replies[result]);
+	/* What the list of suppressed addresses says is for those who may send there. */
+	if (result == RCPT_SUPPRESSED && s->submitting)
+		smtp_reply_more(&s->ch, SMTP_R_SUPPRESSED, detail);
+	else
+		smtp_reply(&s->ch, replies[result]);
 	return false;
 }
 

@@ -55,7 +55,8 @@ problem(struct world *w, const char *fmt, ...)
 /* ---- the house behind the session ----------------------------------------------------------------------- */
 
 static int
-fake_rcpt(void *ctx, struct slice reverse_path, struct slice address, int64_t *result)
+fake_rcpt(
+    void *ctx, struct slice reverse_path, struct slice address, struct arena *a, int64_t *result, struct slice *detail)
 {
 	static const struct {
 		const char *address;
@@ -64,11 +65,13 @@ fake_rcpt(void *ctx, struct slice reverse_path, struct slice address, int64_t *r
 	    {"postmaster@example.test", RCPT_OK}, {"off@example.test", RCPT_DISABLED},
 	    {"later@example.test", RCPT_TEMPFAIL}, {"full@example.test", RCPT_NO_SPACE},
 	    {"staff@example.test", RCPT_NOT_ALLOWED}, {"srs0=old@example.test", RCPT_BAD_RETURN},
-	    {"circle@example.test", RCPT_LOOP}};
+	    {"circle@example.test", RCPT_LOOP}, {"brim@example.test", RCPT_FULL},
+	    {"dead@elsewhere.test", RCPT_SUPPRESSED}};
 	size_t at = slice_rfind_byte(address, '@');
 
 	(void)ctx;
 	(void)reverse_path;
+	*detail = arena_copy(a, SLICE("It is suppressed"));
 	*result = at != SLICE_NONE && slice_ieq(slice_from(address, at + 1), SLICE("example.test")) ? RCPT_UNKNOWN
 												    : RCPT_REMOTE;
 	for (size_t i = 0; i < COUNT_OF(known); i++)
@@ -453,7 +456,8 @@ no_relay(void **state)
 	    {"<bob@example.test;victim@other.test>", "501 5.1.3"},
 	    {"<bob@example.test victim@other.test>", "501 5.1.3"}, {"<victim@other.test\\@example.test>", "501 5.1.3"},
 	    {"<\"victim@other.test\\\"\"@example.test>", "550 5.1.1"}, {"<victim+bob@other.test>", "550 5.7.1"},
-	    {"<root@other.test>", "550 5.7.1"}, {"<postmaster@other.test>", "550 5.7.1"},
+	    {"<root@other.test>", "550 5.7.1"}, {"<dead@elsewhere.test>", "550 5.7.1 This server"},
+	    {"<brim@example.test>", "452 4.2.2"}, {"<postmaster@other.test>", "550 5.7.1"},
 	    {"<victim@example.test%other.test>", "501 5.1.3"}, {"<other.test!bob@example.test>", "550 5.1.1"},
 	    {"<bob@example.test\xc2\xa0>", "553 5.6.7"}, {"<>", "501 5.1.3"}, {"<bob@example..test>", "501 5.1.3"},
 	    {"<bob@example.test:25>", "501 5.1.3"}};
@@ -778,7 +782,8 @@ submission_sends_as_its_own(void **state)
 	PLAY(w, "<235 2.7.0", ">AUTH PLAIN x", "<503 5.5.1", ">STARTTLS", "<502 5.5.1", ">MAIL FROM:<bob@example.test>",
 	    "<550 5.7.1", ">MAIL FROM:<x@other.test>", "<550 5.7.1", ">MAIL FROM:<alice@example.test> AUTH=<>",
 	    "<250 2.1.0", ">RCPT TO:<x@other.test>", "<250 2.1.5", ">RCPT TO:<nobody@example.test>", "<550 5.1.1",
-	    ">DATA", "<354", ">From: Alice <alice@example.test>", ">Subject: x", ">", ">text", ">.", "<250 2.0.0", BYE);
+	    ">RCPT TO:<dead@elsewhere.test>", "<550 5.1.1 It is suppressed", ">DATA", "<354",
+	    ">From: Alice <alice@example.test>", ">Subject: x", ">", ">text", ">.", "<250 2.0.0", BYE);
 	assert_int_equal(slice_find(buf_slice(&w->head), SLICE("192.0.2.1")), SLICE_NONE);
 	assert_int_equal(slice_find(buf_slice(&w->head), SLICE("laptop")), SLICE_NONE);
 	assert_int_not_equal(slice_find(buf_slice(&w->head), SLICE("with ESMTPSA (TLSv1.3 X)")), SLICE_NONE);

@@ -59,9 +59,11 @@ struct smtp_submitter {
 /* What a server session asks its role. All functions may park; they return 0 or an error, which the client sees as
  * 451 4.3.0. */
 struct smtp_backend {
-	/* May this recipient be accepted from this reverse-path (as in smtp_message)? `result` is enum bus_rcpt. The address is local-part@domain, cut at the last @: the
-	 * domain in lower case and without final dot, the local part unquoted; or a bare "postmaster". */
-	int (*rcpt)(void *ctx, struct slice reverse_path, struct slice address, int64_t *result);
+	/* May this recipient be accepted from this reverse-path (as in smtp_message)? `result` is enum bus_rcpt; the detail of
+	 * RCPT_SUPPRESSED lies in `a`. The address is local-part@domain, cut at the last @: the domain in lower case and without final
+	 * dot, the local part unquoted; or a bare "postmaster". */
+	int (*rcpt)(void *ctx, struct slice reverse_path, struct slice address, struct arena *a, int64_t *result,
+	    struct slice *detail);
 	/* Submission only (else NULL): may who submits send as the address? `begins`: this is MAIL, where the null reverse-path
 	 * ("") may be asked for, and where the rates are looked at. The detail lies in `a`. */
 	int (*sender)(void *ctx, struct slice address, bool begins, struct arena *a, struct smtp_submitter *out);

@@ -79,9 +79,12 @@ make_certificate(struct world *w)
 }
 
 static int
-take_rcpt(void *ctx, struct slice reverse_path, struct slice address, int64_t *result)
+take_rcpt(
+    void *ctx, struct slice reverse_path, struct slice address, struct arena *a, int64_t *result, struct slice *detail)
 {
 	(void)ctx;
+	(void)a;
+	(void)detail;
 	(void)reverse_path;
 	(void)address;
 	*result = RCPT_OK;

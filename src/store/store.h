@@ -46,6 +46,8 @@ struct store_hooks {
 	/* A sync failed: what is on the disk is unknown. The process must end; the store refuses everything.
 	 * On the loop or a fiber; must not park. */
 	void (*failed)(void *arg, struct slice account_id);
+	/* Messages of this account were removed; there may be room where there was none. On the loop; must not park. */
+	void (*removed)(void *arg, struct slice account_id);
 	void *arg;
 	/* Turns texts of one account's message into plain UTF-8, texts[i] for v[i], in `a`; what cannot be read is empty. On a fiber; may
 	 * park. NULL: those texts count as empty. ERR_UNAVAILABLE, ERR_BUSY: not now. */

@@ -303,6 +303,8 @@ expunge_finish(void *arg, int err)
 	if ((uint64_t)o->modseq > b->highestmodseq)
 		b->highestmodseq = (uint64_t)o->modseq;
 	o->a->store->counters.expunges += (int64_t)o->n;
+	if (o->n > 0 && o->a->store->hooks.removed != NULL)
+		o->a->store->hooks.removed(o->a->store->hooks.arg, store_account_id(o->a));
 	box_wake(b);
 	watch_messages(o->a, b->id, STORE_CHANGE_EXPUNGE);
 }

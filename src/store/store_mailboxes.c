@@ -329,6 +329,8 @@ delete_finish(void *arg, int err)
 		return;
 	watch_name(o->a, o->name);
 	watch_levels(o->a, o->name, o->gone);
+	if (o->a->store->hooks.removed != NULL)
+		o->a->store->hooks.removed(o->a->store->hooks.arg, store_account_id(o->a));
 }
 
 int

@@ -20,7 +20,8 @@ def world():
     other = Sink(OTHER, port)
     config = f"[route one.test]\nhost = {ONE}\nport = {port}\n[route gone.test]\nhost = 127.0.0.33\nport = {port}\n[limits]\nsuppress_after = 2\n"
     with Served(path / "a", "mx.a.test", "127.0.0.1", {}, config) as house:
-        house.domain("a.test", "ann", "bob")
+        house.domain("a.test", "ann", "bob", "tiny", "small")
+        house.run("alias", "add", "away@a.test", "nobody2@one.test")
         yield house, one, other
     one.close()
     other.close()
@@ -110,21 +111,75 @@ def test_suspend_and_resume(world):
 def test_suppression(world):
     house, one, _ = world
     for n in range(2):
-        number = send(house, ["nobody@one.test"])
+        number = send(house, ["nobody2@one.test"])
         wait_until(lambda: house.rows("queue", "list", number) == [], 20, "the refusal")
-    (row,) = [r for r in house.rows("queue", "suppress", "list") if r["address"] == "nobody@one.test"]
+    (row,) = [r for r in house.rows("queue", "suppress", "list") if r["address"] == "nobody2@one.test"]
     assert row["by"] == "failures" and row["failures"] >= 2 and "no such user" in row["reason"]
     tried = len(one.commands)
-    number = send(house, ["Nobody@One.test"])
+    with house.smtp(SUBMISSIONS) as s:
+        s.login("ann@a.test", hh.PASSWORD)
+        s.mail("ann@a.test")
+        code, said = s.rcpt("Nobody2@One.test")
+        assert code == 550 and said.startswith(b"5.1.1") and b"no such user" in said and b"queue suppress remove" in said
+    with house.smtp() as s:  # nobody's business
+        s.ehlo()
+        s.mail("s@elsewhere.test")
+        assert b"does not relay" in s.rcpt("nobody2@one.test")[1]
+    # What leads there is bounced.
+    number = send(house, ["away@a.test"])
     wait_until(lambda: "list of suppressed addresses" in house.run("trace", number), 20, "the refusal")
     assert len(one.commands) == tried
-    house.run("queue", "suppress", "remove", "nobody@one.test")
+    house.run("queue", "suppress", "remove", "nobody2@one.test")
     house.run("queue", "suppress", "add", "bob@a.test", "--reason", "by hand")
     # Mail for mailboxes here is never touched by it.
     house.send("s@elsewhere.test", "bob@a.test", "Subject: still\r\n\r\nhello\r\n")
     wait_until(lambda: any(b"Subject: still" in m for m in house.inbox("bob@a.test")))
     house.run("queue", "suppress", "remove", "bob@a.test")
     assert house.rows("queue", "suppress", "list") == []
+
+
+def rcpt(house, address, user=None):
+    with house.smtp(SUBMISSIONS if user else hh.SMTP) as s:
+        s.ehlo()
+        if user:
+            s.login(user, hh.PASSWORD)
+        s.mail(user or "s@elsewhere.test")
+        code, said = s.rcpt(address)
+        return code, said.decode()
+
+
+@pytest.mark.sanitized
+def test_full_mailboxes_are_refused_before_the_data(world):
+    house, _, _ = world
+    for user in ("tiny", "small"):
+        house.run("account", "quota", f"{user}@a.test", "4000")
+    for alias, targets in (("one@a.test", ["tiny@a.test"]), ("both@a.test", ["tiny@a.test", "small@a.test"]), ("abuse@a.test", ["tiny@a.test"])):
+        house.run("alias", "add", alias, *targets)
+    big = "Subject: big\r\n\r\n" + "x" * 70 + "\r\n" + ("y" * 70 + "\r\n") * 60
+    # What does not fit is taken the first time, and waits.
+    house.send("s@elsewhere.test", ["tiny@a.test"], "Subject: fits\r\n\r\nhello\r\n")
+    house.send("s@elsewhere.test", ["tiny@a.test"], big)
+    wait_until(lambda: rcpt(house, "tiny@a.test")[0] == 452, 20, "the refusal")
+    assert rcpt(house, "tiny@a.test")[1].startswith("4.2.2 This mailbox is full")
+    assert rcpt(house, "tiny@a.test", "ann@a.test")[0] == 452 and rcpt(house, "one@a.test")[0] == 452
+    assert rcpt(house, "both@a.test")[0] == 250 and rcpt(house, "abuse@a.test")[0] == 250 and rcpt(house, "bob@a.test")[0] == 250
+    house.send("s@elsewhere.test", ["small@a.test"], big)
+    wait_until(lambda: rcpt(house, "both@a.test")[0] == 452, 20, "both")
+    # Room is made: by the person, and by the postmaster; and after some minutes it is tried again anyway.
+    box = house.imap("tiny@a.test")
+    box.select()
+    box.store("1", "+FLAGS", r"\Deleted")
+    box.expunge()
+    box.logout()
+    wait_until(lambda: rcpt(house, "tiny@a.test")[0] == 250, 20, "room")
+    assert rcpt(house, "small@a.test")[0] == 452
+    house.run("account", "quota", "small@a.test", "1M")
+    assert rcpt(house, "small@a.test")[0] == 250
+    house.run("queue", "retry", "tiny@a.test")
+    wait_until(lambda: rcpt(house, "tiny@a.test")[0] == 452, 20, "the refusal")
+    house.run("clock", "advance", "6m")
+    assert rcpt(house, "tiny@a.test")[0] == 250
+    house.run("queue", "remove", "@a.test")
 
 
 def test_what_is_under_way_is_told(world):
