@@ -280,7 +280,7 @@ tell_exists(struct imap_session *s, uint32_t *known)
 {
 	for (size_t seq = store_view_seq_from(s->view, *known + 1); seq <= store_view_count(s->view); seq++) {
 		*known = store_view_at(s->view, seq).uid;
-		imap_contexts_touched(s, *known);
+		imap_contexts_touched(s, *known, true);
 	}
 	imap_printf(s, "* %zu EXISTS\r\n", store_view_count(s->view));
 	if (!imap_is_on(s, IMAP_ON_REV2))
@@ -313,7 +313,7 @@ imap_tell_news(struct imap_session *s, bool expunges)
 		}
 		tell_vanished(s, &v);
 		if (e.kind == STORE_EVENT_FLAGS)
-			imap_contexts_touched(s, e.uid);
+			imap_contexts_touched(s, e.uid, false);
 		/* What this session did itself has been answered by its command. */
 		if (e.kind == STORE_EVENT_FLAGS && !e.own && imap_notify_allows_flags(s))
 			imap_tell_flags(s, e.seq, true);
@@ -325,7 +325,7 @@ imap_tell_news(struct imap_session *s, bool expunges)
 	imap_contexts_update(s);
 	/* RFC 5465 §5.2 */
 	if (fetch != NULL && fetch_them)
-		imap_fetch_from(s, fetch, first + 1);
+		imap_fetch_beside(s, fetch, &(struct imap_sequence){&(struct imap_range){first + 1, UINT32_MAX}, 1});
 }
 
 void

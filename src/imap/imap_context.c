@@ -9,7 +9,7 @@
 
 struct context {
 	struct list_node node;
-	struct buf tag, program;
+	struct buf tag, program, fetch;
 	bool uid, sorted;
 	uint32_t *uids; /* in the order of the results */
 	size_t n, cap;
@@ -21,6 +21,7 @@ struct imap_contexts {
 	uint32_t touched[TOUCHED_MAX];
 	size_t touched_n;
 	bool touched_all;
+	uint32_t new_from; /* messages from this UID on are new; 0: none are */
 };
 
 /* ---- results ---- */
@@ -117,6 +118,7 @@ free_context(struct imap_contexts *all, struct context *c)
 	all->n--;
 	buf_free(&c->tag);
 	buf_free(&c->program);
+	buf_free(&c->fetch);
 	free(c->uids);
 	free(c);
 }
@@ -146,7 +148,7 @@ reason_against(const struct imap_session *s, bool sorted, const struct imap_sear
 }
 
 static struct context *
-new_context(struct imap_session *s, struct slice program, bool sorted, const struct imap_hits *h)
+new_context(struct imap_session *s, struct slice program, struct slice fetch, bool sorted, const struct imap_hits *h)
 {
 	struct context *c;
 
@@ -161,12 +163,14 @@ new_context(struct imap_session *s, struct slice program, bool sorted, const str
 	buf_init(&c->program, program.n + 1);
 	buf_put(&c->tag, s->tag);
 	buf_put(&c->program, program);
+	buf_init(&c->fetch, fetch.n + 1);
+	buf_put(&c->fetch, fetch);
 	c->uid = s->uid;
 	c->sorted = sorted;
 	list_push(&s->contexts->all, &c->node);
 	s->contexts->n++;
 	c->uids = malloc((h->n + 1) * sizeof(*c->uids));
-	if (c->uids == NULL || c->tag.err != 0 || c->program.err != 0) {
+	if (c->uids == NULL || c->tag.err != 0 || c->program.err != 0 || c->fetch.err != 0) {
 		free_context(s->contexts, c);
 		return NULL;
 	}
@@ -177,12 +181,12 @@ new_context(struct imap_session *s, struct slice program, bool sorted, const str
 }
 
 void
-imap_context_add(
-    struct imap_session *s, struct slice program, bool sorted, const struct imap_search *p, const struct imap_hits *h)
+imap_context_add(struct imap_session *s, struct slice program, struct slice fetch, bool sorted,
+    const struct imap_search *p, const struct imap_hits *h)
 {
 	const char *why = reason_against(s, sorted, p, h);
 
-	if (why == NULL && new_context(s, program, sorted, h) != NULL)
+	if (why == NULL && new_context(s, program, fetch, sorted, h) != NULL)
 		return;
 	buf_reset(&s->line);
 	buf_put(&s->line, SLICE("* NO [NOUPDATE "));
@@ -273,12 +277,14 @@ imap_contexts_expunged(struct imap_session *s, const struct store_event *e)
 }
 
 void
-imap_contexts_touched(struct imap_session *s, uint32_t uid)
+imap_contexts_touched(struct imap_session *s, uint32_t uid, bool is_new)
 {
 	struct imap_contexts *all = s->contexts;
 
 	if (all == NULL)
 		return;
+	if (is_new && all->new_from == 0)
+		all->new_from = uid;
 	if (all->touched_n == TOUCHED_MAX)
 		all->touched_all = true;
 	else
@@ -355,12 +361,36 @@ tell_removed(
 		end_response(s);
 }
 
+/* RFC 5465 §7: what is asked for of messages that were not there before, not of those whose flags changed. */
+static int
+fetch_new(struct imap_session *s, const struct context *c, const uint32_t *hits, size_t n)
+{
+	struct imap_lex x = imap_lex_of(buf_slice(&c->fetch), &s->arena, s->limits->imap_nesting);
+	struct imap_sequence set = {ARENA_ARRAY(&s->arena, struct imap_range, n), 0};
+	struct imap_fetch f;
+
+	if (c->fetch.n == 0 || s->contexts->new_from == 0)
+		return 0;
+	imap_parse_fetch_items(&x, s->limits, &f);
+	if (imap_lex_failed(&x) || set.v == NULL)
+		return ERR_LIMIT;
+	for (size_t i = 0; i < n; i++)
+		if (hits[i] >= s->contexts->new_from && !has(c, hits[i]))
+			set.v[set.n++] = (struct imap_range){hits[i], hits[i]};
+	imap_fetch_beside(s, &f, &set);
+	return 0;
+}
+
 /* Those of hits[] that are new, each at its place in the whole. */
 static int
 tell_added(struct imap_session *s, struct context *c, const uint32_t *hits, size_t n)
 {
 	bool first = true;
+	int err = fetch_new(s, c, hits, n);
 
+	/* Telling may have parked. */
+	if (err != 0 || s->ended || store_view_gone(s->view))
+		return err;
 	for (size_t i = 0; i < n; i++) {
 		size_t at;
 
@@ -449,4 +479,5 @@ imap_contexts_update(struct imap_session *s)
 		if (touched == NULL || update(s, c, touched, n) != 0)
 			give_up(s, c);
 	}
+	all->new_from = 0;
 }

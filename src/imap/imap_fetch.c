@@ -606,11 +606,10 @@ fetching_free(struct fetching *g)
 }
 
 void
-imap_fetch_from(struct imap_session *s, const struct imap_fetch *f, uint32_t uid)
+imap_fetch_beside(struct imap_session *s, const struct imap_fetch *f, const struct imap_sequence *uids)
 {
 	struct fetching *g = ARENA_NEW(&s->arena, struct fetching);
-	struct imap_range range = {uid, UINT32_MAX};
-	struct imap_iter it = {.set = {&range, 1}, .uid = true, .left = SIZE_MAX};
+	struct imap_iter it = {.set = *uids, .uid = true, .left = SIZE_MAX};
 	int err;
 
 	if (g == NULL || s->ended || store_view_gone(s->view))

@@ -112,7 +112,7 @@ parse_multisearch(struct imap_session *s, struct imap_lex *x, struct multisearch
 		imap_lex_expect(x, ')');
 		imap_lex_space(x);
 	}
-	imap_parse_return(x, &g->r);
+	imap_parse_return(x, s->limits, &g->r);
 	g->program = cursor_rest(&x->c);
 	imap_parse_search(x, s->limits, p);
 	if ((g->r.options & IMAP_RETURN_SAVE) && g->others)
@@ -204,7 +204,7 @@ search_view(struct imap_session *s, struct multisearch *g, struct store_view *v,
 		return err;
 	if (g->r.options & IMAP_RETURN_UPDATE) {
 		s->uid = true;
-		imap_context_add(s, g->program, false, p, &h);
+		imap_context_add(s, g->program, g->r.fetch, false, p, &h);
 	}
 	g->limited = h.limited != 0 ? h.limited : g->limited;
 	if (h.n > 0 && g->r.options != IMAP_RETURN_SAVE)

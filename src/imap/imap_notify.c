@@ -89,7 +89,8 @@ removes(struct slice name)
 bool
 imap_notify_allows(const struct imap_session *s)
 {
-	return s->notify == NULL || (s->notify->selected != NULL && s->notify->selected->events != 0) || removes(s->name);
+	return s->notify == NULL || (s->notify->selected != NULL && s->notify->selected->events != 0) ||
+	    removes(s->name);
 }
 
 bool
@@ -276,7 +277,8 @@ tell_change(struct imap_session *s, const struct store_change *c)
 static void
 overflow(struct imap_session *s)
 {
-	imap_write(s, SLICE("* OK [NOTIFICATIONOVERFLOW] more changed than could be told; nothing is told any more\r\n"));
+	imap_write(
+	    s, SLICE("* OK [NOTIFICATIONOVERFLOW] more changed than could be told; nothing is told any more\r\n"));
 	store_watch_close(&s->notify->watch);
 	s->notify->args.n = 0;
 	s->notify->selected = NULL;
@@ -383,8 +385,7 @@ install(struct imap_session *s, struct imap_notify *n)
 	if ((events & IMAP_EVENT_SERVER_METADATA) != 0)
 		events |= IMAP_EVENT_MAILBOX_METADATA;
 	if (events != 0)
-		err = store_watch_open(
-		    s->account, events & ~(unsigned)IMAP_EVENT_SERVER_METADATA, s->fiber, &n->watch);
+		err = store_watch_open(s->account, events & ~(unsigned)IMAP_EVENT_SERVER_METADATA, s->fiber, &n->watch);
 	if (err != 0)
 		return err;
 	if (n->watch != NULL)

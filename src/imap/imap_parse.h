@@ -194,9 +194,11 @@ struct imap_return {
 	bool given;       /* RETURN (…) was there: the answer is an ESEARCH response */
 	unsigned options; /* RETURN () is ALL */
 	struct imap_partial partial;
+	struct slice
+	    fetch; /* of UPDATE: the items to tell of new messages, as sent in their parentheses (RFC 5465 §7) */
 };
 /* "RETURN (…) " if it is there. */
-void imap_parse_return(struct imap_lex *x, struct imap_return *out);
+void imap_parse_return(struct imap_lex *x, const struct limits *l, struct imap_return *out);
 
 struct imap_search {
 	struct slice charset;         /* as given, or empty: US-ASCII, taken as UTF-8 */

@@ -60,7 +60,7 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 			check_sections(&fetch, &l);
 		break;
 	case 4:
-		imap_parse_return(&x, &ret);
+		imap_parse_return(&x, &l, &ret);
 		imap_parse_search(&x, &l, &search);
 		break;
 	case 5: (void)imap_lex_date_time(&x); break;

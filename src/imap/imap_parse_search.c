@@ -287,8 +287,26 @@ imap_parse_search(struct imap_lex *x, const struct limits *l, struct imap_search
 	imap_parse_search_keys(x, l, out);
 }
 
+/* UPDATE may say what to tell of new messages. */
+static void
+parse_update(struct imap_lex *x, const struct limits *l, struct imap_return *out)
+{
+	struct imap_lex before = *x;
+	struct slice rest;
+	struct imap_fetch f;
+
+	if (!imap_lex_accept(x, ' ') || imap_lex_peek(x) != '(') {
+		*x = before;
+		return;
+	}
+	rest = cursor_rest(&x->c);
+	imap_parse_fetch_items(x, l, &f);
+	if (!imap_lex_failed(x))
+		out->fetch = slice_head(rest, rest.n - cursor_left(&x->c));
+}
+
 void
-imap_parse_return(struct imap_lex *x, struct imap_return *out)
+imap_parse_return(struct imap_lex *x, const struct limits *l, struct imap_return *out)
 {
 	static const struct {
 		struct slice name;
@@ -324,6 +342,8 @@ imap_parse_return(struct imap_lex *x, struct imap_return *out)
 				imap_lex_fail(x, "PARTIAL twice");
 			imap_parse_partial(x, &out->partial);
 		}
+		if (option == IMAP_RETURN_UPDATE)
+			parse_update(x, l, out);
 		out->options |= option;
 		if (imap_lex_peek(x) != ')')
 			imap_lex_space(x);

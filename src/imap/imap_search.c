@@ -73,7 +73,7 @@ imap_do_search(struct imap_session *s, struct imap_lex *x)
 		return;
 	}
 	imap_lex_space(x);
-	imap_parse_return(x, &r);
+	imap_parse_return(x, s->limits, &r);
 	program = cursor_rest(&x->c);
 	imap_parse_search(x, s->limits, p);
 	if ((r.options & IMAP_RETURN_UPDATE) && imap_context_has_tag(s))
@@ -96,7 +96,7 @@ imap_do_search(struct imap_session *s, struct imap_lex *x)
 	err = imap_search_run(s, s->view, p, first_only, &h);
 	if (err == 0) {
 		if (r.options & IMAP_RETURN_UPDATE)
-			imap_context_add(s, program, false, p, &h);
+			imap_context_add(s, program, r.fetch, false, p, &h);
 		answer(s, p, &r, &h);
 		return;
 	}

@@ -159,8 +159,8 @@ uint32_t imap_iter_limit(struct imap_session *s, struct imap_iter *it);
 NODISCARD int imap_iter_uids(struct imap_session *s, struct imap_iter *it, uint32_t **uids, size_t *n);
 
 struct imap_fetch;
-/* Tells these items of the messages from this UID on, beside any command; what cannot be told is left out. */
-void imap_fetch_from(struct imap_session *s, const struct imap_fetch *f, uint32_t uid);
+/* Tells these items of the messages with these UIDs, beside any command; what cannot be told is left out. */
+void imap_fetch_beside(struct imap_session *s, const struct imap_fetch *f, const struct imap_sequence *uids);
 
 /* While idling there is input, or news. */
 void imap_idle_step(struct imap_session *s);

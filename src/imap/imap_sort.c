@@ -223,7 +223,7 @@ sort(struct imap_session *s, struct sorting *g, struct slice program)
 		return;
 	}
 	if (g->r.options & IMAP_RETURN_UPDATE)
-		imap_context_add(s, program, true, &g->p, &g->hits);
+		imap_context_add(s, program, g->r.fetch, true, &g->p, &g->hits);
 	if (!g->r.given)
 		tell_sort(s, g);
 	else if (g->r.options != IMAP_RETURN_SAVE)
@@ -245,7 +245,7 @@ imap_do_sort(struct imap_session *s, struct imap_lex *x)
 	}
 	g->a = &a;
 	imap_lex_space(x);
-	imap_parse_return(x, &g->r);
+	imap_parse_return(x, s->limits, &g->r);
 	program = cursor_rest(&x->c);
 	parse_criteria(x, g);
 	if (parse_keys(s, x, g))

@@ -14,7 +14,7 @@ enum store_change_kind {
 	STORE_CHANGE_FLAGS = 4,         /* flags or keywords changed: `mailbox` */
 	STORE_CHANGE_NAME = 8,          /* `name` was created or deleted; or renamed, with `old_name` */
 	STORE_CHANGE_SUBSCRIPTION = 16, /* `name` was subscribed to or unsubscribed from */
-	STORE_CHANGE_METADATA = 32      /* the annotation `entry` of `name` (the account's own: "") was set or removed */
+	STORE_CHANGE_METADATA = 32 /* the annotation `entry` of `name` (the account's own: "") was set or removed */
 };
 struct store_change {
 	unsigned what;   /* enum store_change_kind: of messages maybe several, of others one */
@@ -24,8 +24,7 @@ struct store_change {
 
 /* Watches for these kinds from now on; `wake` is woken with fiber_wake() when there is something. Holds its own reference to the
  * account. ERR_NOMEM. Does not park. */
-NODISCARD int store_watch_open(
-    struct store_account *acc, unsigned kinds, struct fiber *wake, struct store_watch **out);
+NODISCARD int store_watch_open(struct store_account *acc, unsigned kinds, struct fiber *wake, struct store_watch **out);
 /* Sets *w to NULL; NULL is fine. Does not park. */
 void store_watch_close(struct store_watch **w);
 /* What this fiber does is not told (NULL: all is). Does not park. */

@@ -144,6 +144,30 @@ def test_delayed_expunges(box, other):
     assert box.ok("EXPUNGE") == ["* 1 EXPUNGE"]
 
 
+def test_updates_with_items(box, other):
+    """RFC 5465 §7."""
+    box.fresh("nf11", [mail("old"), mail("old too")])
+    box.script("""
+        C: a00 UID SEARCH RETURN (COUNT UPDATE (UID BODY.PEEK[HEADER.FIELDS (SUBJECT)])) FLAGGED
+        S: * ESEARCH (TAG "a00") UID COUNT 0
+        S: a00 OK done
+        C: a01 UID SEARCH RETURN (UPDATE (BODY[)) FLAGGED
+        S: a01 BAD ...
+        C: a02 NOTIFY SET (selected (MessageNew MessageExpunge FlagChange))
+        S: a02 OK done
+        """)
+    other.append("nf11", mail("boss"), "\\Flagged")
+    other.append("nf11", mail("no boss"))
+    other.ok("SELECT nf11")
+    other.ok("STORE 2 +FLAGS (\\Flagged)")
+    lines = [box.line() for _ in range(8)]
+    assert [line.replace(" \\Recent", "") for line in lines if "EXISTS" not in line and "RECENT" not in line] == [
+        "* 3 FETCH (UID 3 BODY[HEADER.FIELDS (SUBJECT)] {17}\r\nSubject: boss\r\n\r\n)",
+        '* ESEARCH (TAG "a00") UID ADDTO (0 3)',
+        "* 2 FETCH (UID 2 FLAGS (\\Flagged))",
+        '* ESEARCH (TAG "a00") UID ADDTO (0 2)']
+
+
 def test_names_and_metadata(box, other):
     """RFC 5465 §5.4 to §5.7."""
     box.ok("NOTIFY SET (personal (MailboxName SubscriptionChange MailboxMetadataChange ServerMetadataChange))")
