@@ -1,4 +1,5 @@
 """kill -9 of a random role, then of all, under a load: what got its 250 is in a mailbox exactly once."""
+import imaplib
 import os
 import random
 import re
@@ -71,13 +72,21 @@ class Load:
             t.join()
 
 
+def try_imap(house, user):
+    """None while the role that was killed last is not ready again."""
+    try:
+        return house.imap(user)
+    except (OSError, imaplib.IMAP4.error):
+        return None
+
+
 def check(house, load):
     """Every acknowledged message is there once; none is there twice."""
     wait_until(lambda: not [r for r in house.rows("queue", "list")], 90, "an empty queue")
     found = {}
     uids = {}
     for user in load.users:
-        box = house.imap(user)
+        box = wait_until(lambda: try_imap(house, user), 30, "a desk that takes the session")
         box.select(readonly=True)
         kind, data = box.uid("FETCH", "1:*", "(UID BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)])")
         box.logout()
