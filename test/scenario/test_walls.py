@@ -44,4 +44,6 @@ def test_files_are_for_nobody_else(demo):
     for path in [demo.data, *demo.data.rglob("*")]:
         mode = path.lstat().st_mode
         assert not stat.S_ISLNK(mode)
-        assert mode & 0o077 == 0, f"{path} has mode {mode & 0o7777:o}"
+        # Local programs hand in mail through run/sendmail: the kernel tells who they are.
+        allowed = {"run": 0o711, "sendmail": 0o666}.get(path.name if path.parent.name in ("data", "run") else "", 0o700)
+        assert stat.S_IMODE(mode) & ~allowed == 0, f"{path} has mode {mode & 0o7777:o}"
