@@ -39,18 +39,18 @@ static const struct mechanism mechanisms[] = {
 /* ---- what is offered ----------------------------------------------------------------------------------------- */
 
 static bool
-is_offered(const struct mechanism *m, const struct stream *st, enum bus_service service)
+is_offered(const struct mechanism *m, const struct stream *st, enum bus_service service, bool unbound)
 {
-	return ((m->flags & SASL_BOUND) == 0 || stream_is_tls(st)) &&
+	return ((m->flags & SASL_BOUND) == 0 || (stream_is_tls(st) && !unbound)) &&
 	    ((m->flags & SASL_SUBMISSION) == 0 || service == SERVICE_SUBMISSION);
 }
 
 void
 sasl_put_mechanisms(
-    struct buf *out, struct stream *st, enum bus_service service, struct slice before, struct slice after)
+    struct buf *out, struct stream *st, enum bus_service service, bool unbound, struct slice before, struct slice after)
 {
 	for (size_t i = 0; i < COUNT_OF(mechanisms); i++) {
-		if (!is_offered(&mechanisms[i], st, service))
+		if (!is_offered(&mechanisms[i], st, service, unbound))
 			continue;
 		buf_put(out, before);
 		buf_put(out, mechanisms[i].name);
@@ -198,10 +198,10 @@ check_flag(const struct exchange *x, const struct scram_first *f)
 {
 	bool bound = (x->mechanism->flags & SASL_BOUND) != 0;
 
-	if (bound != (f->flag == 'p'))
-		/* "y" says that we offered no binding. Under TLS we did: somebody in between took it out of the list. */
-		return !bound && f->flag == 'y' && stream_is_tls(x->s->st) ? SASL_DENIED : SASL_MALFORMED;
-	return f->flag == 'y' && stream_is_tls(x->s->st) ? SASL_DENIED : SASL_SIGNED_IN;
+	/* "y" says that we offered no binding. If we did, somebody in between took it out of the list. */
+	if (!bound && f->flag == 'y')
+		return stream_is_tls(x->s->st) && !x->s->unbound ? SASL_DENIED : SASL_SIGNED_IN;
+	return bound == (f->flag == 'p') ? SASL_SIGNED_IN : SASL_MALFORMED;
 }
 
 /* What `c=` must hold: the GS2 header, and the channel's own bytes. ERR_UNAVAILABLE for a binding that is not to be had. */
@@ -308,7 +308,8 @@ sasl_sign_in(const struct sasl *s, struct slice mechanism, struct slice initial,
 
 	begin(&x, s, desk);
 	for (size_t i = 0; i < COUNT_OF(mechanisms) && x.mechanism == NULL; i++)
-		if (slice_ieq(mechanisms[i].name, mechanism) && is_offered(&mechanisms[i], s->st, s->request.service))
+		if (slice_ieq(mechanisms[i].name, mechanism) &&
+		    is_offered(&mechanisms[i], s->st, s->request.service, s->unbound))
 			x.mechanism = &mechanisms[i];
 	if (x.mechanism != NULL) {
 		x.request.mechanism = x.mechanism->name;

@@ -31,6 +31,7 @@ struct sasl {
 	const struct limits *limits;
 	const struct signin_ops *ops;
 	struct stream *st;             /* the client's: its TLS is what a mechanism binds to */
+	bool unbound;                  /* no mechanism that binds to the TLS connection is offered */
 	struct signin_request request; /* what is known before: service, client, helo, tls, tag */
 	/* Sends a challenge (base64, may be empty) in the protocol's form and reads the client's line, which is valid until the
 	 * next call. An error ends the session. */
@@ -54,8 +55,9 @@ NODISCARD enum sasl_outcome sasl_sign_in(
 NODISCARD enum sasl_outcome sasl_password(
     const struct sasl *s, struct slice authzid, struct slice login, struct slice password, struct stream **desk);
 
-/* Appends the names of the mechanisms that are offered on this stream, each with `before` in front and `after` behind. */
-void sasl_put_mechanisms(
-    struct buf *out, struct stream *st, enum bus_service service, struct slice before, struct slice after);
+/* Appends the names of the mechanisms that are offered on this stream, each with `before` in front and `after` behind. `unbound` as
+ * in struct sasl. */
+void sasl_put_mechanisms(struct buf *out, struct stream *st, enum bus_service service, bool unbound,
+    struct slice before, struct slice after);
 
 #endif

@@ -292,7 +292,7 @@ RT_TEST(test_mechanisms)
 	assert_int_equal(talk(&t, "PLAIN", NULL), SASL_ENDED);
 	buf_init(&names, 1000);
 	assert_int_equal(stream_pair(x->loop, &t.client, &t.server), 0);
-	sasl_put_mechanisms(&names, t.server, SERVICE_IMAP, SLICE("<"), SLICE(">"));
+	sasl_put_mechanisms(&names, t.server, SERVICE_IMAP, false, SLICE("<"), SLICE(">"));
 	assert_true(slice_eq(buf_slice(&names), SLICE("<SCRAM-SHA-256><SCRAM-SHA-1><PLAIN>")));
 	stream_close(&t.client);
 	stream_close(&t.server);

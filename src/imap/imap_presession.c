@@ -77,7 +77,7 @@ put_capabilities(struct before *b, struct buf *out)
 	buf_put(out, SLICE("CAPABILITY "));
 	imap_put_capabilities(out, when, b->g.limits);
 	if (guest_may_sign_in(&b->g))
-		sasl_put_mechanisms(out, b->g.st, SERVICE_IMAP, SLICE(" AUTH="), SLICE(""));
+		sasl_put_mechanisms(out, b->g.st, SERVICE_IMAP, false, SLICE(" AUTH="), SLICE(""));
 }
 
 static void

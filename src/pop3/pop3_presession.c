@@ -58,7 +58,7 @@ pop3_before_capa(struct before *b, const struct pop3_command *c)
 	buf_put(&out, SLICE("+OK capabilities\r\n"));
 	if (may_sign_in) {
 		buf_put(&out, SLICE("SASL"));
-		sasl_put_mechanisms(&out, b->g.st, SERVICE_POP3, SLICE(" "), SLICE(""));
+		sasl_put_mechanisms(&out, b->g.st, SERVICE_POP3, false, SLICE(" "), SLICE(""));
 		buf_put(&out, SLICE("\r\n"));
 	}
 	pop3_put_capabilities(&out, b->g.limits, when);
@@ -183,7 +183,7 @@ pop3_before_auth(struct before *b, const struct pop3_command *c)
 		buf_init(&out, 4096);
 		buf_put(&out, SLICE("+OK\r\n"));
 		if (guest_may_sign_in(&b->g))
-			sasl_put_mechanisms(&out, b->g.st, SERVICE_POP3, SLICE(""), SLICE("\r\n"));
+			sasl_put_mechanisms(&out, b->g.st, SERVICE_POP3, false, SLICE(""), SLICE("\r\n"));
 		buf_put(&out, SLICE(".\r\n"));
 		say(b, buf_slice(&out));
 		return;

@@ -98,6 +98,7 @@ serve_submission(struct porch_session *s)
 		.hostname = p->c->settings->hostname,
 		.tls = tls_bus_server(p->tls),
 		.cleartext_sign_in = p->c->settings->cleartext_sign_in,
+		.channel_binding = p->c->settings->submission_channel_binding,
 		.client = slice_z(s->address),
 		.unsigned_session = s->listed ? porch_join_gate : NULL,
 		.signin = porch_signin_ops(s)});

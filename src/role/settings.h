@@ -101,8 +101,9 @@ struct settings {
 	int log_format;           /* enum log_format */
 	int log_level;            /* enum log_level */
 	bool cleartext_sign_in;   /* only where every listener is loopback (demo) */
-	bool short_names;         /* "alice" signs in as alice@the first domain */
-	bool plain;               /* --plain: no rate limits, no spam filter: for measuring */
+	bool submission_channel_binding;
+	bool short_names; /* "alice" signs in as alice@the first domain */
+	bool plain;       /* --plain: no rate limits, no spam filter: for measuring */
 	bool test_clock;
 	bool allow_unsandboxed;
 	int gates, porches, desks, couriers; /* processes; 0: one per two cores */

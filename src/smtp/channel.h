@@ -25,6 +25,7 @@ struct smtp_channel {
 	bool xclient;                   /* the client is a proxy that may say whose mail it brings */
 	bool tls_outside;               /* SMTP_DESK: the client's bytes came to the porch under TLS */
 	bool cleartext_sign_in;         /* SMTP_PORCH: AUTH is offered without TLS */
+	bool channel_binding;           /* SMTP_PORCH: AUTH offers what binds to the TLS connection too */
 	bool over;                      /* the session ends: every later read fails */
 	bool extended;                  /* EHLO, not HELO */
 	bool greeted;                   /* either */

@@ -24,7 +24,7 @@ parameter_SIZE(const struct smtp_channel *ch, struct buf *out)
 static void
 parameter_MECHANISMS(const struct smtp_channel *ch, struct buf *out)
 {
-	sasl_put_mechanisms(out, ch->st, SERVICE_SUBMISSION, SLICE(" "), SLICE(""));
+	sasl_put_mechanisms(out, ch->st, SERVICE_SUBMISSION, !ch->channel_binding, SLICE(" "), SLICE(""));
 }
 
 static void

@@ -45,7 +45,12 @@ command_auth(struct presession *p, const struct smtp_command *c)
 {
 	struct slice initial = c->argument;
 	struct slice mechanism = slice_cut(&initial, ' ');
-	struct sasl s = {.limits = &p->ch.house->limits, .ops = &p->c->signin, .st = p->ch.st, .ask = ask, .ctx = p};
+	struct sasl s = {.limits = &p->ch.house->limits,
+	    .ops = &p->c->signin,
+	    .st = p->ch.st,
+	    .ask = ask,
+	    .ctx = p,
+	    .unbound = !p->c->channel_binding};
 
 	if (!stream_is_tls(p->ch.st) && !p->c->cleartext_sign_in) {
 		smtp_reply(&p->ch, SMTP_R_TLS_FIRST);
@@ -123,6 +128,7 @@ smtp_presession(struct stream *st, const struct smtp_presession_config *c)
 	p->ch.tls = c->tls;
 	p->ch.where = SMTP_PORCH;
 	p->ch.cleartext_sign_in = c->cleartext_sign_in;
+	p->ch.channel_binding = c->channel_binding;
 	p->ch.deadline_ms = loop_deadline(c->loop, p->ch.house->limits.sign_in_timeout_ms);
 	arena_init(&p->arena, 4096);
 	(void)!stream_printf(st, "%d %.*s %s\r\n", smtp_replies[SMTP_R_GREETING].code, SLICE_ARG(c->hostname),

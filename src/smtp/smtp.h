@@ -139,6 +139,7 @@ struct smtp_presession_config {
 	struct slice hostname;
 	struct tls_server *tls; /* for STARTTLS; NULL: not offered. Implicit TLS is up before the call */
 	bool cleartext_sign_in; /* AUTH is offered without TLS too */
+	bool channel_binding;   /* under TLS AUTH offers what binds to it too (SCRAM-…-PLUS) */
 	struct slice client;    /* address text */
 	/* The client need not sign in: its MAIL, and all behind it, goes to this session's other end. NULL: it must. `ctx` is that of
 	 * signin. 0, or an error: it is asked to sign in. */

@@ -209,7 +209,7 @@ class Demo(House):
 class Served(House):
     """A house of `serve --config`, on its own loopback address, with its own names."""
 
-    def __init__(self, folder, hostname, address="127.0.0.1", ports=None, config="", test_clock=True):
+    def __init__(self, folder, hostname, address="127.0.0.1", ports=None, config="", test_clock=True, house_config=""):
         super().__init__(folder)
         self.address = address
         self.hostname = hostname
@@ -217,6 +217,7 @@ class Served(House):
         self.ports = {service: base + service for service in PORTS}
         self.ports.update(ports or {})
         self.extra_config = config
+        self.house_config = house_config
         self.config_path = self.folder / "posthouse.conf"
         self.test_clock = test_clock
 
@@ -224,7 +225,7 @@ class Served(House):
         names = {SMTP: "smtp", LMTP: "lmtp", SUBMISSION: "submission", SUBMISSIONS: "submissions", IMAP: "imap", IMAPS: "imaps",
                  POP3: "pop3", POP3S: "pop3s"}
         lines = ["[house]", f"hostname = {self.hostname}", f"data_dir = {self.data}", "user_prefix =",
-                 f"test_clock = {'yes' if self.test_clock else 'no'}"]
+                 f"test_clock = {'yes' if self.test_clock else 'no'}", self.house_config]
         for service, name in names.items():
             lines += [f"[listen {name}]", f"service = {name}", f"address = {self.address}", f"port = {self.ports[service]}"]
         self.config_path.write_text("\n".join(lines) + "\n" + self.extra_config)

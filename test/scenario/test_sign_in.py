@@ -10,7 +10,7 @@ import subprocess
 
 import pytest
 
-from harness.house import IMAP, IMAPS, PASSWORD, POP3, POP3S, SUBMISSION, SUBMISSIONS, tls_context
+from harness.house import IMAP, IMAPS, PASSWORD, POP3, POP3S, SUBMISSION, SUBMISSIONS, Served, remove, scratch, tls_context
 
 pytestmark = pytest.mark.sanitized
 
@@ -104,24 +104,44 @@ class Client:
 SERVICES = ("imap", "pop3", "smtp")
 
 
-def test_scram(shared_demo):
+@pytest.fixture(scope="module")
+def house():
+    """One that offers channel binding for submission too, and signs in without TLS where a test wants it."""
+    path = scratch("sign-in")
+    config = "short_names = yes\ncleartext_sign_in = yes\nsubmission_channel_binding = yes\n"
+    with Served(path / "house", "mx.example.test", house_config=config) as served:
+        served.domain("example.test", "alice", "bob")
+        yield served
+    remove(path)
+
+
+def test_submission_offers_no_binding_unless_told(shared_demo):
+    """mutt and neomutt with GNU SASL would choose it, without being able to bind, and send nothing."""
+    c = Client(shared_demo, "smtp")
+    assert b"SCRAM-SHA-256" in c.offers and b"-PLUS" not in c.offers
+    assert c.scram("SCRAM-SHA-256-PLUS", Scram("alice", PASSWORD, flag="p=tls-server-end-point", binding=c.end_point())).startswith(b"504 ")
+    # A client that could bind says so, and is right that nothing was offered.
+    assert c.good(c.scram("SCRAM-SHA-256", Scram("alice", PASSWORD, flag="y")))
+
+
+def test_scram(house):
     for service in SERVICES:
         for digest, name in (("sha256", "SCRAM-SHA-256"), ("sha1", "SCRAM-SHA-1")):
-            c = Client(shared_demo, service)
+            c = Client(house, service)
             assert f"{name}-PLUS".encode() in c.offers and b"PLAIN" in c.offers
             assert (b"LOGIN" in c.offers.replace(b"LOGINDISABLED", b"")) == (service == "smtp")
             reply = c.scram(name, Scram("alice", PASSWORD, digest))
             assert c.good(reply), reply
-            c = Client(shared_demo, service)
+            c = Client(house, service)
             reply = c.scram(f"{name}-PLUS", Scram("alice@example.test", PASSWORD, digest, "p=tls-server-end-point", c.end_point()))
             assert c.good(reply), reply
-    c = Client(shared_demo, "imap", tls=False)
+    c = Client(house, "imap", tls=False)
     assert b"-PLUS" not in c.offers
     assert c.good(c.scram("SCRAM-SHA-256", Scram("alice", PASSWORD, flag="y")))
 
 
-def test_scram_refused(shared_demo):
-    c = Client(shared_demo, "smtp")
+def test_scram_refused(house):
+    c = Client(house, "smtp")
     right = c.end_point()
     for mechanism, client in (
             ("SCRAM-SHA-256", Scram("alice", "wrong")),
@@ -133,7 +153,7 @@ def test_scram_refused(shared_demo):
     ):
         reply = c.scram(mechanism, client)
         assert c.refused(reply), (mechanism, reply)
-    c = Client(shared_demo, "smtp")
+    c = Client(house, "smtp")
     assert c.scram("SCRAM-SHA-256-PLUS", Scram("alice", PASSWORD, flag="p=tls-unique")).startswith(b"504 ")
     assert c.scram("SCRAM-SHA-256", Scram("alice", PASSWORD, flag="p=tls-server-end-point", binding=right)).startswith(b"501 ")
     assert c.scram("SCRAM-SHA-256-PLUS", Scram("alice", PASSWORD)).startswith(b"501 ")
@@ -154,28 +174,28 @@ def salt_of(house, name):
     return client.salt, client.iterations
 
 
-def test_names_cannot_be_probed(shared_demo):
-    nobody, nobody_else, alice = salt_of(shared_demo, "nobody"), salt_of(shared_demo, "somebody"), salt_of(shared_demo, "alice")
+def test_names_cannot_be_probed(house):
+    nobody, nobody_else, alice = salt_of(house, "nobody"), salt_of(house, "somebody"), salt_of(house, "alice")
     assert nobody[1] == alice[1] and len(nobody[0]) == len(alice[0]) and len({nobody, nobody_else, alice}) == 3
-    assert salt_of(shared_demo, "nobody") == nobody == salt_of(shared_demo, "NoBody@Example.TEST")
-    assert salt_of(shared_demo, "ALICE@example.test") == alice
-    bob = salt_of(shared_demo, "bob")
-    shared_demo.run("account", "disable", "bob@example.test")
-    assert salt_of(shared_demo, "bob") == bob
-    shared_demo.run("account", "enable", "bob@example.test")
+    assert salt_of(house, "nobody") == nobody == salt_of(house, "NoBody@Example.TEST")
+    assert salt_of(house, "ALICE@example.test") == alice
+    bob = salt_of(house, "bob")
+    house.run("account", "disable", "bob@example.test")
+    assert salt_of(house, "bob") == bob
+    house.run("account", "enable", "bob@example.test")
 
 
-def test_app_passwords_by_scram(shared_demo):
-    text = shared_demo.rows("account", "app-password", "add", "alice@example.test", "phone")[0]["password"]
-    c = Client(shared_demo, "imap")
+def test_app_passwords_by_scram(house):
+    text = house.rows("account", "app-password", "add", "alice@example.test", "phone")[0]["password"]
+    c = Client(house, "imap")
     assert c.good(c.scram("SCRAM-SHA-256", Scram("alice", text)))
-    c = Client(shared_demo, "imap")
+    c = Client(house, "imap")
     assert c.refused(c.scram("SCRAM-SHA-1", Scram("alice", text[:-1] + "0", "sha1")))
     assert c.good(c.scram("SCRAM-SHA-1", Scram("alice", text, "sha1")))
 
 
 @pytest.mark.parametrize("mechanism", ["SCRAM-SHA-1", "SCRAM-SHA-256", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-256-PLUS", "PLAIN", "LOGIN"])
-def test_gsasl(shared_demo, mechanism):
+def test_gsasl(house, mechanism):
     """GNU SASL, which binds by tls-exporter under TLS 1.3."""
     if shutil.which("gsasl") is None:
         pytest.skip("gsasl is not installed")
@@ -183,6 +203,6 @@ def test_gsasl(shared_demo, mechanism):
         if (kind, mechanism) == ("imap", "LOGIN"):
             continue
         bare = ["--no-cb", "--no-starttls"] if re.fullmatch(r"SCRAM-SHA-\d+", mechanism) else ["--x509-ca-file="]
-        done = subprocess.run(["gsasl", f"--{kind}", f"--connect=127.0.0.1:{shared_demo.port(port)}", "-a", "alice", "-p", PASSWORD, "-m", mechanism,
+        done = subprocess.run(["gsasl", f"--{kind}", f"--connect=127.0.0.1:{house.port(port)}", "-a", "alice", "-p", PASSWORD, "-m", mechanism,
                                *bare], stdin=subprocess.DEVNULL, capture_output=True, timeout=30)
         assert b"server trusted" in done.stdout + done.stderr, done
