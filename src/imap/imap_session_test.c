@@ -325,6 +325,74 @@ WORLD_TEST(test_pipelining)
 	client_end(&c);
 }
 
+/* RFC 5465: between commands, of the whole account. */
+WORLD_TEST(test_notify)
+{
+	struct client one, two;
+
+	client_start(&one, w);
+	client_start(&two, w);
+	expect(&two, "CREATE box", "x OK");
+	expect(&one,
+	    "NOTIFY SET (selected (MessageNew (UID) MessageExpunge)) (personal (MessageNew MessageExpunge "
+	    "MailboxName))",
+	    "x OK");
+	append(&two, "box", MAIL);
+	wants(client_until(&one, "* STATUS"), "* STATUS box (MESSAGES 1 UIDNEXT 2 UIDVALIDITY ", "APPEND");
+	expect(&one, "SELECT box", "x OK");
+	append(&two, "box", MAIL);
+	wants(client_until(&one, "* 2 FETCH"), "* 2 EXISTS\r\n* 2 RECENT\r\n* 2 FETCH (UID 2)\r\n", "APPEND");
+	/* What the session itself does is no news to it. */
+	append(&one, "box", MAIL);
+	exactly(&one, "CREATE own", "");
+	exactly(&one, "COPY 1 INBOX", "");
+	expect(&two, "SELECT box", "x OK");
+	expect(&two, "STORE 1 +FLAGS (\\Deleted)", "x OK");
+	expect(&two, "EXPUNGE", "x OK");
+	wants(client_until(&one, "* 1 EXPUNGE"), "* 1 EXPUNGE", "EXPUNGE");
+	expect(&two, "RENAME own of/another", "x OK");
+	wants(client_until(&one, "* LIST (\\HasNoChildren)"),
+	    "* LIST (\\HasChildren) \"/\" of\r\n* LIST (\\HasNoChildren) \"/\" of/another (\"OLDNAME\" (own))\r\n",
+	    "RENAME");
+	/* The mailbox that it has goes under it. */
+	expect(&two, "DELETE box", "x OK");
+	wants(client_until(&one, "* BYE"), "* BYE ", "DELETE");
+	client_end(&one);
+	client_end(&two);
+}
+
+/* A client that never reads hears no more once too much waits for it, its session ends when writing takes too long, and nobody else
+ * waits for it. */
+WORLD_TEST(test_notify_unread)
+{
+	struct client one, two;
+	struct buf BUF_CLEANUP line;
+
+	w->p->house.limits.write_timeout_ms = 200;
+	w->p->house.limits.imap_notify_pending = 50;
+	client_start(&one, w);
+	client_start(&two, w);
+	expect(&one, "NOTIFY SET (personal (ServerMetadataChange))", "x OK");
+	buf_init(&line, 1u << 20);
+	for (int round = 0; round < 200; round++) {
+		buf_reset(&line);
+		buf_put(&line, SLICE("SETMETADATA \"\" ("));
+		for (int i = 0; i < 40; i++)
+			buf_printf(&line, "%s/shared/%0400d/%d NIL", i == 0 ? "" : " ", round, i);
+		buf_put(&line, SLICE(")"));
+		buf_put_u8(&line, 0);
+		expect(&two, (const char *)line.p, "x OK");
+		if (w->counters.sessions_open == 1)
+			break;
+	}
+	for (int i = 0; i < 100 && w->counters.sessions_open == 2; i++)
+		assert_int_equal(fiber_sleep(w->p->loop, 20), 0);
+	assert_int_equal(w->counters.sessions_open, 1);
+	expect(&two, "NOOP", "x OK");
+	client_end(&one);
+	client_end(&two);
+}
+
 int
 main(void)
 {
@@ -339,6 +407,8 @@ main(void)
 	    cmocka_unit_test(test_timeouts),
 	    cmocka_unit_test(test_cancel),
 	    cmocka_unit_test(test_pipelining),
+	    cmocka_unit_test(test_notify),
+	    cmocka_unit_test(test_notify_unread),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

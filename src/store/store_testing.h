@@ -56,8 +56,11 @@ HELPER void
 place_open(struct place *p)
 {
 	struct buf BUF_CLEANUP detail;
-	struct store_config c = {
-	    .loop = p->loop, .dir = p->dir, .threads = 2, .vfs = p->vfs, .hooks = {place_durable, place_failed, p}};
+	struct store_config c = {.loop = p->loop,
+	    .dir = p->dir,
+	    .threads = 2,
+	    .vfs = p->vfs,
+	    .hooks = {.durable = place_durable, .failed = place_failed, .arg = p}};
 
 	buf_init(&detail, 4096);
 	assert_int_equal(store_open(&p->store, &c, &detail), 0);
