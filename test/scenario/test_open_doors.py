@@ -1,10 +1,11 @@
 """What must never work: relaying for strangers, signing in without TLS, smuggling a second message."""
 import base64
+import contextlib
 import socket
 
 import pytest
 
-from harness.house import IMAP, IMAPS, POP3, SMTP, SUBMISSION, Served, tls_context, PASSWORD
+from harness.house import IMAP, IMAPS, LMTP, POP3, SMTP, SUBMISSION, Served, tls_context, PASSWORD
 from harness.net import wait_until
 
 pytestmark = pytest.mark.sanitized
@@ -136,6 +137,99 @@ def test_a_listed_device_relays_for_its_senders_only(folder):
             assert reply.startswith(code), (line, reply)
         s.close()
         assert house.rows("queue", "list") == []
+
+
+# The same in other scripts: dots, letters and signs that look like ours, or are ours once they are folded.
+WIDE_TRICKS = [
+    "victim@elsewhere\u3002test",
+    "victim@elsewhere\uff0etest",
+    "victim@\uff45lsewhere.test",
+    "victim%elsewhere.test@b\xfccher.test",
+    "victim\uff20elsewhere.test@example.test",
+    "alice\uff20example.test@elsewhere.test",
+    "alice@example.test\u3002elsewhere.test",
+    "victim@b\xfccher.test.elsewhere.test",
+    "victim@b\xfccher.test@elsewhere.test",
+    "victim@xn--bcher-kva.test.elsewhere.test",
+    "victim@xn--elsewhere-.test",
+    "victim@else\u200bwhere.test",
+    "victim@\u202eelsewhere.test",
+    "victim@b\xfccher.test\u3002",
+    "victim@ex\u0430mple.test",
+    "SRS0=aaaaaaaa=aa=elsewhere.test=victim@example.test",
+    "SRS1=aaaaaaaa=elsewhere.test==aaaaaaaa=aa=third.test=victim@b\xfccher.test",
+    "victim@elsewhere.test@\uff45xample.test",
+]
+
+
+def test_no_relay_by_other_scripts_nor_by_other_doors(folder):
+    """Neither with a catch-all, which takes any local part, nor by LMTP, nor in the name of a proxy that is not listed."""
+    with Served(folder / "s", "mail.example.test") as house:
+        house.domain("example.test", "alice")
+        house.domain("b\xfccher.test", "dora")
+        for catch_all in (False, True):
+            for service, hello in ((SMTP, b"EHLO x.test\r\n"), (LMTP, b"LHLO x.test\r\n")):
+                tricks = [t.encode() for t in WIDE_TRICKS]
+                if service == LMTP:
+                    tricks += [t.encode("latin-1") for t in RELAY_TRICKS]
+                for i, trick in enumerate(tricks):
+                    if i % 3 == 0:  # who errs often is made to wait
+                        w = Wire(house, service)
+                        w.reply()
+                        w.say(hello)
+                    try:
+                        assert w.say(b"MAIL FROM:<%s> SMTPUTF8\r\n" % (b"" if i % 2 else b"stranger@elsewhere.test"))[0] == 250
+                        code, text = w.say(b"RCPT TO:<" + trick + b">\r\n")
+                        w.say(b"RSET\r\n")
+                    except EOFError:
+                        code, text = 421, b"closed"
+                    # A catch-all takes what is before our @, and it stays here.
+                    domain = trick.decode("utf-8", "replace").rpartition("@")[2]
+                    ours = catch_all and domain in ("example.test", "\uff45xample.test") and not trick.startswith(b"SRS")
+                    assert 400 <= code < 600 or ours, (trick, text)
+                    if i % 3 == 2 or i + 1 == len(tricks):
+                        w.close()
+            if not catch_all:
+                house.run("alias", "add", "@example.test", "alice@example.test")
+        for line in (b"XCLIENT ADDR=127.0.0.1 LOGIN=alice@example.test\r\n", b"PROXY TCP4 127.0.0.1 127.0.0.1 1 25\r\n"):
+            w = Wire(house)
+            w.reply()
+            w.say(b"EHLO x.test\r\n")
+            assert w.say(line)[0] in (500, 502, 503, 550)
+            w.close()
+        assert house.rows("queue", "list") == []
+
+
+def test_nobody_is_somebody_else(shared_demo):
+    """No spelling of another's address in the envelope, and none in the fields that people read."""
+    def alice():
+        s = shared_demo.smtp(SUBMISSION)
+        s.starttls(context=tls_context())
+        s.login("alice", PASSWORD)
+        return s
+    with contextlib.ExitStack() as stack:
+        s = None
+        for n, sender in enumerate(('"bob"@example.test', "BOB@EXAMPLE.TEST", "bob@example.test.", "\uff42ob@example.test", "bob@\uff45xample.test", "bob@example\u3002test",
+                       "bob+x@example.test", "alice@example.test@elsewhere.test", "bob%example.test@example.test", "postmaster@example.test", "bob@example.test@example.test")):
+            if n % 3 == 0:
+                s = stack.enter_context(alice())
+            s.ehlo()
+            s.putcmd(f"MAIL FROM:<{sender}> SMTPUTF8") if sender.isascii() else s.send(f"MAIL FROM:<{sender}> SMTPUTF8\r\n".encode())
+            code, text = s.getreply()
+            assert code >= 500, (sender, text)
+            s.rset()
+        for n, header in enumerate(("From: alice@example.test\r\nFrom: bob@example.test", "From: alice@example.test, bob@example.test\r\nSender: alice@example.test",
+                       "From: alice@example.test\r\nSender: bob@example.test", "From : bob@example.test", "fROM:\r\n bob@example.test",
+                       "From: bob@example.test (alice@example.test)", "From: alice@example.test\r\nResent-From: bob@example.test",
+                       "From: <@alice.test:bob@example.test>", "From: us:bob@example.test;", "From: \"alice@example.test\" <bob@example.test>",
+                       "From: bob@[127.0.0.1]", "From: BOB@\uff45xample.test", "From: alice@example.test\x00, bob@example.test",
+                       "X-First: 1\r\nFrom: =?utf-8?q?alice=40example.test?= <bob@example.test>", "From: alice@example.test <bob@example.test>")):
+            if n % 3 == 0:
+                s = stack.enter_context(alice())
+            s.mail("alice@example.test")
+            s.rcpt("bob@example.test")
+            code, text = s.data((header + "\r\nSubject: forged\r\n\r\nx\r\n").encode())
+            assert code >= 500, (header, text)
 
 
 def test_no_submission_without_sign_in(shared_demo):
