@@ -93,6 +93,8 @@ state_word(struct queue *q, const struct row_rcpt *r, int64_t hold_us)
 		return "in-flight";
 	if (w != NULL && w->way == WAY_AWAITING)
 		return "delivered-not-durable";
+	if (w != NULL && w->way == WAY_FAILED)
+		return "failing";
 	if (w == NULL && site_why_closed(q, r, &suspended).n > 0)
 		return suspended ? "suspended" : "site-paused";
 	if (r->attempts == 0 && w == NULL && hold_us > house_now_us(q->house) && r->due_us >= hold_us)

@@ -66,7 +66,7 @@ tell_expanded(struct arena *a, const struct row_rcpt *r)
 {
 	if (r->via.n == 0)
 		return SLICE_EMPTY;
-	return arena_printf(a, "%.*s: the alias %.*s leads to %.*s", SLICE_ARG(text_clean(a, r->original, 320)),
+	return arena_printf(a, "%.*s: %.*s leads to %.*s", SLICE_ARG(text_clean(a, r->original, 320)),
 	    SLICE_ARG(text_clean(a, r->via, 320)), SLICE_ARG(text_clean(a, r->address, 320)));
 }
 
@@ -119,9 +119,12 @@ tell_rcpt(struct arena *a, const struct row_rcpt *r)
 {
 	struct slice who = text_clean(a, r->original, 320), address = text_clean(a, r->address, 320);
 
-	switch ((enum row_result)r->result) {
-	case RESULT_DELIVERED:
+	if (r->result == RESULT_DELIVERED)
 		return arena_printf(a, "%.*s: delivered to the mailbox of %.*s", SLICE_ARG(who), SLICE_ARG(address));
+	/* Of a group: which member it is about. */
+	if (address.n > 0 && !slice_ieq(who, address))
+		who = arena_printf(a, "%.*s (%.*s)", SLICE_ARG(who), SLICE_ARG(address));
+	switch ((enum row_result)r->result) {
 	case RESULT_SENT:
 		return arena_printf(a, "%.*s: taken by the next server: %.*s", SLICE_ARG(who), SLICE_ARG(said(a, r)));
 	case RESULT_FAILED:
@@ -129,6 +132,7 @@ tell_rcpt(struct arena *a, const struct row_rcpt *r)
 		    SLICE_ARG(class_words(a, r->host, r->reply_class)));
 	case RESULT_EXPANDED: return arena_printf(a, "%.*s: goes to everybody behind this address", SLICE_ARG(who));
 	case RESULT_REMOVED: return arena_printf(a, "%.*s: removed by the operator", SLICE_ARG(who));
+	case RESULT_DELIVERED:
 	case RESULT_NONE:
 	default: break;
 	}

@@ -244,6 +244,30 @@ read_story(struct sqltx *tx, void *arg)
 	return err != 0 ? err : arena_failed(s->arena) ? ERR_LIMIT : 0;
 }
 
+/* What an attempt has come to, or is at, before it is written down; empty: neither. */
+static struct slice
+tell_under_way(struct queue *q, struct arena *a, const struct row_rcpt *r)
+{
+	const struct window_rcpt *w = window_rcpt_find(q, slice_of(r->delivery_id, DELIVERY_ID_LEN));
+	struct row_rcpt failed = *r;
+
+	if (w == NULL || r->state != ROW_WAITING)
+		return SLICE_EMPTY;
+	if (w->way == WAY_RUNNING)
+		return arena_printf(
+		    a, "%.*s: is being tried at this moment", SLICE_ARG(text_clean(a, r->original, 320)));
+	if (w->way != WAY_FAILED)
+		return SLICE_EMPTY;
+	failed.result = RESULT_FAILED;
+	failed.code = w->code;
+	failed.status = w->status;
+	failed.reply = w->reply;
+	failed.host = w->host;
+	failed.reply_class = w->reply_class;
+	return arena_printf(
+	    a, "%.*s; a report of all that fail together is written within a minute", SLICE_ARG(tell_rcpt(a, &failed)));
+}
+
 /* What waits, and what for. */
 static void
 add_states(struct queue *q, struct story *s)
@@ -255,6 +279,11 @@ add_states(struct queue *q, struct story *s)
 
 		if (r->state >= ROW_DONE)
 			continue;
+		text = tell_under_way(q, s->arena, r);
+		if (text.n > 0) {
+			add_event(s, INT64_MAX, rcpt_kind(r), r->original, text);
+			continue;
+		}
 		text = tell_rcpt(s->arena, r);
 		why = r->state == ROW_HELD ? SLICE_EMPTY : site_why_closed(q, r, &suspended);
 		if (why.n > 0)
