@@ -1,9 +1,12 @@
-"""An Exim of Debian's package, unpacked (not installed) by script/bootstrap, as a client: it takes messages on its standard input
-and carries them to one port of loopback. It needs root: its user is looked up by name, in a passwd that only it sees."""
+"""An Exim of Debian's package, unpacked (not installed) by script/bootstrap, as a client, which takes messages on its standard input
+and carries them to one port of loopback, and as a server. It needs root: its user is looked up by name, in a passwd that only it sees."""
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
+
+from .net import wait_for_port
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 ROOT = TOP / "build-peers" / "exim4-daemon-light" / "root"
@@ -15,8 +18,10 @@ def available():
 
 
 class Exim:
-    def __init__(self, folder, port, hostname="mx.exim.test", protocol="smtp"):
-        self.folder = pathlib.Path(folder)
+    """`main`, `acl`, `routers` and `transports` go into those parts of its configuration, the routers before the one that leads all to `port`."""
+
+    def __init__(self, folder, port, hostname="mx.exim.test", protocol="smtp", main="tls_advertise_hosts =", acl="", routers="", transports=""):
+        self.folder, self.process = pathlib.Path(folder), None
         for name in ("spool", "log"):
             (self.folder / name).mkdir(parents=True)
             shutil.chown(self.folder / name, UID, UID)
@@ -32,19 +37,25 @@ exim_path = {ROOT}/usr/sbin/exim4
 spool_directory = {self.folder}/spool
 log_file_path = {self.folder}/log/%slog
 keep_environment =
-tls_advertise_hosts =
+{main}
 dsn_advertise_hosts = *
 smtputf8_advertise_hosts = *
 chunking_advertise_hosts = *
-acl_smtp_rcpt = accept
+acl_smtp_rcpt = rcpt
 disable_ipv6 = true
+begin acl
+rcpt:
+{acl}
+  accept
 begin routers
+{routers}
 all:
   driver = manualroute
   route_list = * 127.0.0.1
   self = send
   transport = out
 begin transports
+{transports}
 out:
   driver = smtp
   port = {port}
@@ -57,11 +68,29 @@ begin retry
 
     def say(self, text):
         """Speaks SMTP to it (its option -bs) and has it deliver at once; returns what it answered."""
-        command = (f"mount --bind {self.folder}/passwd /etc/passwd && mount --bind {self.folder}/group /etc/group && "
-                   f"exec {ROOT}/usr/sbin/exim4 -C {self.folder}/exim.conf -odi -bs")
-        done = subprocess.run(["unshare", "--mount", "sh", "-c", command], input=text, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, timeout=60)
+        done = subprocess.run(self.command("-odi -bs"), input=text, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60)
         return done.stdout
+
+    def command(self, options):
+        return ["unshare", "--mount", "sh", "-c",
+                f"mount --bind {self.folder}/passwd /etc/passwd && mount --bind {self.folder}/group /etc/group && "
+                f"exec {ROOT}/usr/sbin/exim4 -C {self.folder}/exim.conf {options}"]
+
+    def serve(self, port):
+        """Listens on the port until stop()."""
+        self.output = open(self.folder / "output", "ab")
+        self.process = subprocess.Popen(self.command(f"-bdf -oX 127.0.0.1.{port}"), stdout=self.output, stderr=self.output, start_new_session=True)
+        try:
+            wait_for_port(port)
+        except TimeoutError:
+            self.stop()
+            raise RuntimeError("Exim did not start:\n" + self.log() + (self.folder / "output").read_text())
+
+    def stop(self):
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGTERM)
+            self.process.wait(10)
+        self.output.close()
 
     def log(self):
         return "".join(p.read_text(errors="replace") for p in sorted((self.folder / "log").iterdir()))

@@ -2,6 +2,7 @@
 import email
 import email.policy
 import re
+from email.utils import parsedate_to_datetime
 
 import pytest
 
@@ -53,6 +54,21 @@ def reports(house, number, n=1, seconds=20):
     return [email.message_from_bytes(raw, policy=email.policy.default) for raw in wait_until(look, seconds, f"report about {number}")]
 
 
+# RFC 3464 §2.3: what each outcome is told with.
+STATUS = {"delivered": "2.", "relayed": "2.", "expanded": "2.", "delayed": "4.", "failed": ("4.", "5.")}
+
+
+def check_block(block):
+    action = str(block["Action"])
+    assert block["Status"].startswith(STATUS[action]) and re.fullmatch(r"[245]\.\d{1,3}\.\d{1,3}", block["Status"])
+    assert re.fullmatch(r"rfc822; ?\S+@\S+", str(block["Final-Recipient"])) and parsedate_to_datetime(block["Last-Attempt-Date"])
+    elsewhere = block["Diagnostic-Code"] is not None and block["Diagnostic-Code"].startswith("smtp; ")
+    assert elsewhere == (block["Remote-MTA"] is not None), str(block)
+    assert action not in ("delivered", "expanded") or not elsewhere
+    assert action != "relayed" or elsewhere
+    assert (block["Will-Retry-Until"] is not None) == (action == "delayed")
+
+
 def fields(report):
     """(the fields of the message, {final recipient: its fields})."""
     assert report["Auto-Submitted"] == "auto-replied" and report["Return-Path"] == "<>"
@@ -60,6 +76,10 @@ def fields(report):
     text, status, original = report.get_payload()
     assert text.get_content_type() == "text/plain"
     blocks = status.get_payload()
+    assert not report.defects and str(report["From"]).startswith("Mail") and report["To"] == "ann@a.test" and report["Date"].datetime and report["Message-ID"]
+    assert blocks[0]["Reporting-MTA"] == "dns; mx.a.test" and parsedate_to_datetime(blocks[0]["Arrival-Date"])
+    for block in blocks[1:]:
+        check_block(block)
     return blocks[0], {str(b["Final-Recipient"]).split(";")[1].strip(): b for b in blocks[1:]}, original
 
 
