@@ -51,6 +51,8 @@ queue_open(struct queue **out, const struct queue_config *c, struct buf *detail)
 	if (err == 0)
 		err = suspension_load(q);
 	if (err == 0)
+		err = warmup_load(q);
+	if (err == 0)
 		err = suppress_load(q);
 	if (err != 0) {
 		if (detail->n == 0)
@@ -89,6 +91,8 @@ void
 queue_stop(struct queue *q, int64_t deadline_ms)
 {
 	schedule_stop(q, deadline_ms);
+	site_names_flush(q, true);
+	warmup_flush(q, true);
 	end_fiber(q, &q->prune_fiber);
 	end_fiber(q, &q->forget_fiber);
 	end_fiber(q, &q->success_fiber);

@@ -24,6 +24,7 @@
 #include <jansson.h>
 
 struct queue;
+struct map;
 
 enum queue_target_kind {
 	QUEUE_TARGET_LOCAL = 1,  /* a mailbox of this house */
@@ -83,6 +84,9 @@ struct queue_ops {
 	 * park. Sessions at a time, messages of a connection, messages a minute. */
 	void (*site_rate)(
 	    void *ctx, struct slice site, int64_t *connections, int64_t *connection_messages, int64_t *per_minute);
+	/* Recipients that a site gets on the first day (0: any number), by how many percent more on each, and from how many on in a
+	 * day it gets any number; may be NULL; does not park. */
+	void (*warmup)(void *ctx, int64_t *start, int64_t *growth_percent, int64_t *target);
 	/* Where a bounce to this address goes. 0 with *n targets (0: nobody). */
 	int (*expand)(void *ctx, struct slice address, struct arena *a, struct queue_target **v, size_t *n);
 	/* Storage failed in a way that must end the process (a failed fsync): does not return in a role; a test may
@@ -153,10 +157,11 @@ NODISCARD int queue_history_add(
 typedef int queue_row_fn(void *ctx, json_t *row);
 
 struct queue_filter {
-	struct slice id;      /* one message, or empty */
-	struct slice address; /* sender or recipient, or "@domain", or empty */
-	bool held;            /* only what is held */
-	bool recipients_only; /* the address is a recipient's */
+	struct slice id;           /* one message, or empty */
+	struct slice address;      /* sender or recipient, or "@domain", or empty */
+	bool held;                 /* only what is held */
+	bool recipients_only;      /* the address is a recipient's */
+	const struct map *domains; /* only recipients at one of these (its keys, in lower case); or NULL */
 };
 /* One row a message: {id, from, received_at, size_bytes, origin, recipients:[{address, state, attempts, next_attempt_at,
  * status, text}], …}, at most 100 recipients, `recipients_more` tells how many are left out. Reads in pages. */

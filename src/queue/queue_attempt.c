@@ -109,10 +109,10 @@ read_result(const struct bus_courier_send_reply *rep, size_t i, struct arena *a,
 static void
 tell_site(struct queue *q, struct site *s, const struct outcome *o, size_t n)
 {
-	size_t down = 0, less = 0;
+	size_t down = 0, less = 0, sent = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		s->sent += o[i].kind == OUTCOME_SENT;
+		sent += o[i].kind == OUTCOME_SENT;
 		s->deferred += o[i].kind == OUTCOME_DEFER;
 		s->failed += o[i].kind == OUTCOME_FAIL;
 		if (o[i].kind != OUTCOME_DEFER)
@@ -124,6 +124,8 @@ tell_site(struct queue *q, struct site *s, const struct outcome *o, size_t n)
 		    slice_eq(o[i].code, SLICE("421")))
 			less++;
 	}
+	s->sent += (int64_t)sent;
+	warmup_count(q, s, (int64_t)sent);
 	site_feedback(q, s,
 	    n > 0 && down == n ? SITE_DOWN
 		: less > 0     ? SITE_TOO_MUCH
@@ -167,6 +169,7 @@ attempt_remote(struct queue *q, struct destination *d, struct window_message *m,
 		envelopes[i] = o[i].rcpt->envelope;
 	}
 	err = q->c.ops.send(q->c.ops.ctx, &req, a, &rep);
+	warmup_count(q, s, -(int64_t)n);
 	for (size_t i = 0; err == 0 && i < n; i++)
 		read_result(&rep, i, a, &o[i]);
 	if (err == 0) {

@@ -33,12 +33,13 @@ static int
 choose_lane(struct queue *q, struct site *s, int *blocked)
 {
 	bool other = ++s->turns % TURNS == 0;
+	int64_t until_us;
 
 	*blocked = -1;
 	for (int k = 0; k < LANES; k++) {
 		int i = other ? LANES - 1 - k : k;
 
-		if (s->ready[i] == 0)
+		if (s->ready[i] == 0 || warmup_closed(q, s, (enum lane)i, &until_us))
 			continue;
 		if (lane_may_start(q, (enum lane)i))
 			return i;
@@ -134,7 +135,7 @@ next_job(struct queue *q, struct runner *r)
 		j = site_job(q, r->site, lane, &d);
 	if (j != NULL) {
 		r->lane = (enum lane)lane;
-		site_take_token(r->site);
+		site_take_token(q, r->site, j->n);
 		runner_turn_to(r, d);
 	}
 	count_site(q, r, 1);
@@ -285,7 +286,7 @@ dispatch_sites(struct queue *q)
 			continue;
 		/* One each in turn. */
 		list_push(&q->runnable_sites, n);
-		site_take_token(s);
+		site_take_token(q, s, j->n);
 		if (!start_runner(q, d, j))
 			return;
 	}

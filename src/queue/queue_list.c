@@ -79,7 +79,7 @@ static const char *
 state_word(struct queue *q, const struct row_rcpt *r, int64_t hold_us)
 {
 	struct window_rcpt *w = window_rcpt_find(q, slice_of(r->delivery_id, DELIVERY_ID_LEN));
-	bool suspended;
+	const char *closed;
 
 	if (r->state >= ROW_DONE)
 		return r->result == RESULT_DELIVERED ? "delivered"
@@ -95,8 +95,8 @@ state_word(struct queue *q, const struct row_rcpt *r, int64_t hold_us)
 		return "delivered-not-durable";
 	if (w != NULL && w->way == WAY_FAILED)
 		return "failing";
-	if (w == NULL && site_why_closed(q, r, &suspended).n > 0)
-		return suspended ? "suspended" : "site-paused";
+	if (w == NULL && site_why_closed(q, r, &closed).n > 0)
+		return closed;
 	if (r->attempts == 0 && w == NULL && hold_us > house_now_us(q->house) && r->due_us >= hold_us)
 		return "scheduled";
 	return r->attempts > 0 ? "deferred" : "pending";
@@ -112,11 +112,23 @@ address_matches(struct slice address, struct slice wanted)
 	return slice_ieq(address, wanted);
 }
 
+static bool
+at_domain_of(const struct map *domains, struct slice address)
+{
+	size_t at = slice_rfind_byte(address, '@');
+	struct arena a ARENA_CLEANUP;
+
+	arena_init(&a, 65536);
+	return at != SLICE_NONE && map_get(domains, address_key(&a, slice_from(address, at + 1))) != NULL;
+}
+
 bool
 whole_rcpt_matches(const struct queue_filter *f, const struct row_message *m, const struct row_rcpt *r)
 {
 	if (r->state >= ROW_DONE || (f->held && r->state != ROW_HELD))
 		return false;
+	if (f->domains != NULL)
+		return at_domain_of(f->domains, r->address);
 	return f->address.n == 0 || (!f->recipients_only && address_matches(m->reverse_path, f->address)) ||
 	    address_matches(r->original, f->address) || address_matches(r->address, f->address);
 }
@@ -179,11 +191,11 @@ whole_json(struct queue *q, struct whole *w, size_t max)
 	for (size_t i = 0; i < n; i++) {
 		const struct row_rcpt *r = &w->rcpts[i];
 		json_t *row = tell_rcpt_json(w->arena, r, state_word(q, r, hold_us));
-		bool suspended;
+		const char *closed;
 
 		/* Never tried, since its site is known not to answer. */
 		if (r->state == ROW_WAITING && r->reply.n == 0)
-			json_set_text(row, "text", w->arena, site_why_closed(q, r, &suspended));
+			json_set_text(row, "text", w->arena, site_why_closed(q, r, &closed));
 		json_array_append_new(list, row);
 	}
 	json_object_set_new(o, "recipients", list);

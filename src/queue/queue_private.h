@@ -184,9 +184,10 @@ struct site {
 	size_t running;
 	struct site_rate rate;
 	int64_t limit_milli; /* sessions at a time, in thousandths: grows and shrinks with what comes back */
-	bool steady;         /* it has been too much once: grows slowly from then on */
-	int64_t failures;    /* connections failed since one succeeded */
-	int64_t good_us;     /* when one did last */
+	bool met; /* it is known what takes the mail here: else one session, since many new domains may be one site */
+	bool steady;      /* it has been too much once: grows slowly from then on */
+	int64_t failures; /* connections failed since one succeeded */
+	int64_t good_us;  /* when one did last */
 	int64_t not_before_us, pause_us;
 	int64_t tokens_milli, tokens_us; /* messages that may start now, in thousandths, as of then */
 	unsigned turns;
@@ -269,7 +270,9 @@ struct queue {
 	bool suppress_counts;   /* perhaps failures are being counted */
 	struct map volumes;     /* account → recipients lately, as a number */
 	int64_t volumes_us;
-	int64_t warm_day, warm_sent; /* of [send] warm-up */
+	struct map warmth; /* site → struct volume of queue_warmup.c */
+	bool warmth_dirty;
+	int64_t warmth_flushed_ms;
 	struct list runners;
 	struct list awaiting; /* oldest first */
 	struct list failing;  /* window_message */
@@ -372,20 +375,33 @@ bool site_paused(const struct queue *q, const struct site *s);
 bool site_may_start(struct queue *q, struct site *s);
 bool site_may_go_on(struct queue *q, struct site *s);
 bool site_has_ready(const struct site *s);
-void site_take_token(struct site *s);
+void site_take_token(struct queue *q, struct site *s, size_t recipients);
 /* The operator wants an attempt now. */
 void site_unpause(struct queue *q, struct site *s);
 /* Can the destination be asked (it is neither suspended nor is its site paused)? `*until_us` is when, if not. */
 bool site_closed(struct queue *q, struct destination *d, int64_t *until_us);
-/* Why a row's destination cannot be asked now, in words; empty: it can be. */
-struct slice site_why_closed(struct queue *q, const struct row_rcpt *r, bool *suspended);
+/* Why a row's destination cannot be asked now, in words; empty: it can be. *state is a word for that. */
+struct slice site_why_closed(struct queue *q, const struct row_rcpt *r, const char **state);
 /* Once a second. */
 void site_tick(struct queue *q);
+
+/* queue_warmup.c: how much a site gets in a day while the house's addresses are new. */
+NODISCARD int warmup_load(struct queue *q);
+void warmup_free(struct queue *q);
+void warmup_flush(struct queue *q, bool now);
+/* May mail of this lane still go there today? If not, *until_us is when again. A NULL site may be asked always. */
+bool warmup_closed(struct queue *q, const struct site *s, enum lane lane, int64_t *until_us);
+/* So many recipients are being sent to; less than 0: were not taken after all. */
+void warmup_count(struct queue *q, struct site *s, int64_t recipients);
+void warmup_tell(struct queue *q, const struct site *s, json_t *into);
+extern const struct slice warmup_words;
 
 /* queue_site_name.c */
 struct slice site_name_of(struct queue *q, struct slice domain);
 void site_name_remember(struct queue *q, struct slice domain, struct slice site);
-void site_names_flush(struct queue *q);
+/* Adds the domains that are known to lead to the site. ERR_NOMEM. */
+NODISCARD int site_name_domains(struct queue *q, struct slice site, struct map *out);
+void site_names_flush(struct queue *q, bool now);
 NODISCARD int site_names_load(struct queue *q);
 void site_names_free(struct queue *q);
 

@@ -233,7 +233,7 @@ postpone(struct queue *q, struct postpone *p, struct destination *d, const uint8
     int64_t due_us)
 {
 	int64_t now_us = house_now_us(q->house), rate, rate_min, from_us = now_us + POSTPONE_US_MIN, until_us;
-	bool closed = site_closed(q, d, &until_us);
+	bool closed = site_closed(q, d, &until_us), wait = closed || warmup_closed(q, d->site, lane, &until_us);
 
 	if (p->n == PAGE_ROWS)
 		return;
@@ -242,7 +242,7 @@ postpone(struct queue *q, struct postpone *p, struct destination *d, const uint8
 	if (rate < rate_min)
 		rate = rate_min;
 	/* Not for longer than this at a time: its end, and its sender's warning, may come before. */
-	if (closed && until_us > from_us)
+	if (wait && until_us > from_us)
 		from_us = until_us < now_us + POSTPONE_US_MAX ? until_us : now_us + POSTPONE_US_MAX;
 	if (d->slot_us < from_us)
 		d->slot_us = from_us;
@@ -289,7 +289,7 @@ evict_site(struct queue *q, struct postpone *later, struct site *s)
 			struct destination *d = CONTAINER_OF(n, struct destination, runnable[lane]);
 			struct job *j;
 
-			if (!site_closed(q, d, &until_us)) {
+			if (!site_closed(q, d, &until_us) && !warmup_closed(q, s, (enum lane)lane, &until_us)) {
 				/* Another domain of the site. */
 				list_remove(n);
 				list_push(&s->runnable[lane], n);

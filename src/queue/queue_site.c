@@ -68,7 +68,6 @@ static struct site *
 site_find(struct queue *q, struct slice key)
 {
 	struct site *s = map_get(&q->sites, key);
-	int64_t max;
 
 	if (s != NULL)
 		return s;
@@ -81,8 +80,7 @@ site_find(struct queue *q, struct slice key)
 	for (int i = 0; i < LANES; i++)
 		list_init(&s->runnable[i]);
 	find_rate(q, s);
-	max = sessions_max(q, s);
-	s->limit_milli = max < FIRST_SESSIONS * 1000 ? max : FIRST_SESSIONS * 1000;
+	s->limit_milli = 1000;
 	s->tokens_us = house_now_us(q->house);
 	s->tokens_milli = 1000;
 	if (map_put(&q->sites, s->key, s) != 0) {
@@ -91,6 +89,19 @@ site_find(struct queue *q, struct slice key)
 	}
 	list_push(&q->sites_all, &s->all);
 	return s;
+}
+
+/* It is known what stands behind the name. */
+static void
+meet(const struct queue *q, struct site *s)
+{
+	int64_t max = sessions_max(q, s);
+
+	if (s->met)
+		return;
+	s->met = true;
+	if (!s->steady)
+		s->limit_milli = max < FIRST_SESSIONS * 1000 ? max : FIRST_SESSIONS * 1000;
 }
 
 static void
@@ -110,6 +121,8 @@ site_join(struct queue *q, struct destination *d)
 
 	if (s == NULL)
 		return ERR_NOMEM;
+	if (d->route.n > 0 || !slice_eq(key, d->domain))
+		meet(q, s);
 	d->site = s;
 	s->domains++;
 	d->suspended = queue_suspended(q, d->domain) || queue_suspended(q, s->key);
@@ -240,6 +253,7 @@ site_feedback(struct queue *q, struct site *s, enum site_verdict v, const struct
 		s->failures = 0;
 		s->pause_us = s->not_before_us = 0;
 		s->evict = false;
+		meet(q, s);
 		grow(q, s);
 		/* One more may start than before. */
 		if (site_has_ready(s) && !list_linked(&s->node)) {
@@ -285,24 +299,28 @@ site_closed(struct queue *q, struct destination *d, int64_t *until_us)
 }
 
 struct slice
-site_why_closed(struct queue *q, const struct row_rcpt *r, bool *suspended)
+site_why_closed(struct queue *q, const struct row_rcpt *r, const char **state)
 {
 	size_t at = slice_rfind_byte(r->address, '@');
 	struct arena a ARENA_CLEANUP;
 	struct slice domain, key;
 	struct site *s;
+	int64_t until_us;
 
-	*suspended = false;
+	*state = "suspended";
 	if (r->kind != QUEUE_TARGET_REMOTE || at == SLICE_NONE)
 		return SLICE_EMPTY;
 	arena_init(&a, 65536);
 	domain = address_key(&a, slice_from(r->address, at + 1));
 	key = r->route.n > 0 ? r->route : site_name_of(q, domain);
-	*suspended = queue_suspended(q, domain) || queue_suspended(q, key);
-	if (*suspended)
+	if (queue_suspended(q, domain) || queue_suspended(q, key))
 		return SLICE("the postmaster has suspended the mail for this domain");
 	s = map_get(&q->sites, key);
-	return s != NULL && site_paused(q, s) ? slice_z(s->last_reply) : SLICE_EMPTY;
+	*state = "site-paused";
+	if (s != NULL && site_paused(q, s))
+		return slice_z(s->last_reply);
+	*state = "warm-up";
+	return s != NULL && warmup_closed(q, s, (enum lane)r->lane, &until_us) ? warmup_words : SLICE_EMPTY;
 }
 
 static bool
@@ -340,8 +358,9 @@ site_may_go_on(struct queue *q, struct site *s)
 }
 
 void
-site_take_token(struct site *s)
+site_take_token(struct queue *q, struct site *s, size_t recipients)
 {
+	warmup_count(q, s, (int64_t)recipients);
 	if (s->rate.messages_per_minute > 0)
 		s->tokens_milli -= 1000;
 }
@@ -408,7 +427,8 @@ site_tick(struct queue *q)
 		    (now_us - s->good_us > KEEP_US || q->sites.n > (size_t)q->house->limits.queue_sites))
 			site_drop(q, s);
 	}
-	site_names_flush(q);
+	site_names_flush(q, false);
+	warmup_flush(q, false);
 }
 
 static json_t *
@@ -434,6 +454,7 @@ site_json(struct queue *q, const struct site *s, struct arena *a)
 	json_object_set_new(o, "sent", json_integer((json_int_t)s->sent));
 	json_object_set_new(o, "deferred", json_integer((json_int_t)s->deferred));
 	json_object_set_new(o, "failed", json_integer((json_int_t)s->failed));
+	warmup_tell(q, s, o);
 	if (paused)
 		json_set_time(o, "until", s->not_before_us);
 	if (s->failures > 0 || s->steady)
@@ -465,6 +486,7 @@ site_init(struct queue *q)
 	map_init(&q->site_names, SIZE_MAX, house_random_u64(q->house));
 	map_init(&q->suspensions, (size_t)q->house->limits.queue_suspensions, house_random_u64(q->house));
 	map_init(&q->suppressed, (size_t)q->house->limits.suppressed_addresses, house_random_u64(q->house));
+	map_init(&q->warmth, SIZE_MAX, house_random_u64(q->house));
 	map_init(&q->volumes, SIZE_MAX, house_random_u64(q->house));
 	list_init(&q->site_names_list);
 	list_init(&q->sites_all);
@@ -484,4 +506,5 @@ site_free(struct queue *q)
 	suspension_free(q);
 	suppress_free(q);
 	map_free(&q->volumes);
+	warmup_free(q);
 }

@@ -78,6 +78,20 @@ site_name_remember(struct queue *q, struct slice domain, struct slice site)
 		q->site_names_dirty = true;
 }
 
+int
+site_name_domains(struct queue *q, struct slice site, struct map *out)
+{
+	int err = 0;
+
+	LIST_FOREACH (&q->site_names_list, node) {
+		const struct site_name *n = CONTAINER_OF(node, struct site_name, node);
+
+		if (err == 0 && slice_ieq(n->site, site))
+			err = map_put(out, n->domain, q);
+	}
+	return err;
+}
+
 /* ---- in the database ------------------------------------------------------------------------------------ */
 
 struct flush {
@@ -99,14 +113,14 @@ write_names(struct sqltx *tx, void *arg)
 
 /* Copies: while they are written, names may go. */
 void
-site_names_flush(struct queue *q)
+site_names_flush(struct queue *q, bool now)
 {
 	struct arena a ARENA_CLEANUP;
 	int64_t now_ms = house_mono_ms(q->house);
 	struct flush *f;
 
 	arena_init(&a, sizeof(*f) + FLUSH_MAX * 1024 + 4096);
-	if (!q->site_names_dirty || now_ms - q->site_names_flushed_ms < FLUSH_MS)
+	if (!q->site_names_dirty || (!now && now_ms - q->site_names_flushed_ms < FLUSH_MS))
 		return;
 	f = ARENA_NEW(&a, struct flush);
 	if (f == NULL)

@@ -121,7 +121,8 @@ queue_resume(struct queue *q, struct slice name, int64_t *recipients)
 	struct arena a ARENA_CLEANUP;
 	struct write w = {0};
 	struct queue_filter f = {0};
-	struct queue_acted acted;
+	struct queue_acted acted = {0};
+	struct map domains;
 	int err;
 
 	*recipients = 0;
@@ -134,10 +135,15 @@ queue_resume(struct queue *q, struct slice name, int64_t *recipients)
 		return ERR_NOTFOUND;
 	free(map_remove(&q->suspensions, w.name));
 	destinations_look_again(q);
-	/* What was put off need not wait. (The domains of a site are not known from its name alone: those wait an hour at most.) */
-	f.address = arena_printf(&a, "@%.*s", SLICE_ARG(w.name));
-	f.recipients_only = true;
-	err = queue_act(q, &f, QUEUE_RETRY, &acted);
+	/* What was put off need not wait: at the domain, or at those whose mail the site takes. */
+	map_init(&domains, SIZE_MAX, house_random_u64(q->house));
+	err = map_put(&domains, w.name, q);
+	if (err == 0)
+		err = site_name_domains(q, w.name, &domains);
+	f.domains = &domains;
+	if (err == 0)
+		err = queue_act(q, &f, QUEUE_RETRY, &acted);
+	map_free(&domains);
 	*recipients = acted.changed;
 	return err;
 }

@@ -297,7 +297,7 @@ world_open(struct world *w)
 	    .dir = queue_dir,
 	    .hostname = SLICE("mail.example.test"),
 	    .couriers = 1,
-	    .ops = {w, straw_deliver, straw_send, straw_forget, straw_desk, NULL, straw_expand, straw_fatal}};
+	    .ops = {w, straw_deliver, straw_send, straw_forget, straw_desk, NULL, NULL, straw_expand, straw_fatal}};
 	struct buf detail BUF_CLEANUP;
 
 	buf_init(&detail, 4096);

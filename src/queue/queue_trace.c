@@ -275,7 +275,7 @@ add_states(struct queue *q, struct story *s)
 	for (size_t i = 0; i < s->rcpts_n; i++) {
 		const struct row_rcpt *r = &s->rcpts[i];
 		struct slice text, why;
-		bool suspended;
+		const char *closed = "";
 
 		if (r->state >= ROW_DONE)
 			continue;
@@ -285,10 +285,11 @@ add_states(struct queue *q, struct story *s)
 			continue;
 		}
 		text = tell_rcpt(s->arena, r);
-		why = r->state == ROW_HELD ? SLICE_EMPTY : site_why_closed(q, r, &suspended);
+		why = r->state == ROW_HELD ? SLICE_EMPTY : site_why_closed(q, r, &closed);
 		if (why.n > 0)
 			text = arena_printf(s->arena, "%.*s (%s%.*s)", SLICE_ARG(text),
-			    suspended ? "" : "the server does not answer at present: ", SLICE_ARG(why));
+			    strcmp(closed, "site-paused") == 0 ? "the server does not answer at present: " : "",
+			    SLICE_ARG(why));
 		add_event(s, INT64_MAX, rcpt_kind(r), r->original, text);
 	}
 }

@@ -303,7 +303,10 @@ static struct destination *
 nobody_instead(struct queue *q, struct destination *d, struct row_rcpt *r)
 {
 	r->kind = QUEUE_TARGET_NONE;
-	if (r->status.n == 0 && d->suspended) {
+	if (r->status.n == 0 && d->site->last_status[0] == 0 && !d->suspended) {
+		r->status = SLICE("4.4.0");
+		r->reply = warmup_words;
+	} else if (r->status.n == 0 && d->suspended) {
 		r->status = SLICE("4.4.0");
 		r->reply = SLICE("the postmaster has suspended the mail for this domain");
 	} else if (r->status.n == 0) {
@@ -327,7 +330,7 @@ window_rcpt_add(struct queue *q, struct window_message *m, const struct row_rcpt
 	*postpone = false;
 	if (d == NULL)
 		return NULL;
-	if (site_closed(q, d, &until_us)) {
+	if (site_closed(q, d, &until_us) || warmup_closed(q, d->site, lane, &until_us)) {
 		overdue = is_overdue(q, m);
 		if (overdue)
 			d = nobody_instead(q, d, &nobody);

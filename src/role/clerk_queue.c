@@ -329,6 +329,17 @@ which_site_rate(void *ctx, struct slice site, int64_t *connections, int64_t *con
 	*per_minute = best->messages_per_minute > 0 ? best->messages_per_minute : *per_minute;
 }
 
+static void
+which_warmup(void *ctx, int64_t *start, int64_t *growth_percent, int64_t *target)
+{
+	const struct clerk *k = ctx;
+	const struct settings *s = k->c->settings;
+
+	*start = s->warmup_start;
+	*growth_percent = s->warmup_growth;
+	*target = s->warmup_target;
+}
+
 static int
 ask_expand(void *ctx, struct slice address, struct arena *a, struct queue_target **v, size_t *n)
 {
@@ -369,6 +380,7 @@ clerk_queue_ops(struct clerk *k)
 	    .forget = ask_forget,
 	    .desk = which_desk,
 	    .site_rate = which_site_rate,
+	    .warmup = which_warmup,
 	    .expand = ask_expand,
 	    .fatal = storage_failed};
 }

@@ -129,6 +129,7 @@ struct settings {
 	enum send_ip send_ip;
 	struct slice send_relay; /* name of the relay for everything, or empty */
 	bool send_dane, send_mta_sts;
+	int64_t warmup_start, warmup_growth, warmup_target;
 	uint16_t mta_sts_port; /* 443; other in tests */
 	struct slice send_ca_file;
 	struct limits limits;

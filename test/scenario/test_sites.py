@@ -21,7 +21,7 @@ def world():
     zones = {"fast.test": f"@ MX 10 mx\nmx A {FAST}", "slow.test": f"@ MX 10 mx\nmx A {SLOW}", "strict.test": f"@ MX 10 mx\nmx A {STRICT}",
              "wide.test": f"@ MX 10 mx\nmx A {WIDE}", "dead.test": f"@ MX 10 mx\nmx A {DEAD}\n* MX 10 mx"}
     zones |= {f"w{n}.test": "@ MX 10 mx.wide.test." for n in range(5)}
-    sinks = {"fast": Sink(FAST, port), "slow": Sink(SLOW, port, delay_s=2), "wide": Sink(WIDE, port, delay_s=0.2), "strict": Sink(STRICT, port, delay_s=0.05)}
+    sinks = {"fast": Sink(FAST, port), "slow": Sink(SLOW, port, delay_s=1), "wide": Sink(WIDE, port, delay_s=0.2), "strict": Sink(STRICT, port, delay_s=0.05)}
     with nsd.Nsd(path / "nsd", zones) as dns:
         config = f"[dns]\nstubs = {dns.stubs()}\nresolv_conf =\n[send]\nport = {port}\n[limits]\nqueue_send_recipients = 1\n"
         config += "[site strict.test]\nconnections = 3\nconnection_messages = 4\n"
@@ -61,7 +61,7 @@ def test_many_connections_are_kept_full_and_domains_share_their_site(world):
 
 def test_a_slow_site_slows_nobody(world):
     house, sinks = world
-    send(house, [f"r{n}@slow.test" for n in range(150)], "bulk@a.test")
+    send(house, [f"r{n}@slow.test" for n in range(100)], "bulk@a.test")
     wait_until(lambda: sinks["slow"].now > 5, 20, "the slow site at work")
     for n in range(3):
         start = time.monotonic()
@@ -71,7 +71,7 @@ def test_a_slow_site_slows_nobody(world):
     # And to the slow site itself a person's message overtakes the run.
     send(house, ["person@slow.test"])
     wait_until(lambda: any(to == ("person@slow.test",) for to, _ in sinks["slow"].messages), 20, "the person's message")
-    assert len(sinks["slow"].messages) < 140
+    assert len(sinks["slow"].messages) < 95
     house.run("queue", "remove", "@slow.test")
 
 
@@ -106,8 +106,6 @@ def test_a_dead_site_is_paused_as_a_whole(world):
 
 def test_what_it_learns_outlives_a_restart(world):
     house, _ = world
-    wait_until(lambda: site(house, "mx.wide.test") is not None or True)
-    time.sleep(6)  # written every few seconds
     house.stop()
     house.start()
     send(house, ["again@w3.test"])
