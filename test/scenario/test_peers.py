@@ -26,9 +26,9 @@ OFFERS = {"pf": {"PIPELINING", "SIZE", "8BITMIME", "CHUNKING", "DSN", "SMTPUTF8"
           "osm": {"SIZE", "8BITMIME", "DSN", "STARTTLS", "ENHANCEDSTATUSCODES"}}
 USES = {"pf": {"PIPELINING", "SIZE", "8BITMIME"}, "ex": {"PIPELINING", "SIZE", "CHUNKING"}, "osm": set()}
 
-# Lines of 998 octets, dots, spaces at ends, eight bits that are no UTF-8; the last line is empty. Exim and OpenSMTPD take no longer ones.
+# Lines of 998 octets, dots, spaces at ends, eight bits that are no UTF-8; the last line is empty.
 TEXT = b"\r\n".join([b".", b"..", b".dot", b"", b"x" * 998, b"." * 998, b"gr\xc3\xbc\xc3\x9fe \xff\xfe\x80", b"trailing \t ", b"From here", b"\tx", b"", b""])
-LONG = b"y" * 5000 + b"\r\n"
+LONG = b"y" * 5000 + b"\r\n"  # against RFC 5321, and there all the same; OpenSMTPD takes none
 HUGE = b"".join(b"%06d %s\r\n" % (i, b"0123456789abcdef" * 4) for i in range(138000))  # 10 MB
 
 
@@ -76,8 +76,8 @@ def world():
         if module.available():
             peers[name] = Peer(name, path / name / "mail" / ("pat" if name == "pf" else ""))
     config = "[dns]\nresolv_conf =\nforwarders = 127.0.0.1@1\n[listen xclient]\nservice = smtp\naddress = 127.0.0.1\nxclient = 127.0.0.0/8\n"
-    xclient = free_port()
-    config += f"port = {xclient}\n"
+    xclient, plain = free_port(), Sink(NARROW, free_port(NARROW), {"RCPT:no": "550 5.1.1 no such user"})
+    config += f"port = {xclient}\n[route plain.test]\nhost = {NARROW}\nport = {plain.port}\n"
     for p in peers.values():
         config += f"[route {p.domain}]\nhost = 127.0.0.1\nport = {p.tap.port}\ntls = none\n"
         config += f"[route tls.{p.domain}]\nhost = 127.0.0.1\nport = {p.port}\n"
@@ -88,6 +88,9 @@ def world():
         start = {"pf": start_postfix, "ex": start_exim, "osm": start_opensmtpd}[p.name]
         running.append(start(path / p.name, p, house, certificate))
     with house:
+        house.run("domain", "add", "away.test")
+        house.run("alias", "add", "on@away.test", "yes@plain.test")
+        house.run("alias", "add", "off@away.test", "no@plain.test")
         house.domain("house.test", "hal", "big", "uma")
         house.run("alias", "add", "j\u00fcrgen@house.test", "uma@house.test")
         for name in ("tls.test", "lm.test"):
@@ -95,6 +98,7 @@ def world():
         yield house, peers
     for r in running:
         r.stop()
+    plain.close()
     hh.remove(path)
 
 
@@ -102,8 +106,8 @@ def start_postfix(folder, p, house, certificate):
     peer = postfix.Postfix(folder, p.port, "mx.pf.test", main_cf={
         "virtual_mailbox_domains": "pf.test tls.pf.test",
         "virtual_mailbox_maps": "inline:{ {pat@pf.test = pat/} {pat@tls.pf.test = pat/} {z\u00f6e@pf.test = pat/} }",
-        "transport_maps": "inline:{ {house.test = smtp:[127.0.0.1]:%d} {tls.test = smtp:[127.0.0.1]:%d} {lm.test = lmtp:inet:[127.0.0.1]:%d} }"
-        % (p.back.port, house.ports[SMTP], house.ports[LMTP]),
+        "transport_maps": "inline:{ {house.test = smtp:[127.0.0.1]:%d} {away.test = smtp:[127.0.0.1]:%d} {tls.test = smtp:[127.0.0.1]:%d} {lm.test = lmtp:inet:[127.0.0.1]:%d} }"
+        % (p.back.port, p.back.port, house.ports[SMTP], house.ports[LMTP]),
         "smtp_tls_policy_maps": "inline:{ {[127.0.0.1]:%d = encrypt} {[127.0.0.1]:%d = none} }" % (house.ports[SMTP], p.back.port),
         "smtpd_tls_security_level": "may", "smtpd_tls_cert_file": certificate.pem, "smtpd_tls_key_file": certificate.key_pem,
         "smtpd_authorized_xclient_hosts": "127.0.0.0/8", "message_size_limit": "30000000", "smtp_line_length_limit": "0",
@@ -146,7 +150,7 @@ covered:
   transport = covered
 tapped:
   driver = manualroute
-  domains = house.test
+  domains = house.test : away.test
   route_list = * 127.0.0.1
   self = send
   transport = tapped
@@ -167,6 +171,7 @@ covered:
   hosts_require_tls = *
 tapped:
   driver = smtp
+  message_linelength_limit = 6000
   port = {p.back.port}
   hosts_avoid_tls = *
 """)
@@ -184,6 +189,7 @@ action "lmtp" lmtp "127.0.0.1:{house.ports[LMTP]}" rcpt-to virtual {{ "@lm.test"
 match from any for domain "osm.test" action "in"
 match from any for domain "tls.osm.test" action "in"
 match from any for domain "house.test" action "tapped"
+match from any for domain "away.test" action "tapped"
 match from any for domain "tls.test" action "covered"
 match from any for domain "lm.test" action "lmtp"
 """, certificate).start()
@@ -233,7 +239,7 @@ def used(talk):
 def test_to_peer(world, name):
     house, peers = world
     p = peers[name]
-    text = TEXT + (LONG if name == "pf" else b"")
+    text = TEXT + (b"" if name == "osm" else LONG)
     submit(house, message("bytes", text), p.pat, ["BODY=8BITMIME"])
     submit(house, message("covered"), f"pat@tls.{p.domain}", ["BODY=8BITMIME"])
     submit(house, message("huge", HUGE), p.pat)
@@ -251,7 +257,7 @@ def test_to_peer(world, name):
 def test_from_peer(world, name):
     house, peers = world
     p = peers[name]
-    text = TEXT + (LONG if name == "pf" else b"")
+    text = TEXT + (b"" if name == "osm" else LONG)
     p.send(message("bytes-" + name, text, p.pat), HAL, mail=["BODY=8BITMIME"])
     p.send(message("covered-" + name, sender=p.pat), "hal@tls.test", mail=["BODY=8BITMIME"])
     p.send(message("lmtp-" + name, sender=p.pat), "hal@lm.test", mail=["BODY=8BITMIME"])
@@ -283,6 +289,7 @@ def test_reports_on_mail_to_peer(world, name):
     assert top["Original-Envelope-Id"] == {"pf": "Q+1pf", "ex": "Q+2B1ex", "osm": None}[name]  # Exim leaves it encoded, OpenSMTPD out
     report, top, (block,) = report_in(at_house(house, "Original-Envelope-Id: lost" + name))
     assert "mx.house.test" in top["Reporting-MTA"] and (block["Action"], block["Status"][:2]) == ("failed", "5.")
+    assert block["Status"] == {"pf": "5.1.1", "ex": "5.0.0", "osm": "5.2.4"}[name]  # the peer's own, where it has ENHANCEDSTATUSCODES
     assert block["Diagnostic-Code"].startswith("smtp; 524" if name == "osm" else "smtp; 550") and block["Remote-MTA"].startswith("dns;")
     wait_until(lambda: "did not want to be told" in house.run("trace", never))
     assert not [m for m in house.inbox(HAL) if b"silent-" + name.encode() in m]
@@ -294,13 +301,23 @@ def test_reports_on_mail_from_peer(world, name):
     p = peers[name]
     p.send(message("wish-" + name, b"x\r\n", p.pat), HAL, mail=["RET=HDRS", "ENVID=R+2B2" + name], rcpt=["NOTIFY=SUCCESS,FAILURE", "ORCPT=rfc822;Hal+2B@house.test"])
     p.send(message("strayed-" + name, b"x\r\n", p.pat), "nobody@house.test")
+    p.send(message("mislaid-" + name, b"x\r\n", p.pat), "nobody@lm.test")
+    for user in ("on", "off"):
+        p.send(message(user + name, b"x\r\n", p.pat), user + "@away.test", mail=["ENVID=" + user + name], rcpt=["NOTIFY=SUCCESS,FAILURE"])
     report, top, (block,) = report_in(at_peer(p, "Original-Envelope-Id: R+2" + name))
     assert "mx.house.test" in top["Reporting-MTA"] and (block["Action"], block["Status"]) == ("delivered", "2.0.0")
     assert block["Original-Recipient"] == "rfc822;Hal+@house.test" and block["Final-Recipient"] == "rfc822; " + HAL
     assert any(c.startswith("MAIL FROM:<>") for t in p.tap.talks for c in t.commands())
-    # Its own bounce of what we refuse.
-    raw = at_peer(p, "nobody@house.test")
-    assert b"550" in raw and b"5.1.1" in raw
+    # Its own bounces of what we refuse, with SMTP and with LMTP.
+    for to in ("nobody@house.test",) if name == "osm" else ("nobody@house.test", "nobody@lm.test"):  # OpenSMTPD's LMTP is a helper that keeps trying
+        raw = at_peer(p, f"rfc822;{to}" if name != "osm" else f"rfc822; {to}")
+        assert report_in(raw)[2][0]["Action"] == "failed" and b"5.1.1" in raw
+    # Mail that we pass on, to a server that knows no DSN and refuses the one of them: our reports, from nobody.
+    report, top, (block,) = report_in(at_peer(p, "Original-Envelope-Id: on" + name))
+    assert (block["Action"], block["Final-Recipient"]) == ("relayed", "rfc822; on@away.test") and block["Status"].startswith("2.")
+    report, top, (block,) = report_in(at_peer(p, "Original-Envelope-Id: off" + name))
+    assert (block["Action"], block["Status"], block["Final-Recipient"]) == ("failed", "5.1.1", "rfc822; off@away.test")
+    assert "550 5.1.1 no such user" in block["Diagnostic-Code"]
     # The bounce of a peer to us, of a message that it was given in our name.
     p.send(message("returned-" + name, b"x\r\n"), "nobody@house.test", sender=HAL)
     report, top, (block,) = report_in(at_house(house, "returned-" + name))
