@@ -275,7 +275,7 @@ body_names(struct world *w)
 	assert_int_equal(submit(w, "alice@example.test", "x@two.test", id), SUBMIT_OK);
 	UNTIL(w, w->queue->counters.sent == 2);
 	assert_true(slice_eq(site_name_of(w->queue, SLICE("one.test")), SLICE("mx.shared.test")));
-	site_names_flush(w->queue);
+	site_names_flush(w->queue, true);
 	w->house.limits.queue_sites = 1; /* the most lately seen only */
 	world_restart(w);
 	assert_int_equal(w->queue->site_names.n, 1);

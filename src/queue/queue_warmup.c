@@ -12,7 +12,8 @@
 #define KEEP_DAYS 60 /* then a site does not know us any more */
 #define SHARE_MAX INT64_C(1000000000)
 
-const struct slice warmup_words = SLICE_INIT("waits for tomorrow's share of its site while the house's address is warmed up");
+const struct slice warmup_words = SLICE_INIT(
+    "waits for tomorrow's share of its site while the house's address is warmed up");
 
 struct volume {
 	int64_t day, sent, best;
@@ -210,8 +211,7 @@ read_volumes(struct sqltx *tx, void *arg)
 	int err = SQL_QUERY(tx, &r, &queue_sql_volume_all, SQLI(q->house->limits.queue_sites));
 
 	while (err == 0 && (err = sql_next(&r)) == 1) {
-		struct volume v = {
-		    .day = sql_col_int(&r, 1), .sent = sql_col_int(&r, 2), .best = sql_col_int(&r, 3)};
+		struct volume v = {.day = sql_col_int(&r, 1), .sent = sql_col_int(&r, 2), .best = sql_col_int(&r, 3)};
 
 		err = put(q, sql_col_bytes(&r, 0), &v) == NULL ? ERR_NOMEM : 0;
 	}
