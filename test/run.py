@@ -73,8 +73,6 @@ def stage_build(tally, options):
         tally.add(f"build {kind} without a warning", code == 0, output)
         if code != 0 and kind in ("release", "asan"):
             raise SystemExit(finish(tally))
-    code, output = run(["script/tidy"] + (["--all"] if options.all else []), timeout=1200)
-    tally.add("clang-tidy", code == 0, output)
 
 
 def tsan_targets():
@@ -131,12 +129,19 @@ def stage_fuzz(tally, options):
             tally.add(f"fuzz {name} {seconds} s", code == 0, output)
 
 
+def start_tidy(options):
+    """The scenarios mostly wait for each other: clang-tidy has the cores meanwhile, behind them."""
+    return subprocess.Popen(["nice", "-n", "19", "script/tidy"] + (["--all"] if options.all else []), cwd=TOP, stdout=subprocess.PIPE,
+                            stderr=subprocess.STDOUT, text=True, errors="replace", stdin=subprocess.DEVNULL)
+
+
 def stage_scenario(tally, options):
-    rounds = [("release", ""), ("asan", "sanitized"), ("tsan", "threads")]
+    tidy = start_tidy(options) if "build" in options.only.split(",") else None
+    rounds = [("release", ""), ("asan", "sanitized" if options.all else "sanitized and not slow"), ("tsan", "threads")]
     for kind, mark in rounds:
         log = TOP / builddir(kind) / "scenario.xml"
         command = ["/usr/bin/python3", "-m", "pytest", "-q", "-x" if options.stop else "-q", "-p", "no:cacheprovider",
-                   f"--junitxml={log}", "test/scenario", "--durations=12", "-n", str(CORES), "--dist", "load"]
+                   f"--junitxml={log}", "test/scenario", "--durations=12", "-n", str(CORES + 1), "--dist", "load"]
         if mark:
             command += ["-m", mark]
         if options.all:
@@ -156,6 +161,9 @@ def stage_scenario(tally, options):
             detail = skipped.get("message", "") if skipped is not None else (bad.text if bad is not None else "")
             tally.add(name, bad is None, detail or "", skipped=skipped is not None)
         print("\n".join(line for line in output.splitlines() if re.match(r"\d+\.\d+s ", line)), flush=True)
+    if tidy is not None:
+        output = tidy.communicate()[0]
+        tally.add("clang-tidy", tidy.returncode == 0, output)
 
 
 def finish(tally):

@@ -20,6 +20,7 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     config.addinivalue_line("markers", "sanitized: also runs on the sanitized build")
     config.addinivalue_line("markers", "threads: also runs on the build with ThreadSanitizer")
+    config.addinivalue_line("markers", "slow: on the sanitized build only with --all")
     config.addinivalue_line("markers", "soak: only with --all")
 
 

@@ -250,6 +250,7 @@ def refused_sign_in(house, user):
     return texts
 
 
+@pytest.mark.slow
 @pytest.mark.sanitized
 @pytest.mark.parametrize("how", ["overwritten", "truncated", "no database", "while it runs"])
 def test_damaged_account(folder, how):
@@ -331,6 +332,7 @@ def test_damaged_books(folder, name, how):
     assert path.read_bytes() == damaged
 
 
+@pytest.mark.slow
 @pytest.mark.sanitized
 def test_bodies_gone(folder):
     """A large body that is missing or cut off, in the queue and in a mailbox: told so; the rest goes on."""
@@ -405,6 +407,7 @@ def retry_all(house):
                 raise
 
 
+@pytest.mark.slow
 @pytest.mark.sanitized
 @pytest.mark.parametrize("name", ["queue.db", "directory.db", "mail.db"])
 def test_locked_database(folder, name):
@@ -440,6 +443,7 @@ def test_locked_database(folder, name):
 # ---- processes that hang, and their keeper ----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.sanitized
 def test_roles_that_stand_still(folder):
     """Each role is stopped for three seconds under load, then goes on."""
@@ -500,6 +504,7 @@ def test_keeper_killed(folder):
     house.check_log()
 
 
+@pytest.mark.slow
 @pytest.mark.sanitized
 def test_reloads_under_load(folder):
     """SIGHUP five times a second; a broken configuration changes nothing and says why."""
@@ -568,6 +573,7 @@ def test_end_under_load(folder):
 # ---- clients and descriptors ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.sanitized
 def test_few_descriptors(folder):
     """The gate and the porch run out of descriptors: accepting waits, and goes on when some are free again."""

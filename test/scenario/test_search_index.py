@@ -75,6 +75,7 @@ def test_reader_dies(house):
     wait_until(lambda: next(pid for (role, _), pid in house.pids().items() if role == "reader") != reader)
 
 
+@pytest.mark.slow
 def test_hostile_documents(house):
     """Depth, entities, tables in tables, attributes without end: found by what can be read, and the house goes on."""
     imap = house.imap("alice")
