@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 import threading
 
-from .net import free_base
+from .net import free_base, wait_until
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 BINARY = os.environ.get("POSTHOUSE", str(TOP / "build" / "posthouse"))
@@ -28,6 +28,14 @@ def tls_context():
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context
+
+
+def group_lives(group):
+    try:
+        os.killpg(group, 0)
+        return True
+    except ProcessLookupError:
+        return False
 
 
 class CommandFailed(Exception):
@@ -88,6 +96,11 @@ class House:
         """kill -9 of every process of the house at once, as a power switch would."""
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
+        # The others hold the ports until they are gone too.
+        try:
+            wait_until(lambda: not group_lives(self.process.pid), 5, "the end of every process of the house")
+        except TimeoutError:
+            pass  # a zombie that nobody reaps holds nothing
         self.log_file.close()
 
     def log(self):
