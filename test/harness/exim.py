@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 
-from .net import wait_for_port
+from .net import can_unshare, wait_for_port
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 ROOT = TOP / "build-peers" / "exim4-daemon-light" / "root"
@@ -14,7 +14,7 @@ UID = 9  # an account of Debian's base system that nothing else uses here
 
 
 def available():
-    return (ROOT / "usr/sbin/exim4").exists() and os.geteuid() == 0 and shutil.which("unshare") is not None
+    return (ROOT / "usr/sbin/exim4").exists() and os.geteuid() == 0 and can_unshare()
 
 
 class Exim:

@@ -3,6 +3,7 @@ import fcntl
 import os
 import random
 import socket
+import subprocess
 import tempfile
 import time
 
@@ -52,6 +53,14 @@ def free_base(offsets, address="127.0.0.1"):
                 and all(reserve(port) for port in ports)):
             return base
     raise RuntimeError("no free range of ports")
+
+
+def can_unshare():
+    """May a mount namespace of our own be had? Not in every container."""
+    try:
+        return subprocess.run(["unshare", "--mount", "true"], capture_output=True, timeout=10).returncode == 0
+    except OSError:
+        return False
 
 
 def wait_for_port(port, address="127.0.0.1", seconds=20):

@@ -2,11 +2,10 @@
 only it sees its users, its spool, its helpers and its socket where the package would put them."""
 import os
 import pathlib
-import shutil
 import signal
 import subprocess
 
-from .net import wait_for_port
+from .net import can_unshare, wait_for_port
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 ROOT = TOP / "build-peers" / "opensmtpd" / "root"
@@ -14,7 +13,7 @@ DAEMON, QUEUE, OWNER = 33, 10, 9  # accounts of Debian's base system that nothin
 
 
 def available():
-    return (ROOT / "usr/sbin/smtpd").exists() and os.geteuid() == 0 and shutil.which("unshare") is not None
+    return (ROOT / "usr/sbin/smtpd").exists() and os.geteuid() == 0 and can_unshare()
 
 
 class OpenSmtpd:
