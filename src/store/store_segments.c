@@ -558,7 +558,7 @@ segment_candidates(struct sqltx *tx, const struct segment *s, const int64_t *gra
     uint64_t *other, bool *sure)
 {
 	size_t docs = (size_t)s->docs, words = (docs + 63) / 64;
-	struct slice list;
+	struct slice list = SLICE_EMPTY;
 	int err = 1;
 
 	*sure = true;
