@@ -101,6 +101,8 @@ struct cli_reply {
 };
 /* Connects to DIR/run/control: the descriptor, or -1 with errno when no house answers there. */
 int cli_connect(const char *dir);
+/* The same for the socket DIR/run/NAME (a short name); a wait in either direction ends after silence_s seconds. */
+int cli_connect_to(const char *dir, const char *name, int silence_s);
 /* Sends the request, reads the whole answer: 0 or an error. The reply is to be freed in any case. */
 NODISCARD int cli_ask(int fd, const char *command, json_t *args, struct cli_reply *reply);
 void cli_reply_free(struct cli_reply *r);

@@ -15,8 +15,14 @@
 int
 cli_connect(const char *dir)
 {
+	return cli_connect_to(dir, "control", SILENCE_S);
+}
+
+int
+cli_connect_to(const char *dir, const char *name, int silence_s)
+{
 	struct sockaddr_un un = {.sun_family = AF_UNIX};
-	struct timeval silence = {.tv_sec = SILENCE_S};
+	struct timeval silence = {.tv_sec = silence_s};
 	char path[HOUSE_PATH_BYTES + 64];
 	int fd, run, saved;
 
@@ -25,7 +31,7 @@ cli_connect(const char *dir)
 	run = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (run < 0)
 		return -1;
-	(void)snprintf(un.sun_path, sizeof(un.sun_path), "/proc/self/fd/%d/control", run);
+	(void)snprintf(un.sun_path, sizeof(un.sun_path), "/proc/self/fd/%d/%s", run, name);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd >= 0) {
 		(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &silence, sizeof(silence));
@@ -37,7 +43,9 @@ cli_connect(const char *dir)
 		errno = saved;
 		fd = -1;
 	}
+	saved = errno;
 	(void)close(run);
+	errno = saved;
 	return fd;
 }
 

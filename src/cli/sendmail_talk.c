@@ -2,11 +2,8 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
-#include <sys/time.h>
-#include <sys/un.h>
 
 #define SILENCE_S 600 /* RFC 5321 §4.5.3.2.6: the reply to a message may take so long */
 #define REPLY_BYTES 8192u
@@ -36,37 +33,6 @@ connect_failed(struct sendmail *s, const char *dir)
 		    "service, with users of its own",
 		    dir);
 	return cli_fail(s->c, EX_TEMPFAIL, "%s/run/sendmail: %s; nothing was sent", dir, strerror(errno));
-}
-
-static int
-open_socket(const char *dir)
-{
-	struct sockaddr_un un = {.sun_family = AF_UNIX};
-	struct timeval silence = {.tv_sec = SILENCE_S};
-	char path[HOUSE_PATH_BYTES + 64];
-	int fd, run, saved;
-
-	/* Through the open folder: its path may be longer than an address of a socket can be. */
-	(void)snprintf(path, sizeof(path), "%s/run", dir);
-	run = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (run < 0)
-		return -1;
-	(void)snprintf(un.sun_path, sizeof(un.sun_path), "/proc/self/fd/%d/sendmail", run);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd >= 0) {
-		(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &silence, sizeof(silence));
-		(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &silence, sizeof(silence));
-	}
-	if (fd >= 0 && connect(fd, (const struct sockaddr *)&un, sizeof(un)) != 0) {
-		saved = errno;
-		(void)close(fd);
-		errno = saved;
-		fd = -1;
-	}
-	saved = errno;
-	(void)close(run);
-	errno = saved;
-	return fd;
 }
 
 /* ---- commands and replies ------------------------------------------------------------------------------------------------ */
@@ -201,7 +167,7 @@ sendmail_connect(struct sendmail *s, const char *dir)
 	size_t from, to;
 	int code = EX_OK;
 
-	s->fd = open_socket(dir);
+	s->fd = cli_connect_to(dir, "sendmail", SILENCE_S);
 	if (s->fd < 0)
 		return connect_failed(s, dir);
 	if (s->mode == SENDMAIL_SMTP)
