@@ -9,8 +9,7 @@ struct append {
 	struct slice mailbox;
 	struct store_append *v;
 	size_t n, cap;
-	size_t replaced; /* REPLACE: the sequence number of the message that goes; else 0 */
-	uint32_t replaced_uid;
+	uint32_t replaced_uid; /* REPLACE: of the message that goes; else 0 */
 	bool answered;
 };
 
@@ -239,15 +238,16 @@ imap_do_replace(struct imap_session *s, struct imap_lex *x)
 	number = imap_lex_nz_number(x);
 	imap_lex_space(x);
 	if (!imap_lex_failed(x)) {
-		a.replaced = s->uid ? store_view_seq(s->view, number) : number;
+		size_t seq = s->uid ? store_view_seq(s->view, number) : number;
+
 		if (store_view_read_only(s->view)) {
 			a.answered = true;
 			imap_no(s, "[READ-ONLY]", "the mailbox is open for reading only");
-		} else if (a.replaced == 0 || a.replaced > store_view_count(s->view)) {
+		} else if (seq == 0 || seq > store_view_count(s->view)) {
 			a.answered = true;
 			imap_no(s, "[NONEXISTENT]", "no such message");
 		} else {
-			a.replaced_uid = store_view_at(s->view, a.replaced).uid;
+			a.replaced_uid = store_view_at(s->view, seq).uid;
 		}
 	}
 	if (a.answered)

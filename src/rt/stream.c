@@ -466,7 +466,7 @@ stream_flush(struct stream *st)
 	while (r == 0 && st->deflate != NULL) {
 		int want = 0;
 
-		r = stream_try_flush(st, &want);
+		r = stream_deflate_flush(st, &want);
 		if (r == 0)
 			break;
 		if (r == ERR_BUSY)

@@ -36,12 +36,6 @@ stream_try_write(struct stream *st, const void *p, size_t n, int *want)
 	return st->deflate != NULL ? stream_deflate_write(st, p, n, want) : stream_transport_write(st, p, n, want);
 }
 
-int
-stream_try_flush(struct stream *st, int *want)
-{
-	return st->deflate != NULL ? stream_deflate_flush(st, want) : 0;
-}
-
 int64_t
 stream_transport_read(struct stream *st, void *p, size_t n, int *want)
 {

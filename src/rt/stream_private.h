@@ -49,8 +49,6 @@ struct stream {
  * sticks by itself, which tells a reset from the end. */
 NODISCARD int64_t stream_try_read(struct stream *st, void *p, size_t n, int *want);
 NODISCARD int64_t stream_try_write(struct stream *st, const void *p, size_t n, int *want);
-/* Sends what a compressor still holds: 0, ERR_BUSY with *want, or an error. */
-NODISCARD int stream_try_flush(struct stream *st, int *want);
 /* The same as stream_try_read() and stream_try_write() below a compressor. */
 NODISCARD int64_t stream_transport_read(struct stream *st, void *p, size_t n, int *want);
 NODISCARD int64_t stream_transport_write(struct stream *st, const void *p, size_t n, int *want);
@@ -84,6 +82,7 @@ stream_bytes_first(const struct stream_bytes *b)
 /* stream_deflate.c */
 NODISCARD int64_t stream_deflate_read(struct stream *st, void *p, size_t n, int *want);
 NODISCARD int64_t stream_deflate_write(struct stream *st, const void *p, size_t n, int *want);
+/* Sends what the compressor still holds: 0, ERR_BUSY with *want, or an error. */
 NODISCARD int stream_deflate_flush(struct stream *st, int *want);
 /* Gives back what a stream that waits does not need. */
 void stream_deflate_release(struct stream_deflate *d);
