@@ -18,11 +18,6 @@ from harness.sink import Sink  # noqa: E402
 EACH = 1000
 
 
-class Plain(hh.Served):
-    def arguments(self):
-        return [*super().arguments(), "--plain"]
-
-
 def submission(house, user):
     s = house.smtp(hh.SUBMISSIONS)
     s.login(user, hh.PASSWORD)
@@ -95,7 +90,7 @@ def main():
     zones = {"dead.test": zone, "live.test": "@ MX 10 mx\nmx A 127.0.0.7"}
     with nsd.Nsd(path / "nsd", zones) as dns:
         config = f"[dns]\nstubs = {dns.stubs()}\nresolv_conf =\n[send]\nport = {port}\n"
-        house = Plain(path / "house", "mx.here.test", "127.0.0.1", {}, config, test_clock=False)
+        house = hh.Served(path / "house", "mx.here.test", "127.0.0.1", {}, config, test_clock=False, plain=True)
         with house:
             house.domain("here.test", "bulk", "ann")
             pids = [pid for (role, _), pid in house.pids().items() if role in ("clerk", "courier")]

@@ -9,11 +9,10 @@ import statistics
 import subprocess
 import sys
 import threading
-import time
 
 import smtp as mailbox_bench
 from harness import house as hh, postfix
-from harness.net import free_port, wait_for_port, wait_until
+from harness.net import free_port, wait_for_port
 
 TARGET = "sink.test"
 
@@ -40,24 +39,22 @@ class Sink:
         self.output.close()
 
 
-class Plain(hh.Served):
-    def arguments(self):
-        return [*super().arguments(), "--plain"]
-
-
 class PosthouseRelay:
-    name = "posthouse"
+    name, domain = "posthouse", TARGET
 
     def __init__(self, folder):
         self.sink = Sink(folder)
         config = (f"[route {TARGET}]\nhost = 127.0.0.1\nport = {self.sink.port}\n"
                   "[submitter bench]\nnetworks = 127.0.0.1\nsenders = @elsewhere.test\nmessages_per_hour = 0\nmessages_per_day = 0\n"
                   "recipients_per_hour = 0\nrecipients_per_day = 0\n")
-        self.house = Plain(folder / "posthouse", "mx.relay.test", config=config, test_clock=False).start()
+        self.house = hh.Served(folder / "posthouse", "mx.relay.test", config=config, test_clock=False, plain=True).start()
         self.port = self.house.port(hh.SMTP)
         self.pids = sorted({self.house.process.pid, *self.house.pids().values()})
 
     cpu = mailbox_bench.PosthouseUnder.cpu
+
+    def delivered(self):
+        return self.sink.taken()
 
     def stop(self):
         self.house.stop()
@@ -65,7 +62,7 @@ class PosthouseRelay:
 
 
 class PostfixRelay:
-    name = "postfix"
+    name, domain = "postfix", TARGET
 
     def __init__(self, folder):
         self.sink = Sink(folder)
@@ -76,20 +73,20 @@ class PostfixRelay:
             "smtpd_client_connection_rate_limit": "0", "default_destination_concurrency_limit": "50",
         }).start()
 
-    def cpu(self):
-        return self.server.cpu_seconds()
+    cpu = mailbox_bench.PostfixUnder.cpu
+    delivered = PosthouseRelay.delivered
 
     def stop(self):
         self.server.stop()
         self.sink.stop()
 
 
-def load(port, sessions, messages, size):
+def load(port, domain, sessions, messages, size):
     source = str(postfix.ROOT / "usr/sbin/smtp-source")
     each = messages // sessions
 
     def chain(n):
-        subprocess.run([source, "-d", "-s", "1", "-m", str(each), "-l", str(size), "-f", "load@elsewhere.test", "-t", f"u{n}@{TARGET}",
+        subprocess.run([source, "-d", "-s", "1", "-m", str(each), "-l", str(size), "-f", "load@elsewhere.test", "-t", f"u{n}@{domain}",
                         f"inet:127.0.0.1:{port}"], env=postfix.environment(), check=True)
     threads = [threading.Thread(target=chain, args=(n,)) for n in range(sessions)]
     for t in threads:
@@ -100,14 +97,7 @@ def load(port, sessions, messages, size):
 
 
 def measure(server, sessions, messages, size):
-    before, cpu = server.sink.taken(), server.cpu()
-    start = time.monotonic()
-    sent = load(server.port, sessions, messages, size)
-    wait_until(lambda: server.sink.taken() >= before + sent, 120, f"the last message of {server.name} at the sink", step=0.02)
-    seconds = time.monotonic() - start
-    time.sleep(1.5)
-    return {"server": server.name, "sessions": sessions, "bytes": size, "messages": sent, "per_second": round(sent / seconds, 1),
-            "cpu_ms": round((server.cpu() - cpu) * 1000 / sent, 3)}
+    return mailbox_bench.measure(server, sessions, messages, size, load, 0.02)
 
 
 def main():

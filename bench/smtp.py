@@ -108,11 +108,12 @@ class PostfixUnder:
         self.server.stop()
 
 
-def measure(server, sessions, messages, size):
+def measure(server, sessions, messages, size, load=load, step=0.04):
+    """`load` sends through the server; its delivered() tells what has arrived, asked every `step` seconds."""
     before, cpu = server.delivered(), server.cpu()
     start = time.monotonic()
     sent = load(server.port, server.domain, sessions, messages, size)
-    wait_until(lambda: server.delivered() >= before + sent, 120, "the last delivery", step=0.04)
+    wait_until(lambda: server.delivered() >= before + sent, 120, "the last delivery", step=step)
     seconds = time.monotonic() - start
     # What trails behind (removal of queue rows, closing of files) belongs to the message too.
     time.sleep(1.5)

@@ -222,7 +222,7 @@ class Demo(House):
 class Served(House):
     """A house of `serve --config`, on its own loopback address, with its own names."""
 
-    def __init__(self, folder, hostname, address="127.0.0.1", ports=None, config="", test_clock=True, house_config=""):
+    def __init__(self, folder, hostname, address="127.0.0.1", ports=None, config="", test_clock=True, house_config="", plain=False):
         super().__init__(folder)
         self.address = address
         self.hostname = hostname
@@ -231,6 +231,7 @@ class Served(House):
         self.ports.update(ports or {})
         self.extra_config = config
         self.house_config = house_config
+        self.plain = plain
         self.config_path = self.folder / "posthouse.conf"
         self.test_clock = test_clock
 
@@ -245,7 +246,7 @@ class Served(House):
 
     def arguments(self):
         self.write_config()
-        return ["serve", "--config", self.config_path]
+        return ["serve", "--config", self.config_path] + (["--plain"] if self.plain else [])
 
     def port(self, service):
         return self.ports[service]
