@@ -73,6 +73,8 @@ def stage_build(tally, options):
         tally.add(f"build {kind} without a warning", code == 0, output)
         if code != 0 and kind in ("release", "asan"):
             raise SystemExit(finish(tally))
+    if "scenario" not in options.only.split(","):
+        end_tidy(tally, start_tidy(options))
 
 
 def tsan_targets():
@@ -136,6 +138,11 @@ def start_tidy(options):
                             stderr=subprocess.STDOUT, text=True, errors="replace", stdin=subprocess.DEVNULL)
 
 
+def end_tidy(tally, tidy):
+    output = tidy.communicate()[0]
+    tally.add("clang-tidy", tidy.returncode == 0, output)
+
+
 def stage_scenario(tally, options):
     tidy = start_tidy(options) if "build" in options.only.split(",") else None
     rounds = [("release", ""), ("asan", "sanitized" if options.all else "sanitized and not slow"), ("tsan", "threads")]
@@ -163,8 +170,7 @@ def stage_scenario(tally, options):
             tally.add(name, bad is None, detail or "", skipped=skipped is not None)
         print("\n".join(line for line in output.splitlines() if re.match(r"\d+\.\d+s ", line)), flush=True)
     if tidy is not None:
-        output = tidy.communicate()[0]
-        tally.add("clang-tidy", tidy.returncode == 0, output)
+        end_tidy(tally, tidy)
 
 
 def finish(tally):
