@@ -66,7 +66,7 @@ envelope_of_target(struct arena *a, struct slice envelope, bool drop_original)
 	struct slice out = SLICE_EMPTY;
 
 	while (envelope.n > 0) {
-		struct slice line = slice_cut(&envelope, '\n'), value = line, name = slice_cut(&value, '=');
+		struct slice line = slice_cut(&envelope, '\n'), value = line, name = slice_trim(slice_cut(&value, '='));
 
 		if (drop_original && slice_ieq(name, SLICE("ORCPT")))
 			continue;
