@@ -42,11 +42,8 @@ static bool
 check_target(struct append *a)
 {
 	struct imap_session *s = a->in.s;
-	struct store_mailbox m;
-	int err = a->mailbox.p == NULL ? ERR_INVALID : store_mailbox(s->account, a->mailbox, &s->arena, &m);
+	int err = a->mailbox.p == NULL ? ERR_INVALID : store_append_check(s->account, a->mailbox);
 
-	if (err == 0 && !m.selectable)
-		err = ERR_NOTFOUND;
 	if (err != 0)
 		refuse(a, err);
 	return err == 0;

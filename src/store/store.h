@@ -421,6 +421,9 @@ struct store_append {
 	struct slice_list keywords;
 	int64_t internal_s; /* INT64_MIN: now */
 };
+/* Can messages be appended there? Mostly known without looking: what was asked about or appended to last, and what is selected.
+ * ERR_NOTFOUND: no such mailbox, or not selectable. store_append() looks again. */
+NODISCARD int store_append_check(struct store_account *acc, struct slice mailbox);
 /* APPEND (several: RFC 3502 MULTIAPPEND, all or nothing). Durable when it returns; out->target has the UIDs,
  * out->source is NULL. ERR_NOTFOUND: no such mailbox ([TRYCREATE]); ERR_QUOTA. `view` (may be NULL) is the caller's: news of
  * it is marked as own there. */

@@ -74,6 +74,7 @@ store_account_settle(struct store_account *a)
 		map_remove(&s->accounts, acc_id(a));
 	s->counters.accounts--;
 	keywords_free(&a->keywords);
+	append_forget(a);
 	store_work_free(&a->work);
 	index_free(&a->index);
 	free(a);

@@ -294,6 +294,54 @@ append_finish(void *arg, int err)
 	}
 }
 
+/* ---- where to ---- */
+
+static bool
+took(const struct store_account *a, struct slice name)
+{
+	return a->append_to != NULL && slice_eq(slice_z(a->append_to), name);
+}
+
+static void
+remember(struct store_account *a, struct slice name)
+{
+	if (took(a, name))
+		return;
+	append_forget(a);
+	if ((a->append_to = malloc(name.n + 1)) == NULL)
+		return; /* it is looked up the next time */
+	memcpy(a->append_to, name.p, name.n);
+	a->append_to[name.n] = '\0';
+}
+
+void
+append_forget(struct store_account *a)
+{
+	free(a->append_to);
+	a->append_to = NULL;
+}
+
+int
+store_append_check(struct store_account *a, struct slice mailbox)
+{
+	struct arena ARENA_CLEANUP mem;
+	struct store_mailbox m;
+	struct slice name;
+	int err;
+
+	arena_init(&mem, 1u << 20);
+	if ((err = store_name_normal(&a->store->house->limits, mailbox, &mem, &name)) != 0)
+		return err == ERR_INVALID ? ERR_NOTFOUND : err;
+	if (!a->removed && (took(a, name) || box_find_name(a, name) != NULL))
+		return 0;
+	if ((err = store_mailbox(a, name, &mem, &m)) != 0)
+		return err;
+	if (!m.selectable)
+		return ERR_NOTFOUND;
+	remember(a, name);
+	return 0;
+}
+
 static bool
 any_keywords(const struct store_append *v, size_t n)
 {

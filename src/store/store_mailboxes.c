@@ -327,6 +327,7 @@ delete_finish(void *arg, int err)
 		box_gone(b);
 	if (err != 0)
 		return;
+	append_forget(o->a);
 	watch_name(o->a, o->name);
 	watch_levels(o->a, o->name, o->gone);
 	if (o->a->store->hooks.removed != NULL)
@@ -476,6 +477,7 @@ rename_finish(void *arg, int err)
 
 	if (err != 0)
 		return;
+	append_forget(o->a);
 	watch_levels(o->a, o->to, o->made);
 	watch_rename(o->a, o->name, o->to);
 	if (!o->moved_inbox) {

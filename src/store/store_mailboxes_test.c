@@ -85,7 +85,9 @@ body_tree(struct place *p)
 	assert_true(m.has_children && m.selectable && !m.subscribed);
 	validity = m.uidvalidity;
 	(void)append_ok(a, "b/c", MAIL, 0);
+	assert_int_equal(store_append_check(a, SLICE("b/c")), 0);
 	assert_int_equal(store_mailbox_delete(a, SLICE("b/c")), 0); /* stays for its child */
+	assert_int_equal(store_append_check(a, SLICE("b/c")), ERR_NOTFOUND);
 	assert_int_equal(store_mailbox_delete(a, SLICE("b/c")), ERR_DENIED);
 	assert_int_equal(store_mailbox(a, SLICE("b/c"), &mem, &m), 0);
 	assert_false(m.selectable);
@@ -267,6 +269,10 @@ body_append(struct place *p)
 		assert_int_equal(store_upload_write(u[1], slice_of(block, sizeof(block))), 0);
 	v[0].keywords = (struct slice_list){&keyword, 1};
 	assert_int_equal(store_append(a, NULL, SLICE("Nowhere"), v, 1, &mem, &c), ERR_NOTFOUND);
+	assert_int_equal(store_append_check(a, SLICE("Nowhere")), ERR_NOTFOUND);
+	assert_int_equal(store_append_check(a, SLICE("a//b")), ERR_NOTFOUND);
+	for (int i = 0; i < 2; i++) /* looked up, and known */
+		assert_int_equal(store_append_check(a, SLICE("Sent")), 0);
 	assert_int_equal(store_append(a, NULL, SLICE("Sent"), v, 2, &mem, &c), 0);
 	assert_int_equal(c.n, 2);
 	assert_int_equal(c.target[1], 2);

@@ -95,6 +95,7 @@ struct store_account {
 	struct store_keywords *keywords; /* NULL: not loaded */
 	struct store_sync_work *work;    /* NULL: nothing */
 	struct store_index *index;       /* NULL: not used yet */
+	char *append_to;                 /* the mailbox that took messages last; NULL: not known */
 	bool unindexed;                  /* when it was opened, messages were listed as not indexed */
 	size_t id_n;
 	char id[];
@@ -280,6 +281,9 @@ void incoming_parse(struct store *s, struct incoming *in);
 void incoming_free(struct incoming *in);
 /* Inserts the email (not its placement) and counts its bytes. ERR_QUOTA. */
 NODISCARD int incoming_insert(struct sqltx *tx, struct store_account *a, struct account_row *ar, struct incoming *in);
+
+/* store_append.c: mailboxes were renamed or deleted. */
+void append_forget(struct store_account *a);
 
 /* ---- keywords: store_keywords.c ----------------------------------------------------------------------------------------- */
 
