@@ -36,8 +36,7 @@ intake_open(struct smtp_server *s)
 	smtp_data_init(&in->data, (size_t)l->smtp_text_line_bytes);
 	in->data.binary = s->mail.body == SMTP_BODY_BINARYMIME;
 	smtp_header_watch_init(&in->watch, s->submitting);
-	smtp_header_fix_init(&in->fix);
-	in->fixing = s->submitting;
+	smtp_header_fix_init(&in->fix, s->submitting, s->c->own_names);
 	buf_init(&in->body, (size_t)l->body_inline_bytes + INTAKE_WRITE + 4 * INTAKE_CHUNK);
 }
 
@@ -101,7 +100,7 @@ static int
 keep_run(void *ctx, struct slice run)
 {
 	struct smtp_intake *in = ctx;
-	int e = in->fixing ? smtp_header_fix_feed(&in->fix, run, put_run, in) : put_run(in, run);
+	int e = smtp_header_fix_feed(&in->fix, run, put_run, in);
 
 	if (!in->watch.done && !in->fix.headless)
 		smtp_header_watch_feed(&in->watch, run);
@@ -406,13 +405,13 @@ submit(struct smtp_server *s)
 	reply_submitted(s, e, result, m.id, detail);
 }
 
-/* What the header of a submission still held, and whom it says that the message is from. */
+/* What of the header was still held, and whom a submission says that it is from. */
 static enum smtp_reply_id
 finish_header(struct smtp_server *s, struct smtp_intake *in)
 {
 	if (smtp_header_fix_end(&in->fix, put_run, in) != 0 || in->body.err != 0)
 		return SMTP_R_TEMPFAIL;
-	return check_senders(s, in);
+	return s->submitting ? check_senders(s, in) : SMTP_R_OK;
 }
 
 /* The text is there: it goes to the backend, or is refused. */
@@ -421,7 +420,7 @@ end_text(struct smtp_server *s)
 {
 	enum smtp_reply_id refusal = judge(s, &s->in);
 
-	if (refusal == SMTP_R_OK && s->submitting)
+	if (refusal == SMTP_R_OK)
 		refusal = finish_header(s, &s->in);
 	if (refusal == SMTP_R_OK) {
 		submit(s);

@@ -14,8 +14,7 @@ struct smtp_intake {
 	bool open;
 	struct smtp_data data;
 	struct smtp_header_watch watch;
-	struct smtp_header_fix fix; /* of a submission */
-	bool fixing;
+	struct smtp_header_fix fix;
 	struct buf body;       /* all of it, or what is not yet in the file */
 	struct slice blob;     /* the file's name, or empty */
 	int fd;                /* -1: none */

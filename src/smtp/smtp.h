@@ -109,6 +109,7 @@ struct smtp_session_config {
 	struct smtp_sessions *sessions;
 	struct workers *workers; /* for writing large bodies; NULL: written on the loop */
 	struct slice hostname;
+	struct slice_list own_names; /* in which only we write Authentication-Results; of others it is taken out */
 	struct smtp_backend backend;
 	struct slice client;         /* address text */
 	struct slice client_literal; /* "[192.0.2.1]": for Received */
