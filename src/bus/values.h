@@ -54,6 +54,12 @@ enum bus_submit {
 	SUBMIT_LOOP = 6      /* 554 5.4.6: it was here before, and would only go round again */
 };
 
+/* What a gate makes of a stranger's message that it takes; bits. */
+enum bus_judged {
+	JUDGED_JUNK = 1,    /* into the mailbox for unwanted mail */
+	JUDGED_UNPROVEN = 2 /* the client was not shown to be one of the sender's: he is not told of success */
+};
+
 enum bus_deliver {
 	DELIVER_OK = 1,
 	DELIVER_DUPLICATE = 2,  /* was delivered before: as good as OK */

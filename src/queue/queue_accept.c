@@ -4,6 +4,8 @@
 #include "message/header.h"
 #include "queue/queue_private.h"
 
+#define FINDINGS_MAX 4000
+
 int
 accept_enter(struct queue *q, struct row_new *n, struct window_rcpt **entered)
 {
@@ -51,7 +53,7 @@ tell_of(const struct queue_submission *s, const struct queue_rcpt *r, const stru
 {
 	struct slice to = r->target.reverse_path_set ? r->target.reverse_path : s->reverse_path;
 
-	if (to.n == 0 || r->target.kind == QUEUE_TARGET_NONE)
+	if (to.n == 0 || r->target.kind == QUEUE_TARGET_NONE || s->sender_unproven)
 		return 0;
 	return (r->envelope.n > 0 && envelope_notify(r->envelope, SLICE("SUCCESS")) ? TELL_SUCCESS : 0) |
 	    (when->by_trace && r->target.kind == QUEUE_TARGET_REMOTE ? TELL_RELAYED : 0);
@@ -103,7 +105,7 @@ is_first_of_group(const struct queue_submission *s, size_t i)
 {
 	const struct queue_rcpt *r = &s->rcpts[i];
 
-	if (!r->target.expanded || r->envelope.n == 0 || s->reverse_path.n == 0 ||
+	if (!r->target.expanded || r->envelope.n == 0 || s->reverse_path.n == 0 || s->sender_unproven ||
 	    !envelope_notify(r->envelope, SLICE("SUCCESS")))
 		return false;
 	/* The targets of a recipient follow each other. */
@@ -154,6 +156,8 @@ make_rows(struct queue *q, const struct queue_submission *s, struct arena *a, st
 	    .head = s->head,
 	    .body = s->body,
 	    .in_file = s->blob.n > 0,
+	    .junk = s->junk,
+	    .findings = text_clean(a, s->findings, FINDINGS_MAX),
 	    .message_id = added.n > 0 ? added : header_message_id(start, header_max),
 	};
 	n->rcpts = ARENA_ARRAY(a, struct row_rcpt, s->rcpts_n * 2);

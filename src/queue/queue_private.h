@@ -62,6 +62,8 @@ struct row_message {
 	/* recipients: without the rows that stand for groups; waiting: all rows that are not done */
 	struct slice head, body; /* content: only for inserting */
 	bool in_file;
+	bool junk;             /* for the mailbox Junk */
+	struct slice findings; /* what was found out about it before it was taken, in sentences */
 };
 
 struct row_rcpt {
@@ -122,7 +124,7 @@ struct window_message {
 	struct slice message_id; /* of the header */
 	int64_t origin, received_us, size_bytes;
 	struct deadlines when;
-	bool warned;
+	bool warned, junk;
 	size_t refs;        /* its recipients in the window, and fibers that work on it */
 	size_t active;      /* recipients that are READY or RUNNING */
 	struct list failed; /* recipients in FAILED */

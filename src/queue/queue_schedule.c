@@ -145,6 +145,7 @@ read_due(struct sql_rows *r, struct arena *a, struct due_row *d)
 		    .size_bytes = sql_col_int(r, 20),
 		    .warned = sql_col_int(r, 21),
 		    .message_id = arena_copy(a, sql_col_bytes(r, 22)),
+		    .junk = sql_col_int(r, 23) != 0,
 		},
 	};
 	if (id.n == DELIVERY_ID_LEN)

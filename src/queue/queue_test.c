@@ -284,6 +284,42 @@ test_restart(void **state)
 	world_run(world_new(), body_restart);
 }
 
+/* What was judged at the door still holds after a restart. */
+static void
+body_junk(struct world *w)
+{
+	struct lines l = {.key = "text"}, kinds = {.key = "kind"};
+	char id[ULID_LEN + 1];
+
+	w->judged_junk = true;
+	w->rcpt_envelope = "NOTIFY=SUCCESS\n";
+	w->desk_error = ERR_CLOSED;
+	assert_int_equal(submit(w, "a@a.test", "bob@example.test", id), SUBMIT_OK);
+	UNTIL(w, w->deliver_calls >= 1);
+	world_restart(w);
+	w->desk_error = 0;
+	UNTIL(w, w->durable_n == 1);
+	assert_string_equal(w->deliveries[0].mailbox, "junk");
+	settle_down(w);
+	assert_int_equal(queue_trace(w->queue, slice_z(id), collect, &kinds), 0);
+	assert_string_equal(kinds.text, "received\nchecked\ndelivered\n");
+	assert_int_equal(queue_trace(w->queue, slice_z(id), collect, &l), 0);
+	assert_non_null(strstr(l.text, "\nit is not from whom it says\n"));
+	/* Nobody was told of the success: a report would be a second message. */
+	assert_int_equal(w->deliveries_n + w->sends, 1);
+	w->judged_junk = false;
+	assert_int_equal(submit(w, "a@a.test", "bob@example.test", id), SUBMIT_OK);
+	UNTIL(w, w->sends == 1);
+	assert_string_equal(w->deliveries[1].mailbox, "");
+}
+
+static void
+test_junk(void **state)
+{
+	(void)state;
+	world_run(world_new(), body_junk);
+}
+
 static void
 body_desk_down(struct world *w)
 {
@@ -623,6 +659,7 @@ main(void)
 	    cmocka_unit_test(test_nobody),
 	    cmocka_unit_test(test_thousand),
 	    cmocka_unit_test(test_restart),
+	    cmocka_unit_test(test_junk),
 	    cmocka_unit_test(test_desk_down),
 	    cmocka_unit_test(test_blob),
 	    cmocka_unit_test(test_blob_refused),

@@ -26,7 +26,7 @@ struct straw_delivery {
 	uint8_t id[DELIVERY_ID_LEN];
 	char account[64];
 	char message[ULID_LEN + 1];
-	char from[100], to[100];
+	char from[100], to[100], mailbox[20];
 	bool durable; /* the desk has synced it */
 	bool lost;    /* it had not, and the power failed */
 };
@@ -44,6 +44,7 @@ struct world {
 	struct map mailboxes;                             /* delivery id → w: what a desk has taken */
 	struct straw_delivery deliveries[DELIVERIES_MAX]; /* each once */
 	size_t deliveries_n, deliver_calls, durable_n, forgotten, reporting;
+	bool judged_junk;    /* what is submitted */
 	bool silent_desk;    /* takes mail and never says that it is durable */
 	int desk_error;      /* what deliver returns instead of asking */
 	int64_t desk_result; /* 0: DELIVER_OK */
@@ -137,6 +138,7 @@ straw_deliver(
 	assert_int_equal(slice_to_z(r->message_id, x->d.message, sizeof(x->d.message)), 0);
 	assert_int_equal(slice_to_z(r->reverse_path, x->d.from, sizeof(x->d.from)), 0);
 	assert_int_equal(slice_to_z(r->recipient, x->d.to, sizeof(x->d.to)), 0);
+	assert_int_equal(slice_to_z(r->mailbox, x->d.mailbox, sizeof(x->d.mailbox)), 0);
 	if (map_get(&w->mailboxes, r->delivery_id) != NULL) {
 		rep->result = DELIVER_DUPLICATE;
 	} else {
@@ -436,6 +438,9 @@ submit_body(struct world *w, const char *from, struct slice_list to, struct slic
 	    .blob = blob,
 	    .blob_owner = owner,
 	    .size_bytes = (int64_t)body.n,
+	    .junk = w->judged_junk,
+	    .sender_unproven = w->judged_junk,
+	    .findings = slice_z(w->judged_junk ? "it is not from whom it says" : ""),
 	    .rcpts = v,
 	    .rcpts_n = to.n};
 	struct buf detail BUF_CLEANUP;

@@ -229,6 +229,8 @@ read_story(struct sqltx *tx, void *arg)
 	if (err == 0) {
 		s->found = true;
 		add_event(s, m.received_us, "received", SLICE_EMPTY, tell_received(s->arena, &m));
+		if (m.findings.n > 0)
+			add_event(s, m.received_us, "checked", SLICE_EMPTY, m.findings);
 		err = row_rcpts_get(tx, s->arena, s->id, &r, &n);
 	}
 	for (size_t i = 0; err == 0 && i < n; i++)

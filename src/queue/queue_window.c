@@ -67,6 +67,7 @@ window_message_get(struct queue *q, const struct row_message *m)
 	w->when = envelope_deadlines(w->envelope, m->received_us);
 	w->size_bytes = m->size_bytes;
 	w->warned = m->warned != 0;
+	w->junk = m->junk;
 	w->refs = 1;
 	list_init(&w->failed);
 	if (map_put(&q->messages, w->id, w) != 0) {

@@ -128,7 +128,10 @@ submit_sound(struct clerk *k, const struct bus_peer *from, const struct bus_cler
 	    .body = q->body,
 	    .blob = q->blob,
 	    .blob_owner = clerk_blob_owner(bus_peer_role(from), bus_peer_index(from)),
-	    .size_bytes = q->size_bytes};
+	    .size_bytes = q->size_bytes,
+	    .junk = (q->judged & JUDGED_JUNK) != 0,
+	    .sender_unproven = (q->judged & JUDGED_UNPROVEN) != 0,
+	    .findings = q->findings};
 	enum bus_submit targets;
 	int err;
 

@@ -21,7 +21,7 @@ struct smtp_header_fix {
 	bool results;        /* this field is Authentication-Results, and held */
 	size_t held_value_n; /* bytes of its value that are */
 	int looks;           /* how often it was looked who wrote it */
-	bool first; /* of the first line nothing has been decided yet */
+	bool first;          /* of the first line nothing has been decided yet */
 	bool
 	    headless; /* the message begins with what is no field: all of it is body, and an empty line has to come before it */
 	bool dropping;  /* this field is taken out, its folded lines too */

@@ -118,7 +118,8 @@ forged_results_are_taken_out(void **state)
 	    {"Authentication-Results: mx.example.org", ""},
 	    {"Authentication-Results: other.test; spf=pass\r\n\tx (mx.example.org)\r\nTo: b\r\n\r\n",
 		"Authentication-Results: other.test; spf=pass\r\n\tx (mx.example.org)\r\nTo: b\r\n\r\n"},
-	    {"Authentication-Results: other.test\r\nAuthentication-Results: mx.example.org;\r\n x\r\n y\r\nTo: b\r\n\r\n",
+	    {"Authentication-Results: other.test\r\nAuthentication-Results: mx.example.org;\r\n x\r\n y\r\nTo: "
+	     "b\r\n\r\n",
 		"Authentication-Results: other.test\r\nTo: b\r\n\r\n"},
 	    {"Authentication-Results-X: mx.example.org;\r\n\r\n", "Authentication-Results-X: mx.example.org;\r\n\r\n"},
 	    {"ARC-Authentication-Results: i=1; mx.example.org;\r\n\r\nAuthentication-Results: mx.example.org;",

@@ -24,7 +24,8 @@ written(void **state)
 	auth_results_comment(&w, SLICE("2048 (bits)"));
 	auth_results_end(&w);
 	assert_string_equal((buf_put_u8(&out, 0), (const char *)out.p),
-	    "mx.example.org;\r\n\tspf=pass smtp.mailfrom=a+b@example.net;\r\n\tdkim=fail reason=\"the body was changed\" "
+	    "mx.example.org;\r\n\tspf=pass smtp.mailfrom=a+b@example.net;\r\n\tdkim=fail reason=\"the body was "
+	    "changed\" "
 	    "header.d=example.net (2048 \\(bits\\))");
 	buf_reset(&out);
 	auth_results_begin(&w, &out, SLICE("mx"));
@@ -43,14 +44,16 @@ words_of_strangers(void **state)
 	auth_results_begin(&w, &out, SLICE("mx"));
 	auth_results_put(&w, "spf", TRUST_NONE, SLICE_EMPTY);
 	auth_results_property(&w, "smtp.mailfrom", SLICE("\"a; dkim=pass\\\"\"@x\r\nBcc: y\x7f"));
-	assert_true(slice_eq(buf_slice(&out),
-	    SLICE("mx;\r\n\tspf=none smtp.mailfrom=\"\\\"a; dkim=pass\\\\\\\"\\\"@x??Bcc: y?\"")));
+	assert_true(slice_eq(
+	    buf_slice(&out), SLICE("mx;\r\n\tspf=none smtp.mailfrom=\"\\\"a; dkim=pass\\\\\\\"\\\"@x??Bcc: y?\"")));
 }
 
 static void
 author(const char *value, bool complete, enum auth_results_author want)
 {
-	struct slice_list own = SLICE_LIST(SLICE("mx.example.org"), SLICE("b\xc3\xbc" "cher.test"));
+	struct slice_list own = SLICE_LIST(SLICE("mx.example.org"),
+	    SLICE("b\xc3\xbc"
+		  "cher.test"));
 	enum auth_results_author got = auth_results_author(slice_z(value), own, complete);
 
 	if (got != want)
@@ -60,10 +63,13 @@ author(const char *value, bool complete, enum auth_results_author want)
 static void
 forged(void **state)
 {
-	static const char *const own[] = {" mx.example.org; spf=pass", "MX.Example.ORG;", "mx.example.org", "mx.example.org.;x",
-	    "\r\n\tmx.example.org\r\n\t; dkim=pass", "(a (nested; one) \\) b) mx.example.org (c);", "\"mx.example.org\"; x",
-	    "\"mx.\\example.org\" 1; x", "mx.example.org/1; x", "mx.example.org 1; x", "mx.example.org 2; x", "other.test 2; x",
-	    "", " ; spf=pass", "( mx", "\"", "mx.example.org spf=pass", "xn--bcher-kva.test; x", "b\xc3\xbc" "cher.test; x"};
+	static const char *const own[] = {" mx.example.org; spf=pass", "MX.Example.ORG;", "mx.example.org",
+	    "mx.example.org.;x", "\r\n\tmx.example.org\r\n\t; dkim=pass", "(a (nested; one) \\) b) mx.example.org (c);",
+	    "\"mx.example.org\"; x", "\"mx.\\example.org\" 1; x", "mx.example.org/1; x", "mx.example.org 1; x",
+	    "mx.example.org 2; x", "other.test 2; x", "", " ; spf=pass", "( mx", "\"", "mx.example.org spf=pass",
+	    "xn--bcher-kva.test; x",
+	    "b\xc3\xbc"
+	    "cher.test; x"};
 	static const char *const others[] = {"other.test; spf=pass", "mx.example.org.other.test; x", "xmx.example.org;",
 	    "example.org; x", "other.test 1; x", "other.test (mx.example.org); x", "(mx.example.org) other.test;"};
 
@@ -124,14 +130,19 @@ examples(void **state)
 {
 	(void)state;
 	reads("example.org 1; none", 0, "example.org");
-	reads("example.com;\r\n spf=pass smtp.mailfrom=example.net", 0, "example.com|spf=pass smtp.mailfrom=example.net");
-	reads("example.com;\r\n auth=pass (cram-md5) smtp.auth=sender@example.net;\r\n spf=pass smtp.mailfrom=example.net",
+	reads(
+	    "example.com;\r\n spf=pass smtp.mailfrom=example.net", 0, "example.com|spf=pass smtp.mailfrom=example.net");
+	reads("example.com;\r\n auth=pass (cram-md5) smtp.auth=sender@example.net;\r\n spf=pass "
+	      "smtp.mailfrom=example.net",
 	    0, "example.com|auth=pass smtp.auth=sender@example.net|spf=pass smtp.mailfrom=example.net");
-	reads("example.com; iprev=pass\r\n policy.iprev=192.0.2.200", 0, "example.com|iprev=pass policy.iprev=192.0.2.200");
+	reads("example.com; iprev=pass\r\n policy.iprev=192.0.2.200", 0,
+	    "example.com|iprev=pass policy.iprev=192.0.2.200");
 	reads("example.com;\r\n dkim=fail reason=\"bad signature\"\r\n header.i=@mail-router.example.net", 0,
 	    "example.com|dkim=fail reason=bad signature header.i=@mail-router.example.net");
-	reads("foo.example.net (foobar) 1 (baz);\r\n dkim (Because I like it) / 1 (One yay) = (wait for it) fail\r\n policy "
-	      "(A dot can go here) . (like that) expired\r\n (this surprised me) = (as I wasn't expecting it) 1362471462",
+	reads(
+	    "foo.example.net (foobar) 1 (baz);\r\n dkim (Because I like it) / 1 (One yay) = (wait for it) fail\r\n "
+	    "policy "
+	    "(A dot can go here) . (like that) expired\r\n (this surprised me) = (as I wasn't expecting it) 1362471462",
 	    0, "foo.example.net|dkim=fail policy.expired=1362471462");
 	reads("mx; spf=pass smtp.mailfrom=\"a b\"@example.net", 0, "mx|spf=pass smtp.mailfrom=a b@example.net");
 	reads("mx; spf=pass; ", 0, "mx|spf=pass");

@@ -239,8 +239,8 @@ aligned(const struct context *c, struct slice domain, struct slice author, struc
 
 /* DNS that does not answer for one identity takes only that one out: *unknown says so. */
 static int
-align_one(const struct context *c, struct slice domain, const struct dmarc_result *r, bool strict, bool *out,
-    bool *unknown)
+align_one(
+    const struct context *c, struct slice domain, const struct dmarc_result *r, bool strict, bool *out, bool *unknown)
 {
 	struct slice name;
 	int e;
@@ -298,9 +298,8 @@ explain(const struct context *c, const struct dmarc_input *in, struct dmarc_resu
 		r->reason = arena_printf(c->a, "the signature of %.*s is valid, and its domain matches the From (%.*s)",
 		    SLICE_ARG(signer->domain), SLICE_ARG(r->author));
 	else if (r->result == TRUST_PASS)
-		r->reason = arena_printf(c->a,
-		    "the server may send for %.*s, whose domain matches the From (%.*s)", SLICE_ARG(in->spf_domain),
-		    SLICE_ARG(r->author));
+		r->reason = arena_printf(c->a, "the server may send for %.*s, whose domain matches the From (%.*s)",
+		    SLICE_ARG(in->spf_domain), SLICE_ARG(r->author));
 	else if (other != NULL)
 		r->reason = arena_printf(c->a,
 		    "the message says that it is from %.*s, but it is signed by %.*s only, which is somebody else",

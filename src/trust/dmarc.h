@@ -35,8 +35,8 @@ struct dmarc_result {
 	struct dmarc_record record;  /* that record */
 	enum dmarc_policy published; /* of p, sp, np what fits the author's domain */
 	enum dmarc_policy policy;    /* what is asked for: one less where the record is a test (t=y) */
-	bool spf_aligned;            /* the domain of SPF is of the author's organisation (also where it did not pass) */
-	struct slice reason;         /* one English sentence for people, without full stop */
+	bool spf_aligned;    /* the domain of SPF is of the author's organisation (also where it did not pass) */
+	struct slice reason; /* one English sentence for people, without full stop */
 };
 
 /* Everything in the result lies in the arena or in the input. 0, or ERR_NOMEM or ERR_CANCELLED. At most 8 questions for the author's
@@ -51,6 +51,7 @@ NODISCARD int dmarc_organisation(
 
 /* The domains of all From fields (§5.3.1): normalised, each once, at most `max`. `values` are those of the fields, raw. *complete
  * is false when there are more, or addresses that have no domain or none that can be one: then nothing can be said of the message. */
-NODISCARD int dmarc_authors(struct arena *a, struct slice_list values, size_t max, struct slice_list *out, bool *complete);
+NODISCARD int dmarc_authors(
+    struct arena *a, struct slice_list values, size_t max, struct slice_list *out, bool *complete);
 
 #endif

@@ -45,12 +45,13 @@ judge(struct arena *a, struct slice author, struct slice spf, struct slice signe
 {
 	struct trust_dns dns = {query, s};
 	struct dmarc_signature v[3] = {0};
-	struct dmarc_input in = {.author = author, .spf = TRUST_PASS, .spf_domain = spf, .signatures = v, .signatures_n = 3};
+	struct dmarc_input in = {
+	    .author = author, .spf = TRUST_PASS, .spf_domain = spf, .signatures = v, .signatures_n = 3};
 	struct dmarc_result r;
 
 	for (size_t i = 0; i < 3; i++)
-		v[i] = (struct dmarc_signature){.domain = slice_cut(&signers, ' '),
-		    .result = i == 1 ? TRUST_TEMPERROR : TRUST_PASS};
+		v[i] = (struct dmarc_signature){
+		    .domain = slice_cut(&signers, ' '), .result = i == 1 ? TRUST_TEMPERROR : TRUST_PASS};
 	if (dmarc_evaluate(&dns, a, &in, &r) != 0)
 		return;
 	ASSERT(s->questions <= QUESTIONS_MAX);

@@ -25,11 +25,11 @@ struct dmarc_record {
 	/* p is not there or not valid, or sp or np is not: only reports are sent (§4.10.1), and p, sp and np say "none". */
 	bool no_policy;
 	enum dmarc_psd psd;
-	bool testing;                  /* t=y */
-	bool dkim_strict, spf_strict;  /* adkim=s, aspf=s */
-	unsigned failures;             /* fo: enum dmarc_failure */
-	struct slice_list rua, ruf;    /* mail addresses: what is behind mailto:, decoded; at most DMARC_ADDRESSES_MAX */
-	bool rua_given;                /* rua holds a URI, be it of another scheme */
+	bool testing;                 /* t=y */
+	bool dkim_strict, spf_strict; /* adkim=s, aspf=s */
+	unsigned failures;            /* fo: enum dmarc_failure */
+	struct slice_list rua, ruf;   /* mail addresses: what is behind mailto:, decoded; at most DMARC_ADDRESSES_MAX */
+	bool rua_given;               /* rua holds a URI, be it of another scheme */
 };
 
 /* Reads a record. What is wrong in it counts as not said, as do tags that nobody knows; of one that comes twice the first

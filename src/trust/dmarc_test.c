@@ -70,7 +70,9 @@ struct outcome {
 static enum trust_result
 read_identity(const char *text, struct slice *domain)
 {
-	enum trust_result r = text == NULL || text[0] == '!' ? TRUST_FAIL : text[0] == '?' ? TRUST_TEMPERROR : TRUST_PASS;
+	enum trust_result r = text == NULL || text[0] == '!' ? TRUST_FAIL
+	    : text[0] == '?'                                 ? TRUST_TEMPERROR
+							     : TRUST_PASS;
 
 	*domain = slice_z(text == NULL ? "" : r == TRUST_PASS ? text : text + 1);
 	return r;
@@ -89,8 +91,8 @@ judge(struct zone *z, const struct message *m, const struct outcome *want)
 	buf_init(&z->asked, 4096);
 	in.spf = read_identity(m->spf, &in.spf_domain);
 	for (; in.signatures_n < 3 && m->dkim[in.signatures_n] != NULL; in.signatures_n++)
-		signatures[in.signatures_n].result =
-		    read_identity(m->dkim[in.signatures_n], &signatures[in.signatures_n].domain);
+		signatures[in.signatures_n].result = read_identity(
+		    m->dkim[in.signatures_n], &signatures[in.signatures_n].domain);
 	assert_int_equal(dmarc_evaluate(&dns, &a, &in, &r), 0);
 	assert_int_equal(r.result, want->result);
 	assert_int_equal(r.policy, want->policy);
@@ -178,14 +180,12 @@ example_simple(void **state)
 
 	(void)state;
 	organisation(&z, "example.com", "example.com", "_dmarc.example.com _dmarc.com ");
-	organisation(&z, "signing.example.com", "example.com",
-	    "_dmarc.signing.example.com _dmarc.example.com _dmarc.com ");
-	judge(&z,
-	    &(struct message){.author = "example.com", .spf = "example.com", .dkim = {"signing.example.com"}},
+	organisation(
+	    &z, "signing.example.com", "example.com", "_dmarc.signing.example.com _dmarc.example.com _dmarc.com ");
+	judge(&z, &(struct message){.author = "example.com", .spf = "example.com", .dkim = {"signing.example.com"}},
 	    &(struct outcome){TRUST_PASS, DMARC_POLICY_QUARANTINE, "example.com", "example.com", true, true});
 	DONE(&z);
-	judge(&z,
-	    &(struct message){.author = "example.com", .spf = "!example.com", .dkim = {"!signing.example.com"}},
+	judge(&z, &(struct message){.author = "example.com", .spf = "!example.com", .dkim = {"!signing.example.com"}},
 	    &(struct outcome){TRUST_FAIL, DMARC_POLICY_QUARANTINE, "example.com", "example.com", true, true});
 	DONE(&z);
 }
@@ -222,30 +222,26 @@ example_public_suffix(void **state)
 			     {"_dmarc.giant.bank.example", "v=DMARC1; p=quarantine"}}};
 
 	(void)state;
-	organisation(&z, "giant.bank.example", "giant.bank.example",
-	    "_dmarc.giant.bank.example _dmarc.bank.example ");
+	organisation(&z, "giant.bank.example", "giant.bank.example", "_dmarc.giant.bank.example _dmarc.bank.example ");
 	organisation(&z, "mail.giant.bank.example", "giant.bank.example",
 	    "_dmarc.mail.giant.bank.example _dmarc.giant.bank.example _dmarc.bank.example ");
 	organisation(&z, "mail.mega.bank.example", "mega.bank.example",
 	    "_dmarc.mail.mega.bank.example _dmarc.mega.bank.example _dmarc.bank.example ");
 	judge(&z,
-	    &(struct message){.author = "giant.bank.example",
-		.spf = "mail.giant.bank.example",
-		.dkim = {"mail.mega.bank.example"}},
+	    &(struct message){
+		.author = "giant.bank.example", .spf = "mail.giant.bank.example", .dkim = {"mail.mega.bank.example"}},
 	    &(struct outcome){
 		TRUST_PASS, DMARC_POLICY_QUARANTINE, "giant.bank.example", "giant.bank.example", true, false});
 	DONE(&z);
 	judge(&z,
-	    &(struct message){.author = "giant.bank.example",
-		.spf = "!mail.giant.bank.example",
-		.dkim = {"mail.mega.bank.example"}},
+	    &(struct message){
+		.author = "giant.bank.example", .spf = "!mail.giant.bank.example", .dkim = {"mail.mega.bank.example"}},
 	    &(struct outcome){
 		TRUST_FAIL, DMARC_POLICY_QUARANTINE, "giant.bank.example", "giant.bank.example", true, false});
 	DONE(&z);
 	/* An organisation without a record: that of the suffix applies (§4.10.1). */
 	judge(&z, &(struct message){.author = "mega.bank.example"},
-	    &(struct outcome){
-		TRUST_FAIL, DMARC_POLICY_REJECT, "bank.example", "mega.bank.example", false, false});
+	    &(struct outcome){TRUST_FAIL, DMARC_POLICY_REJECT, "bank.example", "mega.bank.example", false, false});
 	DONE(&z);
 	/* The suffix as the author: its own record, and what is below it is not of it. */
 	judge(&z, &(struct message){.author = "bank.example", .spf = "giant.bank.example"},
@@ -266,8 +262,8 @@ examples_of_organisations(void **state)
 	(void)state;
 	organisation(&top, "a.mail.example.com", "example.com",
 	    "_dmarc.a.mail.example.com _dmarc.mail.example.com _dmarc.example.com _dmarc.com ");
-	organisation(&cut, "a.mail.example.com", "mail.example.com",
-	    "_dmarc.a.mail.example.com _dmarc.mail.example.com ");
+	organisation(
+	    &cut, "a.mail.example.com", "mail.example.com", "_dmarc.a.mail.example.com _dmarc.mail.example.com ");
 	organisation(&suffix, "a.mail.example.com", "example.com",
 	    "_dmarc.a.mail.example.com _dmarc.mail.example.com _dmarc.example.com _dmarc.com ");
 	organisation(&none, "a.mail.example.com", "a.mail.example.com",
@@ -320,8 +316,8 @@ subdomains(void **state)
 	policy("v=DMARC1", own, true, TRUST_NONE, DMARC_POLICY_NONE);
 	policy("v=DMARC2; p=reject", own, true, TRUST_NONE, DMARC_POLICY_NONE);
 	/* The record of a parent that is not the organisation's says nothing. */
-	struct zone z = {.v = {{"_dmarc.b.example.org", "v=DMARC1; p=reject"}, {"_dmarc.example.org", "v=DMARC1; p=none"},
-			     {"a.b.example.org", NULL}}};
+	struct zone z = {.v = {{"_dmarc.b.example.org", "v=DMARC1; p=reject"},
+			     {"_dmarc.example.org", "v=DMARC1; p=none"}, {"a.b.example.org", NULL}}};
 	judge(&z, &(struct message){.author = "a.b.example.org"},
 	    &(struct outcome){TRUST_FAIL, DMARC_POLICY_NONE, "example.org", "example.org", false, false});
 	DONE(&z);
@@ -330,8 +326,10 @@ subdomains(void **state)
 static void
 several_records(void **state)
 {
-	struct zone two = {.v = {{"_dmarc.example.org", "v=DMARC1; p=reject"}, {"_dmarc.example.org", "v=DMARC1; p=none"}}},
-		    one = {.v = {{"_dmarc.example.org", "something else"}, {"_dmarc.example.org", "v=DMARC1; p=reject"}}};
+	struct zone two = {.v = {{"_dmarc.example.org", "v=DMARC1; p=reject"},
+			       {"_dmarc.example.org", "v=DMARC1; p=none"}}},
+		    one = {
+			.v = {{"_dmarc.example.org", "something else"}, {"_dmarc.example.org", "v=DMARC1; p=reject"}}};
 
 	(void)state;
 	judge(&two, &(struct message){.author = "example.org"}, &(struct outcome){.result = TRUST_NONE});
@@ -386,10 +384,12 @@ hostile_identities(void **state)
 
 	(void)state;
 	judge(&z,
-	    &(struct message){.author = "example.org", .spf = "", .dkim = {"a.b.c.d.e.example.net", "xexample.org", "org"}},
+	    &(struct message){
+		.author = "example.org", .spf = "", .dkim = {"a.b.c.d.e.example.net", "xexample.org", "org"}},
 	    &(struct outcome){.result = TRUST_FAIL, .policy = DMARC_POLICY_REJECT});
 	asked(&z, "_dmarc.example.org _dmarc.org ");
-	judge(&z, &(struct message){.author = "example.org", .spf = "..", .dkim = {"a..example.org", " ", "example.org."}},
+	judge(&z,
+	    &(struct message){.author = "example.org", .spf = "..", .dkim = {"a..example.org", " ", "example.org."}},
 	    &(struct outcome){.result = TRUST_PASS, .policy = DMARC_POLICY_REJECT});
 	DONE(&z);
 	judge(&z, &(struct message){.author = "example.org", .dkim = {"EXAMPLE.org"}},
@@ -512,7 +512,9 @@ authors(void **state)
 {
 	(void)state;
 	authors_are(SLICE_LIST(SLICE(" Anna <anna@Example.ORG>")), "example.org ", true);
-	authors_are(SLICE_LIST(SLICE("a@b\xc3\xbc" "cher.test")), "xn--bcher-kva.test ", true);
+	authors_are(SLICE_LIST(SLICE("a@b\xc3\xbc"
+				     "cher.test")),
+	    "xn--bcher-kva.test ", true);
 	authors_are(SLICE_LIST(SLICE("a@one.test, b@ONE.test")), "one.test ", true);
 	authors_are(SLICE_LIST(SLICE("a@one.test"), SLICE("b@two.test")), "one.test two.test ", true);
 	authors_are(SLICE_LIST(SLICE("\"c@bank.test\" <a@one.test>")), "one.test ", true);
