@@ -2,7 +2,7 @@
 #include "trust/dkim_sign.h"
 
 #define FOLD_COLUMN 72
-#define FIELD_MAX 65536 /* bytes of a signature field */
+#define FIELD_MAX 65536  /* bytes of a signature field */
 #define SAME_NAME_MAX 20 /* fields of one name; a message with more is not for this world */
 
 /* RFC 6376 §5.4.1, and what a reader sees. `sealed`: named once more than it is there. */
@@ -68,8 +68,9 @@ dkim_put_names(const struct dkim_headers *h, bool fold, struct buf *out)
 	}
 }
 
-void
-dkim_put_signature(struct slice signature, struct buf *out)
+/* In base64, folded. */
+static void
+put_signature(struct slice signature, struct buf *out)
 {
 	struct buf text BUF_CLEANUP;
 	struct slice rest;
@@ -136,7 +137,7 @@ dkim_sign(struct dkim_reader *r, const struct dkim_signing_key *keys, size_t n, 
 		err = signer->sign(signer->of, keys, hashes, n, a, signatures);
 	for (size_t i = 0; err == 0 && i < n; i++) {
 		buf_put(out, texts[i]);
-		dkim_put_signature(signatures[i], out);
+		put_signature(signatures[i], out);
 		buf_put_z(out, "\r\n");
 	}
 	return err != 0 ? err : out->err;

@@ -11,14 +11,15 @@ struct dkim_signing_key {
 };
 
 /* Signs hashes[i] with keys[i]; the signatures lie in the arena. 0 or an error that is passed on. */
-typedef int dkim_sign_fn(void *of, const struct dkim_signing_key *keys, const uint8_t (*hashes)[DKIM_HASH_BYTES], size_t n,
-    struct arena *a, struct slice *signatures);
+typedef int dkim_sign_fn(void *of, const struct dkim_signing_key *keys, const uint8_t (*hashes)[DKIM_HASH_BYTES],
+    size_t n, struct arena *a, struct slice *signatures);
 struct dkim_signer {
 	dkim_sign_fn *sign;
 	void *of;
 };
 
 #define DKIM_SIGNING_KEYS_MAX 8
+#define DKIM_SIGNING_BITS_MAX 4096 /* of an RSA key; larger signatures do not fit into a line */
 
 /* Appends a DKIM-Signature field for each key: relaxed/relaxed, over the fields that a reader sees; those that may be there once are named
  * once more than they are, so that none can be added (RFC 6376 §8.15). After dkim_reader_end() of a reader for DKIM_SIGNING. ERR_INVALID:
@@ -30,7 +31,5 @@ NODISCARD int dkim_sign(struct dkim_reader *r, const struct dkim_signing_key *ke
 
 /* h= for this message, folded with CR LF TAB when `fold`; of the fields in DKIM's list, as far as they are there. */
 void dkim_put_names(const struct dkim_headers *h, bool fold, struct buf *out);
-/* A signature in base64, folded, behind a field's `b=`. */
-void dkim_put_signature(struct slice signature, struct buf *out);
 
 #endif

@@ -105,12 +105,15 @@ canon_of(struct reading *r, struct slice name)
 	return slice_ieq(name, SLICE("relaxed")) ? DKIM_RELAXED : DKIM_SIMPLE;
 }
 
-/* RFC 6376 §3.5: simple/simple without c=, and simple for the body without a second word. An AMS likewise. */
+/* RFC 6376 §3.5: simple/simple without c=, and simple for the body without a second word. ARC's suites want relaxed/relaxed without. */
 static void
-get_canons(struct reading *r, struct dkim_signature *s)
+get_canons(struct reading *r, bool arc, struct dkim_signature *s)
 {
 	const struct tag *t = tag_list_find(&r->tags, SLICE("c"));
-	struct slice rest = t == NULL ? SLICE("simple/simple") : t->value, header = slice_cut(&rest, '/');
+	struct slice rest = t != NULL ? t->value
+	    : arc                     ? SLICE("relaxed/relaxed")
+				      : SLICE("simple/simple"),
+		     header = slice_cut(&rest, '/');
 
 	s->header_canon = canon_of(r, header);
 	s->body_canon = rest.p == NULL ? DKIM_SIMPLE : canon_of(r, rest);
@@ -181,17 +184,17 @@ get_key_and_signature(struct reading *r, struct dkim_signature *s)
 }
 
 static void
-get_signed(struct reading *r, struct dkim_signature *s)
+get_signed(struct reading *r, bool arc, struct dkim_signature *s)
 {
 	struct slice text;
 
 	s->headers = get(r, SLICE("h"), "it has no h=");
-	if (r->err == 0 && s->headers.n == 0)
+	if (r->err == 0 && s->headers.n == 0 && !arc)
 		fail(r, "its h= is empty");
 	s->body_hash = get_base64(r, SLICE("bh"), "it has no bh=", "its bh= is not base64", &text);
 	if (r->err == 0 && s->body_hash.n != DKIM_HASH_BYTES && s->algorithm != DKIM_RSA_SHA1)
 		fail(r, "its bh= is no SHA-256");
-	get_canons(r, s);
+	get_canons(r, arc, s);
 	get_length(r, s);
 	s->expires_s = get_time(r, SLICE("x"), "its x= is no time");
 	if (r->err == 0 && s->expires_s >= 0 && s->time_s > s->expires_s)
@@ -226,7 +229,7 @@ dkim_signature_parse(
 	if (!arc && !slice_eq(get(&r, SLICE("v"), "it has no v="), SLICE("1")))
 		fail(&r, "its version is not 1");
 	get_key_and_signature(&r, out);
-	get_signed(&r, out);
+	get_signed(&r, arc, out);
 	if (arc) {
 		out->instance = arc_instance_of(f->value);
 		if (out->instance == 0)

@@ -40,14 +40,13 @@ static const char rfc8463[] = "DKIM-Signature: v=1; a=ed25519-sha256; c=relaxed/
 			      "\r\n"
 			      "Joe.\r\n";
 
-static const char rfc8463_zone[] =
-    "brisbane._domainkey.football.example.com. IN TXT (\n"
-    " \"v=DKIM1; k=ed25519; p=11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\")\n"
-    "test._domainkey.football.example.com. IN TXT (\n"
-    " \"v=DKIM1; k=rsa; p=MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQDkHlOQoBTzWR\"\n"
-    " \"iGs5V6NpP3idY6Wk08a5qhdR6wy5bdOKb2jLQiY/J16JYi0Qvx/byYzCNb3W91y3FutAC\"\n"
-    " \"DfzwQ/BC/e/8uBsCR+yz1Lxj+PL6lHvqMKrM3rG4hstT5QjvHO9PzoxZyVYLzBfO2EeC3\"\n"
-    " \"Ip3G+2kryOTIKT+l/K4w3QIDAQAB\")\n";
+static const char rfc8463_zone[] = "brisbane._domainkey.football.example.com. IN TXT (\n"
+				   " \"v=DKIM1; k=ed25519; p=11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\")\n"
+				   "test._domainkey.football.example.com. IN TXT (\n"
+				   " \"v=DKIM1; k=rsa; p=MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQDkHlOQoBTzWR\"\n"
+				   " \"iGs5V6NpP3idY6Wk08a5qhdR6wy5bdOKb2jLQiY/J16JYi0Qvx/byYzCNb3W91y3FutAC\"\n"
+				   " \"DfzwQ/BC/e/8uBsCR+yz1Lxj+PL6lHvqMKrM3rG4hstT5QjvHO9PzoxZyVYLzBfO2EeC3\"\n"
+				   " \"Ip3G+2kryOTIKT+l/K4w3QIDAQAB\")\n";
 
 struct world {
 	struct limits limits;
@@ -134,8 +133,8 @@ with(struct world *w, struct slice text, const char *from, const char *to)
 	size_t at = slice_find(text, slice_z(from));
 
 	assert_int_not_equal(at, SLICE_NONE);
-	return arena_printf(&w->arena, "%.*s%s%s", (int)at, (const char *)text.p, to,
-	    (const char *)text.p + at + strlen(from));
+	return arena_printf(
+	    &w->arena, "%.*s%s%s", (int)at, (const char *)text.p, to, (const char *)text.p + at + strlen(from));
 }
 
 static void
@@ -211,7 +210,9 @@ key_records(void **state)
 	assert_int_equal(verify(w, with(w, slice_z(rfc8463), "dinner", "supper")), TRUST_NEUTRAL);
 	assert_int_equal(w->results.v[1].result, TRUST_FAIL);
 	/* of two records the one that fits */
-	use_zone(w, with(w, slice_z(rfc8463_zone), "brisbane.", "brisbane._domainkey.football.example.com. TXT \"nothing\"\nbrisbane."));
+	use_zone(w,
+	    with(w, slice_z(rfc8463_zone), "brisbane.",
+		"brisbane._domainkey.football.example.com. TXT \"nothing\"\nbrisbane."));
 	assert_int_equal(verify(w, slice_z(rfc8463)), TRUST_PASS);
 }
 
@@ -400,7 +401,8 @@ lengths(void **state)
 		uint8_t out[DKIM_SIGNATURE_BYTES_MAX];
 		size_t n;
 		struct slice field = arena_printf(&w->arena,
-		    "DKIM-Signature: v=1; a=ed25519-sha256; c=relaxed/relaxed; d=example.org; s=e; l=7; h=from; bh=%.*s; b=",
+		    "DKIM-Signature: v=1; a=ed25519-sha256; c=relaxed/relaxed; d=example.org; s=e; l=7; h=from; "
+		    "bh=%.*s; b=",
 		    (int)b64.n, (const char *)b64.p);
 
 		buf_init(&tail, 4096);
@@ -441,7 +443,9 @@ many(void **state)
 	buf_reset(&text);
 	buf_put(&text, one);
 	while (text.n < 10 << 20)
-		buf_put_z(&text, "X: yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy\r\n");
+		buf_put_z(&text,
+		    "X: "
+		    "yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy\r\n");
 	buf_put_z(&text, "From: a@example.org\r\n\r\nx\r\n");
 	assert_int_equal(verify_at(w, buf_slice(&text), 65536, NOW), TRUST_PERMERROR);
 	buf_reset(&text);
