@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "role/keeper.h"
+#include "role/trust_resolver.h"
 
 #define FILE_THREADS 2
 #define FILE_QUEUE 1000
@@ -24,27 +25,14 @@ resolver_release(struct resolver **r)
 static int
 resolver_new(struct resolver **out, struct role_context *c, const struct settings *s, struct buf *detail)
 {
-	struct dns_config config = {.forwarders = s->dns_forwarders,
-	    .trust_anchors = s->dns_trust_anchors,
-	    .stubs = s->dns_stubs,
-	    .insecure = s->dns_insecure};
 	struct resolver *r = calloc(1, sizeof(*r));
-	char path[4096];
-	int e = 0;
+	int e;
 
 	*out = NULL;
 	if (r == NULL)
 		return ERR_NOMEM;
-	if (s->dns_resolv_conf.n > 0) {
-		e = slice_to_z(s->dns_resolv_conf, path, sizeof(path));
-		config.resolv_conf = path;
-	}
-	if (e == 0)
-		e = dns_new(&r->dns, c->loop, &config, detail);
-	if (e == 0)
-		e = dns_start(r->dns);
+	e = trust_resolver_new(&r->dns, c->loop, s, detail);
 	if (e != 0) {
-		dns_free(&r->dns);
 		free(r);
 		return e;
 	}
