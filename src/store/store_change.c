@@ -196,17 +196,42 @@ flags_tx(struct sqltx *tx, void *arg)
 	return row_account_save(tx, a, &ar);
 }
 
+/* Was one of the messages changed by somebody else, and the view has not been told? Its next look at the flags would find this
+ * change in place of that one. */
+static bool
+covers_news(const struct change_op *o)
+{
+	const struct store_view *v = o->v;
+	const struct store_box *b = v->box;
+
+	if (v->change < b->log_first)
+		return true;
+	for (uint64_t change = v->change; change < b->log_first + b->log_n; change++) {
+		const struct box_change *c = &b->log[change - b->log_first];
+		uint32_t told = change == v->change ? v->change_uid : 0;
+
+		for (size_t i = 0; i < o->n && c->origin != v->number; i++)
+			if (o->items[i].m.modseq == c->modseq && o->items[i].m.uid > told)
+				return true;
+	}
+	return false;
+}
+
 static void
 flags_finish(void *arg, int err)
 {
 	struct change_op *o = arg;
 	struct store_box *b = o->v->box;
+	uint64_t origin = o->v->number;
 
 	if (err != 0) {
 		drop_handles(o);
 		keywords_forget_from(o->a->keywords, o->names_from);
 		return;
 	}
+	/* RFC 9051 §6.4.6: even a session that wants to hear nothing of its own change shall hear of the other one. */
+	if (covers_news(o))
+		origin = 0;
 	for (size_t i = 0; i < o->n; i++) {
 		struct message *m = box_message(b, o->items[i].m.uid);
 
@@ -216,7 +241,7 @@ flags_finish(void *arg, int err)
 		m->flags = o->items[i].flags;
 		m->modseq = (uint64_t)o->modseq;
 	}
-	box_changed(b, (uint64_t)o->modseq, o->v->number, o->items[0].m.uid, o->items[o->n - 1].m.uid);
+	box_changed(b, (uint64_t)o->modseq, origin, o->items[0].m.uid, o->items[o->n - 1].m.uid);
 	box_wake(b);
 	watch_messages(o->a, b->id, STORE_CHANGE_FLAGS);
 }

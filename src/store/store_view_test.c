@@ -59,6 +59,13 @@ body_news(struct place *p)
 	expect(one, STORE_EVENT_EXISTS, 4, false);
 	assert_int_equal(store_view_at(one, 4).uid, 6);
 	assert_int_equal(store_view_recent(one), 4);
+	/* A change that covers an untold one of somebody else is news, whoever made it. */
+	set_flags(two, 6, STORE_FLAGS_ADD, STORE_SEEN, "");
+	set_flags(one, 6, STORE_FLAGS_ADD, STORE_FLAGGED, "");
+	expect(one, STORE_EVENT_FLAGS, 4, false);
+	set_flags(one, 6, STORE_FLAGS_REMOVE, STORE_FLAGGED, "");
+	expect(one, STORE_EVENT_FLAGS, 4, true);
+	expect(one, STORE_EVENT_NONE, 0, false);
 	/* The other one holds expunges back for now: numbers stay. */
 	assert_int_equal(store_view_next(two, false).kind, STORE_EVENT_FLAGS);
 	assert_int_equal(store_view_next(two, false).seq, 3);
