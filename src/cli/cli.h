@@ -80,6 +80,7 @@ NODISCARD int cli_bytes(struct slice s, int64_t *out);
 
 cli_fn cli_help, cli_version, cli_demo, cli_setup, cli_serve, cli_house, cli_stop, cli_config_default, cli_config_check,
     cli_config_diff, cli_message, cli_sendmail, cli_trust;
+cli_fn cli_backup, cli_backup_list, cli_backup_key, cli_backup_prune, cli_restore;
 
 /* cli_where.c: where the house is and what its configuration says. */
 struct cli_where {
@@ -99,12 +100,22 @@ struct cli_reply {
 	json_t *rows;  /* array */
 	json_t *final; /* {"ok":true,...} or {"error":{...}} */
 };
+#define CLI_SILENCE_S 60 /* a house that says nothing for so long hangs */
 /* Connects to DIR/run/control: the descriptor, or -1 with errno when no house answers there. */
 int cli_connect(const char *dir);
 /* The same for the socket DIR/run/NAME (a short name); a wait in either direction ends after silence_s seconds. */
 int cli_connect_to(const char *dir, const char *name, int silence_s);
 /* Sends the request, reads the whole answer: 0 or an error. The reply is to be freed in any case. */
 NODISCARD int cli_ask(int fd, const char *command, json_t *args, struct cli_reply *reply);
+/* As that, with the descriptors that came along, in their order; the caller closes them (cli_fds_close()). */
+#define CLI_FDS_MAX 4
+struct cli_fds {
+	int v[CLI_FDS_MAX];
+	size_t n;
+};
+NODISCARD int cli_ask_fds(int fd, const char *command, json_t *args, struct cli_reply *reply, struct cli_fds *fds);
+void cli_fds_close(struct cli_fds *fds);
+#define CLI_FDS_CLEANUP __attribute__((cleanup(cli_fds_close)))
 void cli_reply_free(struct cli_reply *r);
 #define CLI_REPLY_CLEANUP __attribute__((cleanup(cli_reply_free)))
 /* The error of a reply, told on c->err, as an exit code; 0 when it is none. */
@@ -116,6 +127,10 @@ struct cli_quiet {
 };
 /* 0 or an exit code (told, but for EX_TEMPFAIL: another process has the house's lock). */
 NODISCARD int cli_quiet_start(struct cli *c, const struct cli_where *w, struct cli_quiet *q);
+/* cli_house.c: a house that runs, or a quiet one; another command's quiet one is waited for. A wait for its answers ends after
+ * silence_s seconds. 0 and *fd, or an exit code (told). */
+NODISCARD int cli_reach_house(
+    struct cli *c, const struct cli_where *w, struct cli_quiet *quiet, int silence_s, int *fd);
 /* Ends it: its exit code. */
 int cli_quiet_stop(struct cli_quiet *q);
 

@@ -10,12 +10,11 @@
 
 #define REPLY_BYTES (256u << 20)
 #define LINE_BYTES (16u << 20)
-#define SILENCE_S 60 /* a house that says nothing for so long hangs */
 
 int
 cli_connect(const char *dir)
 {
-	return cli_connect_to(dir, "control", SILENCE_S);
+	return cli_connect_to(dir, "control", CLI_SILENCE_S);
 }
 
 int
@@ -99,8 +98,63 @@ take_line(struct slice line, struct cli_reply *reply)
 	return r;
 }
 
+void
+cli_fds_close(struct cli_fds *fds)
+{
+	for (size_t i = 0; i < fds->n; i++)
+		if (fds->v[i] >= 0)
+			(void)close(fds->v[i]);
+	fds->n = 0;
+}
+
+static void
+take_fds(struct msghdr *m, struct cli_fds *fds)
+{
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c != NULL; c = CMSG_NXTHDR(m, c)) {
+		size_t n = c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS
+		    ? (c->cmsg_len - CMSG_LEN(0)) / sizeof(int)
+		    : 0;
+
+		for (size_t i = 0; i < n; i++) {
+			int fd;
+
+			memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(fd));
+			if (fds->n < CLI_FDS_MAX)
+				fds->v[fds->n++] = fd;
+			else
+				(void)close(fd);
+		}
+	}
+}
+
+/* As read(), with what descriptors come along. */
+static ssize_t
+receive(int fd, void *p, size_t n, struct cli_fds *fds)
+{
+	union {
+		struct cmsghdr align;
+		char space[CMSG_SPACE(CLI_FDS_MAX * sizeof(int))];
+	} control;
+	struct iovec iov = {p, n};
+	struct msghdr m = {
+	    .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
+	ssize_t got = recvmsg(fd, &m, MSG_CMSG_CLOEXEC);
+
+	if (got > 0)
+		take_fds(&m, fds);
+	return got;
+}
+
 int
 cli_ask(int fd, const char *command, json_t *args, struct cli_reply *reply)
+{
+	struct cli_fds fds CLI_FDS_CLEANUP = {.n = 0};
+
+	return cli_ask_fds(fd, command, args, reply, &fds);
+}
+
+int
+cli_ask_fds(int fd, const char *command, json_t *args, struct cli_reply *reply, struct cli_fds *fds)
 {
 	struct buf in BUF_CLEANUP;
 	size_t total = 0;
@@ -122,7 +176,7 @@ cli_ask(int fd, const char *command, json_t *args, struct cli_reply *reply)
 		at = buf_reserve(&in, 65536);
 		if (at == NULL)
 			return in.err;
-		got = read(fd, at, 65536);
+		got = receive(fd, at, 65536, fds);
 		if (got < 0 && errno == EINTR)
 			continue;
 		if (got < 0 && errno == EAGAIN)

@@ -20,14 +20,13 @@ ask_and_print(struct cli *c, int fd)
 	return code;
 }
 
-/* A house that runs, or a quiet one; another command's quiet one is waited for. 0 and *fd, or an exit code (told). */
-static int
-reach_house(struct cli *c, const struct cli_where *w, struct cli_quiet *quiet, int *fd)
+int
+cli_reach_house(struct cli *c, const struct cli_where *w, struct cli_quiet *quiet, int silence_s, int *fd)
 {
 	int code = 0;
 
 	for (int i = 0; i < BUSY_TRIES; i++) {
-		*fd = cli_connect(w->dir);
+		*fd = cli_connect_to(w->dir, "control", silence_s);
 		if (*fd >= 0)
 			return 0;
 		if (errno != ENOENT && errno != ECONNREFUSED && errno != ENOTDIR)
@@ -51,7 +50,7 @@ cli_house(struct cli *c)
 
 	if (code != 0)
 		return code;
-	code = reach_house(c, &w, &quiet, &fd);
+	code = cli_reach_house(c, &w, &quiet, CLI_SILENCE_S, &fd);
 	if (code == 0)
 		code = ask_and_print(c, fd);
 	if (fd >= 0)

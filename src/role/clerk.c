@@ -88,6 +88,7 @@ start(struct role_context *c, struct buf *detail)
 	int err;
 
 	clerk_targets_init(k);
+	clerk_backup_clean(k);
 	err = workers_new(&k->workers, c->loop, "clerk-file", WORK_THREADS, WORK_QUEUE);
 	if (err == 0)
 		err = workers_start(k->workers);

@@ -187,6 +187,7 @@ serve(struct control_session *s)
 		run_request(s, buf_slice(&copy));
 		explicit_bzero(copy.p, copy.n);
 	}
+	clerk_backup_end(s);
 	buf_free(&s->what);
 	buf_free(&s->todo);
 }

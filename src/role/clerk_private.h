@@ -28,8 +28,9 @@ struct clerk {
 	struct net_acceptor *control, *local;
 	struct map programs; /* ticket → struct program of clerk_program.c */
 	int next_courier;
-	int busy;    /* handlers that use what is open */
-	bool closed; /* nothing is open any more */
+	bool backing_up; /* a backup is being made: desks are told to forget nothing */
+	int busy;        /* handlers that use what is open */
+	bool closed;     /* nothing is open any more */
 	struct {
 		int64_t rcpt, login, account, sender, over_rate, submit, control;
 	} counters;
@@ -157,6 +158,7 @@ struct control_session {
 	struct buf what, todo; /* sentences of a failure: what happened, what to do */
 	json_t *done;          /* fields beside "ok" */
 	int stream_err;
+	bool backing_up; /* this session makes the backup */
 };
 typedef int control_fn(struct control_session *s);
 #define CONTROL_COMMAND(name, words, help) int control_run_##name(struct control_session *s);
@@ -164,6 +166,11 @@ typedef int control_fn(struct control_session *s);
 #include "role/control.def"
 #undef CONTROL_COMMAND
 #undef CONTROL_ARG
+
+/* clerk_command_backup.c: the session is over, or its backup. */
+void clerk_backup_end(struct control_session *s);
+/* Removes what a backup has left that was cut off; blocking, at the start. */
+void clerk_backup_clean(struct clerk *k);
 
 /* The account that the request's `address` names, or words. */
 NODISCARD int control_account(struct control_session *s, struct directory_account *out);

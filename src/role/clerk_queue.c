@@ -302,6 +302,8 @@ ask_forget(void *ctx, int desk, const struct bus_desk_forget_request *r)
 	struct arena a ARENA_CLEANUP;
 
 	arena_init(&a, 4096);
+	if (k->backing_up) /* it reports them again some day, and is told then */
+		return ERR_UNAVAILABLE;
 	return BUS_CALL(k->c->bus, ROLE_DESK, desk, desk_forget, r, &a, &rep, CLERK_ASK_MS);
 }
 

@@ -383,6 +383,7 @@ start(struct role_context *c, struct buf *detail)
 	BUS_HANDLE(c->bus, desk_account_status, on_account_status, d);
 	BUS_HANDLE(c->bus, desk_account_changed, on_account_changed, d);
 	BUS_HANDLE(c->bus, desk_session, on_session, d);
+	desk_copy_handle(d);
 	return 0;
 }
 

@@ -79,6 +79,9 @@ bool desk_room_none(struct desk *d, struct slice account_id);
 /* Hook of the store: the clerk hears that a full account has room. */
 void desk_room_freed(void *desk, struct slice account_id);
 
+/* desk_copy.c: what a backup asks for. */
+void desk_copy_handle(struct desk *d);
+
 /* desk_report.c */
 NODISCARD int desk_report_start(struct desk *d);
 void desk_report_durable(void *desk, struct slice account_id, struct slice_list delivery_ids);

@@ -241,6 +241,15 @@ keeper_open_data(struct keeper *k)
 	if (err == 0)
 		err = house_lock(k->data_dir, &k->lock_fd, k->detail);
 	if (err == 0) {
+		(void)snprintf(path, sizeof(path), "%s/restoring", k->data_dir);
+		if (access(path, F_OK) == 0) {
+			buf_printf(k->detail,
+			    "a restore into %s was cut off: run it again; what is there is not a whole house\n",
+			    k->data_dir);
+			err = ERR_DAMAGED;
+		}
+	}
+	if (err == 0) {
 		(void)snprintf(path, sizeof(path), "%s/run", k->data_dir);
 		err = house_make_folder(path, 0711, k->detail);
 		/* Local programs pass through it to their socket; the others in it are closed by themselves. */

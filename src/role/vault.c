@@ -163,7 +163,7 @@ vault_free(struct vault **vp)
 
 static const enum bus_type answered[] = {BUS_vault_certificates, BUS_vault_sign, BUS_vault_verify, BUS_vault_redeem,
     BUS_vault_scram_begin, BUS_vault_scram_prove, BUS_vault_set_password, BUS_vault_forget, BUS_vault_app_password_add,
-    BUS_vault_app_password_list, BUS_vault_app_password_remove};
+    BUS_vault_app_password_list, BUS_vault_app_password_remove, BUS_vault_copy, BUS_vault_backup_key};
 
 static void
 register_handlers(struct vault *v, struct bus *b)
@@ -179,6 +179,8 @@ register_handlers(struct vault *v, struct bus *b)
 	BUS_HANDLE(b, vault_app_password_add, vault_on_app_password_add, v);
 	BUS_HANDLE(b, vault_app_password_list, vault_on_app_password_list, v);
 	BUS_HANDLE(b, vault_relay, vault_on_relay, v);
+	BUS_HANDLE(b, vault_copy, vault_on_copy, v);
+	BUS_HANDLE(b, vault_backup_key, vault_on_backup_key, v);
 	BUS_HANDLE(b, vault_app_password_remove, vault_on_app_password_remove, v);
 }
 
@@ -195,6 +197,7 @@ vault_start(struct role_context *c, struct buf *detail)
 	v->house = c->house;
 	v->loop = c->loop;
 	v->desks = c->desks;
+	v->data_dir = c->data_dir;
 	err = vault_keys_load(&v->keys, c->house, c->data_dir, c->settings, detail);
 	if (err == 0)
 		err = open_database(v, c->data_dir, detail);

@@ -11,6 +11,7 @@
 #include "rt/work.h"
 
 #define VAULT_TICKET_BYTES 32
+#define VAULT_BACKUP_KEY_BYTES 32
 #define VAULT_TICKET_LIFE_MS 60000
 #define VAULT_SALT_BYTES 16
 #define VAULT_SESSION_KEY_BYTES 80
@@ -28,6 +29,7 @@ struct vault {
 	struct house *house;
 	struct loop *loop;
 	struct sqldb *db;
+	const char *data_dir;
 	struct workers *hashers, *signers;
 	struct vault_keys *keys;
 	struct vault_session_keys gate_keys, porch_keys;
@@ -141,5 +143,11 @@ NODISCARD int vault_relays_read(struct vault_relays **out, const struct settings
 void vault_relays_free(struct vault_relays **r);
 int vault_on_relay(struct vault *v, struct bus_peer *from, struct bus_vault_relay_request *q, struct arena *a,
     struct bus_vault_relay_reply *reply);
+
+/* vault_copy.c: what a backup asks for. */
+int vault_on_copy(struct vault *v, struct bus_peer *from, struct bus_vault_copy_request *q, struct arena *a,
+    struct bus_vault_copy_reply *reply);
+int vault_on_backup_key(struct vault *v, struct bus_peer *from, struct bus_vault_backup_key_request *q, struct arena *a,
+    struct bus_vault_backup_key_reply *reply);
 
 #endif

@@ -54,6 +54,9 @@ NODISCARD int stream_write(struct stream *st, struct slice s);
 NODISCARD int stream_printf(struct stream *st, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* Sends all. */
 NODISCARD int stream_flush(struct stream *st);
+/* Sends what is queued, then `s` (not empty) with a descriptor on its first byte, over a plain Unix socket; the descriptor stays
+ * the caller's. */
+NODISCARD int stream_send_fd(struct stream *st, struct slice s, int fd);
 /* True if input is there (or the end) without waiting: pipelining. */
 bool stream_readable_now(struct stream *st);
 /* Waits for input, the end, or a fiber_wake() of this fiber by somebody else: 0 (look at both), or an

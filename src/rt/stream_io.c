@@ -224,3 +224,45 @@ stream_moved(struct stream *st, size_t n)
 		return ERR_TIMEOUT;
 	return fiber_self(st->loop) == NULL ? 0 : fiber_yield(st->loop);
 }
+
+static ssize_t
+send_with_fd(const struct stream *st, struct slice s, int fd)
+{
+	union {
+		struct cmsghdr align;
+		char space[CMSG_SPACE(sizeof(int))];
+	} control = {.space = {0}};
+	struct iovec iov = {.iov_base = (void *)(uintptr_t)s.p, .iov_len = s.n};
+	struct msghdr m = {
+	    .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = CMSG_SPACE(sizeof(int))};
+	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+	ssize_t sent;
+
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(c), &fd, sizeof(int));
+	do
+		sent = sendmsg(st->fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
+	while (sent < 0 && errno == EINTR);
+	return sent;
+}
+
+int
+stream_send_fd(struct stream *st, struct slice s, int fd)
+{
+	int err = stream_flush(st);
+	ssize_t sent = -1;
+
+	ASSERT(s.n > 0 && st->tls == NULL && st->deflate == NULL);
+	while (err == 0 && (sent = send_with_fd(st, s, fd)) < 0) {
+		if (errno != EAGAIN)
+			return stream_fail(st, err_from_errno(errno));
+		err = stream_wait(st, STREAM_WRITER, UV_WRITABLE, stream_wait_end(st, st->write_ms));
+		if (err != 0)
+			(void)stream_fail(st, err);
+	}
+	if (err == 0)
+		err = stream_write(st, slice_from(s, (size_t)sent));
+	return err == 0 ? stream_flush(st) : err;
+}

@@ -319,3 +319,15 @@ sql_col_null(struct sql_rows *r, int col)
 	ASSERT(r->stmt != NULL);
 	return r->tx->engine->col_null(r->stmt, col);
 }
+
+int
+sql_copy(struct sqltx *tx, const char *to)
+{
+	return sql_note_error(tx->db, tx->conn, tx->engine->copy(tx->conn, to));
+}
+
+int
+sql_integrity(struct sqltx *tx, struct buf *out)
+{
+	return sql_note_error(tx->db, tx->conn, tx->engine->integrity(tx->conn, out));
+}

@@ -103,6 +103,14 @@ NODISCARD int sql_exec(struct sqltx *tx, const struct sql_text *t, const struct 
 /* Rows changed by the last sql_exec. */
 int64_t sql_changes(struct sqltx *tx);
 
+/* Copies the database, as this transaction sees it, to the new file `to`: page by page, so that a part that has not changed lies
+ * where it lay in an older copy. For reading transactions: ERR_BUSY in one that has written. ERR_EXISTS: there is such a
+ * file; ERR_FULL. Not synced; on failure nothing is left. */
+NODISCARD int sql_copy(struct sqltx *tx, const char *to);
+
+/* Looks through the whole database: 0, or ERR_DAMAGED with the first things that are wrong in `out`, a line each. */
+NODISCARD int sql_integrity(struct sqltx *tx, struct buf *out);
+
 /* A running query. Up to 8 may be open at once in one transaction function. */
 struct sql_rows {
 	struct sqltx *tx;

@@ -49,6 +49,9 @@ struct sql_engine {
 	int (*has_table)(struct sqlconn *c, const char *name, bool *has);
 	int (*is_empty)(struct sqlconn *c, bool *empty); /* no tables at all */
 	int (*snapshot)(struct sqlconn *c, const char *to);
+	/* Inside a transaction: page by page, so that what has not changed lies where it lay in an older copy. */
+	int (*copy)(struct sqlconn *c, const char *to);
+	int (*integrity)(struct sqlconn *c, struct buf *out);
 	/* After a commit was answered: checkpoints. */
 	int (*tidy)(struct sqlconn *c);
 	int (*sync)(struct sqlconn *c);

@@ -478,6 +478,60 @@ engine_snapshot(struct sqlconn *c, const char *to)
 	return err != 0 ? err : sync_parent(to);
 }
 
+static int
+copy_pages(struct sqlconn *c, sqlite3 *to)
+{
+	sqlite3_backup *b;
+	int rc = sqlite3_exec(to, "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;", NULL, NULL, NULL);
+
+	if (rc != SQLITE_OK)
+		return note(c, rc);
+	if ((b = sqlite3_backup_init(to, "main", c->db, "main")) == NULL)
+		return note(c, sqlite3_extended_errcode(to));
+	rc = sqlite3_backup_step(b, -1);
+	(void)sqlite3_backup_finish(b);
+	return rc == SQLITE_DONE ? 0 : note(c, rc);
+}
+
+static int
+engine_copy(struct sqlconn *c, const char *path)
+{
+	sqlite3 *to = NULL;
+	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600), err;
+
+	if (fd < 0)
+		return err_from_errno(errno);
+	close(fd);
+	err = note(c, sqlite3_open_v2(path, &to, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL));
+	if (err == 0)
+		err = copy_pages(c, to);
+	sqlite3_close_v2(to);
+	if (err != 0)
+		(void)unlink(path);
+	return err;
+}
+
+static int
+engine_integrity(struct sqlconn *c, struct buf *out)
+{
+	sqlite3_stmt *s = NULL;
+	int err, rc = sqlite3_prepare_v2(c->db, "PRAGMA integrity_check(20)", -1, &s, NULL);
+	bool sound = true;
+
+	while (rc == SQLITE_OK && (rc = sqlite3_step(s)) == SQLITE_ROW) {
+		const char *text = (const char *)sqlite3_column_text(s, 0);
+
+		rc = SQLITE_OK;
+		if (text != NULL && strcmp(text, "ok") == 0)
+			continue;
+		sound = false;
+		buf_printf(out, "%s\n", text == NULL ? "out of memory" : text);
+	}
+	err = note(c, rc);
+	sqlite3_finalize(s);
+	return err != 0 ? err : sound ? 0 : ERR_DAMAGED;
+}
+
 static void
 engine_shrink(struct sqlconn *c)
 {
@@ -581,6 +635,8 @@ const struct sql_engine sqlite_engine = {
     .has_table = engine_has_table,
     .is_empty = engine_is_empty,
     .snapshot = engine_snapshot,
+    .copy = engine_copy,
+    .integrity = engine_integrity,
     .tidy = engine_tidy,
     .sync = engine_sync,
     .shrink = engine_shrink,

@@ -114,6 +114,21 @@ struct store_usage {
 };
 NODISCARD int store_account_usage(struct store_account *a, struct store_usage *out);
 
+/* Where an account's folder lies below accounts/: "NN/ID". */
+#define STORE_PLACE_MAX (STORE_ACCOUNT_ID_MAX + 4)
+NODISCARD int store_account_place(struct slice account_id, char out[STORE_PLACE_MAX]);
+
+/* ---- backups -------------------------------------------------------------------------------------------------- */
+
+#define STORE_MARK_MAX 160
+/* A text that stays the same while the account does; empty when it has changed just now. */
+NODISCARD int store_account_mark(struct store_account *acc, char out[STORE_MARK_MAX]);
+/* The database as it is now, and the names of the large messages that it refers to (32 characters each, one behind the other), as
+ * descriptors for reading, the caller's to close. Others of the account wait meanwhile. */
+NODISCARD int store_account_copy(struct store_account *acc, int *database, int *names);
+/* One large message by its name. ERR_NOTFOUND: it was expunged meanwhile; ERR_INVALID: no such name. */
+NODISCARD int store_blob_open(struct store_account *acc, struct slice name, int *fd);
+
 /* ---- mailboxes ------------------------------------------------------------------------------------------------ */
 
 /* Special uses (RFC 6154). At most one mailbox of an account has each. */

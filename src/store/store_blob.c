@@ -16,15 +16,28 @@
 #include <sys/stat.h>
 
 int
-store_path(const struct store *s, struct slice account_id, const char *tail, char out[STORE_PATH_MAX])
+store_account_place(struct slice account_id, char out[STORE_PLACE_MAX])
 {
 	uint32_t h = 0x811c9dc5u; /* FNV-1a: names the folder for good */
-	int n;
 
+	if (!store_account_id_valid(account_id))
+		return ERR_INVALID;
 	for (size_t i = 0; i < account_id.n; i++)
 		h = (h ^ slice_at(account_id, i)) * 0x01000193u;
 	h ^= h >> 16;
-	n = snprintf(out, STORE_PATH_MAX, "%s/%02x/%.*s%s", s->dir, h & 0xffu, SLICE_ARG(account_id), tail);
+	(void)snprintf(out, STORE_PLACE_MAX, "%02x/%.*s", h & 0xffu, SLICE_ARG(account_id));
+	return 0;
+}
+
+int
+store_path(const struct store *s, struct slice account_id, const char *tail, char out[STORE_PATH_MAX])
+{
+	char place[STORE_PLACE_MAX];
+	int n, err = store_account_place(account_id, place);
+
+	if (err != 0)
+		return err;
+	n = snprintf(out, STORE_PATH_MAX, "%s/%s%s", s->dir, place, tail);
 	return n < 0 || n >= STORE_PATH_MAX ? ERR_LIMIT : 0;
 }
 
