@@ -116,8 +116,8 @@ get_key(struct chain *c, const struct dkim_signature *s, EVP_PKEY **key)
 	*key = NULL;
 	if (s->algorithm != DKIM_RSA_SHA256 && s->algorithm != DKIM_ED25519_SHA256)
 		return fail(c,
-		    arena_printf(c->arena, "what %.*s sealed is signed in a way that does not count",
-			SLICE_ARG(s->domain)));
+		    arena_printf(
+			c->arena, "what %.*s sealed is signed in a way that does not count", SLICE_ARG(s->domain)));
 	err = dkim_key_fetch(c->keys, s, c->dns, c->arena, &f);
 	if (err != 0)
 		return err;
@@ -145,7 +145,8 @@ check_message(struct chain *c)
 			f->fault == NULL ? "there are too many" : f->fault));
 	dkim_reader_body_hash(c->reader, f->hash, hash, &bytes);
 	if (!slice_eq(s->body_hash, slice_of(hash, sizeof(hash))) || (s->has_length && s->length != bytes))
-		return fail(c, arena_printf(c->arena, "the body was changed after %.*s sealed it", SLICE_ARG(s->domain)));
+		return fail(
+		    c, arena_printf(c->arena, "the body was changed after %.*s sealed it", SLICE_ARG(s->domain)));
 	if (s->expires_s >= 0 && s->expires_s < c->now_s)
 		return fail(c, arena_printf(c->arena, "the signature of %.*s has expired", SLICE_ARG(s->domain)));
 	err = get_key(c, s, &key);
@@ -153,7 +154,8 @@ check_message(struct chain *c)
 		return err;
 	err = dkim_check_header(c->reader, s, key, &good);
 	if (err == 0 && !good)
-		return fail(c, arena_printf(c->arena, "the header was changed after %.*s sealed it", SLICE_ARG(s->domain)));
+		return fail(
+		    c, arena_printf(c->arena, "the header was changed after %.*s sealed it", SLICE_ARG(s->domain)));
 	return err;
 }
 
@@ -209,8 +211,8 @@ check_seals(struct chain *c)
 			err = get_key(c, &c->seals[i], &key);
 		if (err == 0 && key != NULL && !dkim_key_verify(key, hash, c->seals[i].signature))
 			err = fail(c,
-			    arena_printf(c->arena, "the seal %d, of %.*s, does not fit", i,
-				SLICE_ARG(c->seals[i].domain)));
+			    arena_printf(
+				c->arena, "the seal %d, of %.*s, does not fit", i, SLICE_ARG(c->seals[i].domain)));
 	}
 	return err;
 }
@@ -235,8 +237,7 @@ tell_sealers(struct chain *c)
 }
 
 int
-arc_verify(
-    struct dkim_reader *r, const struct trust_dns *dns, int64_t now_s, struct arena *a, struct arc_result *out)
+arc_verify(struct dkim_reader *r, const struct trust_dns *dns, int64_t now_s, struct arena *a, struct arc_result *out)
 {
 	struct dkim_key_cache *keys DKIM_KEY_CACHE_CLEANUP = dkim_key_cache_new(a);
 	struct chain *c = ARENA_NEW(a, struct chain);

@@ -8,8 +8,9 @@
 
 /* One who has sealed. */
 struct arc_sealer {
-	struct slice domain;  /* d= of the ARC-Seal */
-	struct slice results; /* the ARC-Authentication-Results behind its instance: "mx.example.org; spf=pass …", folded */
+	struct slice domain; /* d= of the ARC-Seal */
+	struct slice
+	    results; /* the ARC-Authentication-Results behind its instance: "mx.example.org; spf=pass …", folded */
 };
 
 struct arc_result {
@@ -21,8 +22,8 @@ struct arc_result {
 
 /* After dkim_reader_end() of a reader for DKIM_VERIFYING. Asks DNS for each key once. Lies in the arena, or is the reader's. 0; ERR_NOMEM,
  * ERR_CANCELLED. */
-NODISCARD int arc_verify(struct dkim_reader *r, const struct trust_dns *dns, int64_t now_s, struct arena *a,
-    struct arc_result *out);
+NODISCARD int arc_verify(
+    struct dkim_reader *r, const struct trust_dns *dns, int64_t now_s, struct arena *a, struct arc_result *out);
 
 struct arc_sealing {
 	/* What was found when the message came: the payload of our Authentication-Results, "mx.example.org; spf=pass …"; may be
@@ -49,7 +50,8 @@ NODISCARD int arc_seal(struct dkim_reader *r, const struct arc_sealing *s, const
 
 /* The ARC fields of a header by their instance. */
 struct arc_sets {
-	const struct header_field *results[ARC_INSTANCE_MAX + 1], *signature[ARC_INSTANCE_MAX + 1], *seal[ARC_INSTANCE_MAX + 1];
+	const struct header_field *results[ARC_INSTANCE_MAX + 1], *signature[ARC_INSTANCE_MAX + 1],
+	    *seal[ARC_INSTANCE_MAX + 1];
 	int n;             /* the highest instance; 0: no ARC field at all */
 	const char *fault; /* fields that are there twice or have no sound instance, in a few words; NULL: none */
 };

@@ -81,14 +81,14 @@ make_signature(struct dkim_reader *r, const struct arc_sealing *s, int instance,
 	buf_put_base64(&f.after, slice_of(hash, sizeof(hash)));
 	buf_printf(&f.after, "; c=relaxed/relaxed;\r\n\td=%.*s; h=", SLICE_ARG(s->key.domain));
 	buf_put(&f.after, buf_slice(&names));
-	buf_printf(&f.after, ";\r\n\ti=%d; s=%.*s; t=%lld\r\n", instance, SLICE_ARG(s->key.selector),
-	    (long long)s->now_s);
+	buf_printf(
+	    &f.after, ";\r\n\ti=%d; s=%.*s; t=%lld\r\n", instance, SLICE_ARG(s->key.selector), (long long)s->now_s);
 	put_whole(&f, SLICE_EMPTY, &raw);
 	dkim_canon_field(DKIM_RELAXED, buf_slice(&raw), true, &canonical);
 	if (raw.err != 0 || canonical.err != 0)
 		return ERR_NOMEM;
-	err = dkim_headers_hash(dkim_reader_headers(r), buf_slice(&names), DKIM_RELAXED, SLICE_EMPTY,
-	    buf_slice(&canonical), hash);
+	err = dkim_headers_hash(
+	    dkim_reader_headers(r), buf_slice(&names), DKIM_RELAXED, SLICE_EMPTY, buf_slice(&canonical), hash);
 	if (err == 0)
 		err = sign_one(signer, s, hash, a, &signature);
 	if (err == 0)

@@ -128,8 +128,8 @@ seal(struct world *w, struct slice message, enum trust_result chain, const char 
 	struct slice fields;
 
 	assert_int_equal(try_seal(w, message, &s, &fields), 0);
-	return arena_printf(&w->arena, "%.*s%.*s", (int)fields.n, (const char *)fields.p, (int)message.n,
-	    (const char *)message.p);
+	return arena_printf(
+	    &w->arena, "%.*s%.*s", (int)fields.n, (const char *)fields.p, (int)message.n, (const char *)message.p);
 }
 
 static void
@@ -175,8 +175,10 @@ chains(void **state)
 		assert_int_equal(verify(w, replaced(w, text, "hello", "goodbye"), &r), TRUST_FAIL);
 		assert_int_equal(verify(w, replaced(w, text, "Subject: s", "Subject: t"), &r), TRUST_FAIL);
 		assert_int_equal(verify(w, replaced(w, text, "spf=pass", "spf=fail"), &r), TRUST_FAIL);
-		assert_int_equal(verify(w, replaced(w, text, "\nSubject: ", "\nCc: x@y.test\r\nSubject: "), &r), TRUST_FAIL);
-		assert_int_equal(verify(w, replaced(w, text, "\nSubject: ", "\nX-New: x\r\nSubject: "), &r), TRUST_PASS);
+		assert_int_equal(
+		    verify(w, replaced(w, text, "\nSubject: ", "\nCc: x@y.test\r\nSubject: "), &r), TRUST_FAIL);
+		assert_int_equal(
+		    verify(w, replaced(w, text, "\nSubject: ", "\nX-New: x\r\nSubject: "), &r), TRUST_PASS);
 	}
 	/* it is as long as can be */
 	assert_int_equal(seal(w, text, TRUST_PASS, "mx.example.org; none").n, text.n);
@@ -218,12 +220,14 @@ results(void **state)
 	enum trust_result chain;
 
 	buf_init(&out, 4096);
-	assert_int_equal(header_parse(&w->arena,
-			     SLICE("Authentication-Results: MX.example.org 1; spf=pass (a; b \\) ; c) smtp.mfrom=\"x;y\"; arc=pass\r\n"
-				   "Authentication-Results: other.test; dkim=pass\r\n"
-				   "Authentication-Results: mx.example.org; none\r\n"
-				   "Authentication-Results: mx.example.org;\r\n dmarc=fail;\r\n\r\n"),
-			     &w->limits, &h),
+	assert_int_equal(
+	    header_parse(&w->arena,
+		SLICE(
+		    "Authentication-Results: MX.example.org 1; spf=pass (a; b \\) ; c) smtp.mfrom=\"x;y\"; arc=pass\r\n"
+		    "Authentication-Results: other.test; dkim=pass\r\n"
+		    "Authentication-Results: mx.example.org; none\r\n"
+		    "Authentication-Results: mx.example.org;\r\n dmarc=fail;\r\n\r\n"),
+		&w->limits, &h),
 	    0);
 	arc_results_gather(&h, SLICE("mx.example.org"), &out, &chain);
 	assert_int_equal(chain, TRUST_PASS);
@@ -414,7 +418,7 @@ validation_suite(void **state)
 			const struct case_ *c = &s->v[i];
 			/* an empty `cv` stands for a chain that says itself that it is broken */
 			enum trust_result expected = slice_eq(c->cv, SLICE("Pass")) ? TRUST_PASS
-			    : slice_eq(c->cv, SLICE("None"))			    ? TRUST_NONE
+			    : slice_eq(c->cv, SLICE("None"))                        ? TRUST_NONE
 										    : TRUST_FAIL;
 			struct arc_result r;
 
@@ -453,8 +457,7 @@ sign_case(struct world *w, const struct case_ *c)
 {
 	static const char *const names[] = {"ARC-Seal", "ARC-Message-Signature", "ARC-Authentication-Results"};
 	const struct slice expected[] = {c->seal, c->signature, c->results};
-	struct arc_sealing s = {.key = {SLICE("example.org"), SLICE("dummy"), DKIM_RSA_SHA256},
-	    .names = c->names};
+	struct arc_sealing s = {.key = {SLICE("example.org"), SLICE("dummy"), DKIM_RSA_SHA256}, .names = c->names};
 	struct buf gathered BUF_CLEANUP;
 	struct header h;
 	struct slice out;

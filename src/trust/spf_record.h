@@ -22,7 +22,7 @@ enum spf_kind {
 
 struct spf_term {
 	enum spf_kind kind;
-	enum trust_result qualifier; /* what a match of the mechanism means */
+	enum trust_result qualifier; /* what a match means; TRUST_NONE of a modifier */
 	struct slice text;           /* the whole term, as it is published */
 	struct slice spec;           /* domain-spec, not expanded; empty where it may be left out and is */
 	uint8_t network[16];         /* ip4 (4 bytes), ip6 */
