@@ -226,9 +226,7 @@ int
 backup_tree_put(struct backup_repo *r, const json_t *tree, json_t **out)
 {
 	char *text = json_dumps(tree, JSON_COMPACT | JSON_SORT_KEYS);
-	int err = text == NULL
-	    ? ERR_NOMEM
-	    : backup_bytes_put(r, slice_z(text), "", BACKUP_PIECE_DATABASE, out);
+	int err = text == NULL ? ERR_NOMEM : backup_bytes_put(r, slice_z(text), "", BACKUP_PIECE_DATABASE, out);
 
 	free(text);
 	return err;

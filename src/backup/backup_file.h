@@ -21,8 +21,7 @@ NODISCARD int backup_bytes_put(
     struct backup_repo *r, struct slice bytes, const char *path, size_t piece_bytes, json_t **out);
 /* Writes a file's content to a descriptor; counts pieces that are missing or damaged, in whose place zeros are written when
  * `past_damage`; else the first ends it. ERR_INVALID: not the description of a file. */
-NODISCARD int backup_file_get(
-    struct backup_repo *r, const json_t *file, int fd, bool past_damage, int64_t *damaged);
+NODISCARD int backup_file_get(struct backup_repo *r, const json_t *file, int fd, bool past_damage, int64_t *damaged);
 NODISCARD int backup_bytes_get(struct backup_repo *r, const json_t *file, struct buf *out);
 /* Only looks whether all is there and whole: adds up what is not. */
 NODISCARD int backup_file_check(struct backup_repo *r, const json_t *file, struct buf *scratch, int64_t *damaged);

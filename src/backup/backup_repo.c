@@ -148,8 +148,8 @@ read_file(struct backup_repo *r, const char *path, struct buf *out)
 }
 
 static int
-each_name(struct backup_repo *r, const char *folder, int (*fn)(struct backup_repo *r, const char *name, void *arg),
-    void *arg)
+each_name(
+    struct backup_repo *r, const char *folder, int (*fn)(struct backup_repo *r, const char *name, void *arg), void *arg)
 {
 	int fd = openat(r->fd, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW), err = 0;
 	DIR *d = fd < 0 ? NULL : fdopendir(fd);
@@ -444,7 +444,8 @@ backup_save(struct backup_repo *r, struct slice content, char name[BACKUP_NAME_M
 		return say(r, err, "no memory for the list of files");
 	if ((err = step(r)) != 0 || (err = sync_all(r)) != 0 || (err = step(r)) != 0 ||
 	    (err = each_name(r, "new", settle_piece, NULL)) != 0 || (err = step(r)) != 0 || (err = sync_all(r)) != 0 ||
-	    (err = step(r)) != 0 || (err = write_file(r, tmp, buf_slice(&r->sealed), true)) != 0 || (err = step(r)) != 0)
+	    (err = step(r)) != 0 || (err = write_file(r, tmp, buf_slice(&r->sealed), true)) != 0 ||
+	    (err = step(r)) != 0)
 		return err;
 	if (renameat(r->fd, tmp, r->fd, path) != 0)
 		return say_errno(r, path);

@@ -23,8 +23,9 @@ backup_seal(const uint8_t key[32], struct slice name, struct slice plain, struct
 	buf_put_u8(out, VERSION);
 	buf_put(out, slice_of(header, sizeof(header)));
 	at = buf_reserve(out, plain.n + MORE_BYTES);
-	if (at == NULL || crypto_secretstream_xchacha20poly1305_push(&state, at, NULL, plain.p, plain.n, name.p, name.n,
-			      crypto_secretstream_xchacha20poly1305_TAG_FINAL) != 0)
+	if (at == NULL ||
+	    crypto_secretstream_xchacha20poly1305_push(&state, at, NULL, plain.p, plain.n, name.p, name.n,
+		crypto_secretstream_xchacha20poly1305_TAG_FINAL) != 0)
 		return out->err != 0 ? out->err : ERR_INVALID;
 	buf_added(out, plain.n + MORE_BYTES);
 	sodium_memzero(&state, sizeof(state));
@@ -50,8 +51,7 @@ backup_unseal(const uint8_t key[32], struct slice name, struct slice sealed, str
 	at = buf_reserve(out, message.n - MORE_BYTES + 1);
 	if (at == NULL)
 		return out->err;
-	bad = crypto_secretstream_xchacha20poly1305_pull(
-	    &state, at, NULL, &tag, message.p, message.n, name.p, name.n);
+	bad = crypto_secretstream_xchacha20poly1305_pull(&state, at, NULL, &tag, message.p, message.n, name.p, name.n);
 	sodium_memzero(&state, sizeof(state));
 	if (bad != 0 || tag != crypto_secretstream_xchacha20poly1305_TAG_FINAL)
 		return ERR_DAMAGED;

@@ -65,8 +65,8 @@ backup_ask(struct backup_work *w, const char *command, json_t *args, struct cli_
 
 	json_decref(owned);
 	if (err != 0)
-		return cli_fail(w->c, EX_TEMPFAIL, "the house did not answer to %s: %s; its log tells why", command,
-		    err_text(err));
+		return cli_fail(
+		    w->c, EX_TEMPFAIL, "the house did not answer to %s: %s; its log tells why", command, err_text(err));
 	return 0;
 }
 
@@ -185,7 +185,8 @@ backup_fail(struct backup_work *w, int err)
 int
 backup_open_repo(struct backup_work *w, const char *dir, bool write)
 {
-	struct backup_config config = {.house = &w->house, .dir = dir, .write = write, .check = cli_flag(w->c, "whole"), .step = go_on};
+	struct backup_config config = {
+	    .house = &w->house, .dir = dir, .write = write, .check = cli_flag(w->c, "whole"), .step = go_on};
 	struct buf detail BUF_CLEANUP;
 	int code, err;
 
@@ -388,9 +389,9 @@ listed(struct backup_work *w, struct slice name)
 		return row;
 	}
 	json_array_foreach(json_object_get(about, "files"), i, one)
-		bytes += json_integer_value(json_object_get(one, "size"));
+	    bytes += json_integer_value(json_object_get(one, "size"));
 	json_array_foreach(json_object_get(about, "accounts"), i, one)
-		bytes += json_integer_value(json_object_get(one, "size"));
+	    bytes += json_integer_value(json_object_get(one, "size"));
 	(void)json_object_set(row, "made_at", json_object_get(about, "made_at"));
 	(void)json_object_set(row, "version", json_object_get(about, "version"));
 	(void)json_object_set_new(

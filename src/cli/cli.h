@@ -79,7 +79,7 @@ NODISCARD int cli_seconds(struct slice s, int64_t *out);
 NODISCARD int cli_bytes(struct slice s, int64_t *out);
 
 cli_fn cli_help, cli_version, cli_demo, cli_setup, cli_serve, cli_house, cli_stop, cli_config_default, cli_config_check,
-    cli_config_diff, cli_message, cli_sendmail, cli_trust;
+    cli_config_diff, cli_message, cli_sendmail, cli_trust, cli_import_imap;
 cli_fn cli_backup, cli_backup_list, cli_backup_key, cli_backup_prune, cli_restore;
 
 /* cli_where.c: where the house is and what its configuration says. */
@@ -116,6 +116,9 @@ struct cli_fds {
 NODISCARD int cli_ask_fds(int fd, const char *command, json_t *args, struct cli_reply *reply, struct cli_fds *fds);
 void cli_fds_close(struct cli_fds *fds);
 #define CLI_FDS_CLEANUP __attribute__((cleanup(cli_fds_close)))
+/* Its two halves. */
+NODISCARD int cli_ask_send(int fd, const char *command, json_t *args);
+NODISCARD int cli_ask_read(int fd, struct cli_reply *reply, struct cli_fds *fds);
 void cli_reply_free(struct cli_reply *r);
 #define CLI_REPLY_CLEANUP __attribute__((cleanup(cli_reply_free)))
 /* The error of a reply, told on c->err, as an exit code; 0 when it is none. */
@@ -133,7 +136,8 @@ NODISCARD int cli_reach_house(
     struct cli *c, const struct cli_where *w, struct cli_quiet *quiet, int silence_s, int *fd);
 /* Ends it: its exit code. */
 int cli_quiet_stop(struct cli_quiet *q);
-
+/* As far as text can be shown: control characters are ?. */
+void cli_print_clean(FILE *out, struct slice text);
 /* cli_print.c. Help and counters are broken at this width; what a story tells at the terminal's, and not at all in a pipe. */
 #define CLI_LINE_WIDTH 80
 /* Text broken between words before `width`; the cursor is in column `at`, further lines are indented. */

@@ -11,7 +11,7 @@ struct making {
 	struct backup_work w;
 	bool whole;
 	struct slice before_name;
-	json_t *before; /* the newest backup there; NULL: none */
+	json_t *before;      /* the newest backup there; NULL: none */
 	struct map accounts; /* its accounts by id → json_t, borrowed */
 	json_t *now, *files, *accounts_now;
 	int64_t unchanged, failed;
@@ -81,8 +81,7 @@ put_config(struct making *m)
 
 	if (m->w.where.config.n == 0)
 		return 0;
-	m->err = backup_bytes_put(
-	    m->w.repo, buf_slice(&m->w.where.config), "posthouse.conf", BACKUP_PIECE_BODY, &file);
+	m->err = backup_bytes_put(m->w.repo, buf_slice(&m->w.where.config), "posthouse.conf", BACKUP_PIECE_BODY, &file);
 	if (m->err != 0)
 		return backup_fail(&m->w, m->err);
 	(void)json_array_append_new(m->files, file);

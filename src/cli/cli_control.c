@@ -64,8 +64,8 @@ send_all(int fd, const char *p, size_t n)
 	return 0;
 }
 
-static int
-send_request(int fd, const char *command, json_t *args)
+int
+cli_ask_send(int fd, const char *command, json_t *args)
 {
 	json_t *request = json_pack("{s:s, s:O}", "command", command, "args", args);
 	char *text = request == NULL ? NULL : json_dumps(request, JSON_COMPACT);
@@ -156,13 +156,21 @@ cli_ask(int fd, const char *command, json_t *args, struct cli_reply *reply)
 int
 cli_ask_fds(int fd, const char *command, json_t *args, struct cli_reply *reply, struct cli_fds *fds)
 {
+	int err = cli_ask_send(fd, command, args);
+
+	*reply = (struct cli_reply){NULL, NULL};
+	return err != 0 ? err : cli_ask_read(fd, reply, fds);
+}
+
+int
+cli_ask_read(int fd, struct cli_reply *reply, struct cli_fds *fds)
+{
 	struct buf in BUF_CLEANUP;
 	size_t total = 0;
-	int r;
+	int r = 0;
 
 	*reply = (struct cli_reply){json_array(), NULL};
 	buf_init(&in, LINE_BYTES);
-	r = send_request(fd, command, args);
 	while (r == 0 && total < REPLY_BYTES) {
 		size_t end = slice_find_byte(buf_slice(&in), '\n');
 		ssize_t got;

@@ -7,8 +7,8 @@
 #define COLUMNS_MAX 32
 #define CELL_WIDTH_MAX 60
 
-static void
-put_clean(FILE *out, struct slice text)
+void
+cli_print_clean(FILE *out, struct slice text)
 {
 	for (size_t i = 0; i < text.n; i++) {
 		uint8_t c = slice_at(text, i);
@@ -20,7 +20,7 @@ put_clean(FILE *out, struct slice text)
 static void
 put_text(FILE *out, const char *text)
 {
-	put_clean(out, slice_z(text));
+	cli_print_clean(out, slice_z(text));
 }
 
 void
@@ -44,7 +44,7 @@ cli_print_wrapped(FILE *out, const char *text, size_t at, size_t indent, size_t 
 			(void)fputc(' ', out);
 			at++;
 		}
-		put_clean(out, word);
+		cli_print_clean(out, word);
 		at += w;
 		first = false;
 	}
@@ -257,7 +257,7 @@ put_lines(FILE *out, const char *text, int indent)
 		if (slice_ends(line, SLICE("\r")))
 			line = slice_head(line, line.n - 1);
 		(void)fprintf(out, "%*s", indent, "");
-		put_clean(out, line);
+		cli_print_clean(out, line);
 		(void)fputc('\n', out);
 	}
 }

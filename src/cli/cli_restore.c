@@ -70,8 +70,8 @@ restore_file(struct restore *r, int at, const char *path, const json_t *file)
 	r->files++;
 	if (damaged > 0) {
 		r->damaged++;
-		(void)cli_fail(r->w.c, 0, "%s is damaged in the backup: %lld of its pieces are missing", path,
-		    (long long)damaged);
+		(void)cli_fail(
+		    r->w.c, 0, "%s is damaged in the backup: %lld of its pieces are missing", path, (long long)damaged);
 	}
 	return code;
 }
@@ -103,7 +103,8 @@ restore_account(struct restore *r, int at, const json_t *account)
 
 		if (code != 0)
 			break;
-		if (snprintf(path, sizeof(path), "accounts/%s/%s", place, name == NULL ? "" : name) >= (int)sizeof(path))
+		if (snprintf(path, sizeof(path), "accounts/%s/%s", place, name == NULL ? "" : name) >=
+		    (int)sizeof(path))
 			path[0] = '\0';
 		code = restore_file(r, at, path, file);
 	}
@@ -157,7 +158,8 @@ open_target(struct restore *r, int *dir, int *lock)
 			continue;
 		if (!again)
 			return cli_fail(w->c, EX_CANTCREAT,
-			    "there is a house in %s (it has %s): restore into an empty folder, --dir DIR, or bring back "
+			    "there is a house in %s (it has %s): restore into an empty folder, --dir DIR, or bring "
+			    "back "
 			    "one account with --account",
 			    w->where.dir, parts[i]);
 		if (unlinkat(*dir, parts[i], 0) != 0)

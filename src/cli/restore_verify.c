@@ -203,8 +203,8 @@ verify_books(struct verify *v)
 		if (damaged == 0)
 			continue;
 		v->r->damaged++;
-		(void)json_array_append_new(
-		    v->reply.rows, json_pack("{s:s, s:I}", "file", path == NULL ? "?" : path, "damaged_pieces", damaged));
+		(void)json_array_append_new(v->reply.rows,
+		    json_pack("{s:s, s:I}", "file", path == NULL ? "?" : path, "damaged_pieces", damaged));
 	}
 	return 0;
 }

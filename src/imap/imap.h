@@ -37,6 +37,7 @@ struct imap_session_config {
 	struct slice client;
 	struct slice tls;
 	struct slice tag; /* of the sign-in command */
+	bool moving;      /* the operator's: may bring messages in as they were elsewhere (imap_move_in.c) */
 	struct imap_counters *counters;
 	const bool *stopping; /* as above */
 };

@@ -3,6 +3,7 @@
  * piece, and whatever is wrong is said before the client sends it, where it waits for our word. */
 #include "imap/imap_catenate.h"
 #include "imap/imap_incoming.h"
+#include "imap/imap_move_in.h"
 
 struct append {
 	struct imap_incoming in;
@@ -68,6 +69,8 @@ parse_options(struct append *a, struct store_append *one)
 		one->internal_s = imap_lex_date_time(x);
 		imap_lex_space(x);
 	}
+	if (s->c->moving && (imap_lex_peek(x) | 0x20) == 'x')
+		imap_parse_origin(x, &one->origin);
 }
 
 /* A message in one literal. */

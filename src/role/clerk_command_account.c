@@ -3,6 +3,8 @@
  * leaves behind before that belongs to an id that nobody knows; removal can be repeated until it is through. */
 #include "role/clerk_private.h"
 
+#include <unistd.h>
+
 #define REMOVE_MS 600000
 
 struct account_work {
@@ -302,6 +304,37 @@ control_run_account_show(struct control_session *s)
 		err = control_row(s, o);
 	json_decref(o);
 	return err;
+}
+
+/* The connection itself goes to the account's desk. */
+int
+control_run_account_mail(struct control_session *s)
+{
+	struct bus_desk_operator_reply rep;
+	struct account_work w;
+	struct buf BUF_CLEANUP unread;
+	int fd = -1, err = named_account(s, &w), again;
+
+	if (err != 0)
+		return err;
+	buf_init(&unread, 65536);
+	if (stream_pending(s->st).n > 0)
+		return control_fail(
+		    s, ERR_INVALID, "Wait for the answer before going on.", "there is something behind the request");
+	if ((err = stream_detach(&s->st, &unread, &fd)) != 0)
+		return err;
+	err = BUS_CALL(s->k->c->bus, ROLE_DESK, desk_of(s, w.out.id), desk_operator,
+	    (&(struct bus_desk_operator_request){.account_id = w.out.id, .login = w.out.address, .socket = fd}),
+	    &s->arena, &rep, CLERK_ASK_MS);
+	if (err == 0) {
+		(void)close(fd);
+		return 0;
+	}
+	if ((again = stream_new(&s->st, s->k->c->loop, fd)) != 0) {
+		(void)close(fd);
+		return again;
+	}
+	return control_fail_role(s, "desk", err, SLICE_EMPTY);
 }
 
 int

@@ -208,14 +208,14 @@ control_run_backup_begin(struct control_session *s)
 	int err;
 
 	if (s->k->backing_up)
-		return control_fail(
-		    s, ERR_BUSY, "Wait for its end.", "another backup of this house is being made");
+		return control_fail(s, ERR_BUSY, "Wait for its end.", "another backup of this house is being made");
 	s->k->backing_up = s->backing_up = true;
 	start_copying(&c, s->k);
 	err = copy_books(&c);
 	if (err != 0) {
 		clerk_backup_end(s);
-		return control_fail(s, err, err == ERR_FULL ? "Free space on the disk of the house." : "Look at the log.",
+		return control_fail(s, err,
+		    err == ERR_FULL ? "Free space on the disk of the house." : "Look at the log.",
 		    "the books cannot be copied: %s", err_text(err));
 	}
 	for (size_t i = 0; err == 0 && i < COUNT_OF(names); i++)
@@ -261,8 +261,8 @@ open_book(struct control_session *s, struct slice name, int *fd)
 	if (!s->backing_up || file.n == 0 || file.n > 128 || slice_find_byte(file, '/') != SLICE_NONE ||
 	    slice_at(file, 0) == '.')
 		return ERR_NOTFOUND;
-	(void)snprintf(path, sizeof(path), "%s/copy/%s%.*s", s->k->c->data_dir, file.n == name.n ? "" : "blobs/",
-	    SLICE_ARG(file));
+	(void)snprintf(
+	    path, sizeof(path), "%s/copy/%s%.*s", s->k->c->data_dir, file.n == name.n ? "" : "blobs/", SLICE_ARG(file));
 	*fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	return *fd < 0 ? err_from_errno(errno) : 0;
 }
@@ -302,8 +302,8 @@ control_run_backup_mark(struct control_session *s)
 {
 	struct bus_desk_mark_request q = {.account_id = control_text(&s->request, "id")};
 	struct bus_desk_mark_reply rep = {.mark = SLICE_EMPTY};
-	int err = BUS_CALL(s->k->c->bus, ROLE_DESK, account_desk(q.account_id, s->k->c->desks), desk_mark, &q, &s->arena,
-	    &rep, CLERK_ASK_MS);
+	int err = BUS_CALL(s->k->c->bus, ROLE_DESK, account_desk(q.account_id, s->k->c->desks), desk_mark, &q,
+	    &s->arena, &rep, CLERK_ASK_MS);
 
 	if (err != 0)
 		return control_fail_role(s, "desk", err, SLICE_EMPTY);
@@ -316,8 +316,8 @@ control_run_backup_account(struct control_session *s)
 {
 	struct bus_desk_copy_request q = {.account_id = control_text(&s->request, "id")};
 	struct bus_desk_copy_reply rep = {.database = -1, .names = -1};
-	int err = BUS_CALL(s->k->c->bus, ROLE_DESK, account_desk(q.account_id, s->k->c->desks), desk_copy, &q, &s->arena,
-	    &rep, COPY_MS);
+	int err = BUS_CALL(s->k->c->bus, ROLE_DESK, account_desk(q.account_id, s->k->c->desks), desk_copy, &q,
+	    &s->arena, &rep, COPY_MS);
 
 	if (err != 0)
 		return control_fail_role(s, "desk", err, SLICE_EMPTY);
@@ -334,8 +334,8 @@ control_run_backup_blob(struct control_session *s)
 	struct bus_desk_blob_request q = {
 	    .account_id = control_text(&s->request, "id"), .name = control_text(&s->request, "name")};
 	struct bus_desk_blob_reply rep = {.file = -1};
-	int err = BUS_CALL(s->k->c->bus, ROLE_DESK, account_desk(q.account_id, s->k->c->desks), desk_blob, &q, &s->arena,
-	    &rep, CLERK_ASK_MS);
+	int err = BUS_CALL(s->k->c->bus, ROLE_DESK, account_desk(q.account_id, s->k->c->desks), desk_blob, &q,
+	    &s->arena, &rep, CLERK_ASK_MS);
 
 	return err != 0 ? control_fail_role(s, "desk", err, SLICE_EMPTY) : file_row(s, "blob", rep.file);
 }

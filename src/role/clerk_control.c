@@ -25,6 +25,8 @@ write_json(struct control_session *s, json_t *o)
 {
 	char *text;
 
+	if (s->st == NULL) /* it speaks with somebody else now */
+		s->stream_err = ERR_CLOSED;
 	if (s->stream_err != 0)
 		return s->stream_err;
 	text = json_dumps(o, JSON_COMPACT);

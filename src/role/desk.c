@@ -302,6 +302,21 @@ on_session(struct desk *d, struct bus_peer *from, struct bus_desk_session_reques
 	return err;
 }
 
+static int
+on_operator(struct desk *d, struct bus_peer *from, struct bus_desk_operator_request *q, struct arena *a,
+    struct bus_desk_operator_reply *rep)
+{
+	int err;
+
+	(void)from;
+	(void)a;
+	(void)rep;
+	d->requests++;
+	err = desk_session_take_operator(d, q);
+	d->requests--;
+	return err;
+}
+
 /* ---- the role ------------------------------------------------------------------------------------------------------ */
 
 static void
@@ -384,6 +399,7 @@ start(struct role_context *c, struct buf *detail)
 	BUS_HANDLE(c->bus, desk_account_changed, on_account_changed, d);
 	BUS_HANDLE(c->bus, desk_session, on_session, d);
 	desk_copy_handle(d);
+	BUS_HANDLE(c->bus, desk_operator, on_operator, d);
 	return 0;
 }
 

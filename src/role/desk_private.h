@@ -69,6 +69,8 @@ void desk_vacation(struct desk *d, struct store_account *account, const struct b
 
 /* desk_session.c */
 NODISCARD int desk_session_take(struct desk *d, struct bus_desk_session_request *q);
+/* The same for one that the clerk has let in. */
+NODISCARD int desk_session_take_operator(struct desk *d, struct bus_desk_operator_request *q);
 /* Ends those of one account: IMAP and POP3 politely, submission at once. */
 void desk_sessions_end_of(struct desk *d, struct slice account_id);
 /* Ends them politely until end_ms, then by force. */

@@ -14,6 +14,7 @@ struct session {
 	struct store_account *account;
 	enum bus_service service;
 	bool utf8, stopping;
+	bool moving;      /* the operator's */
 	struct arena mem; /* what follows lies here */
 	struct slice account_id, login, client, helo, tls, tag;
 };
@@ -57,6 +58,7 @@ serve_imap(struct session *s)
 		.client = s->client,
 		.tls = s->tls,
 		.tag = s->tag,
+		.moving = s->moving,
 		.counters = &d->imap,
 		.stopping = &s->stopping});
 }
@@ -151,27 +153,44 @@ fill_session(struct session *s, const struct bus_desk_session_request *q)
 	return arena_failed(mem) ? ERR_LIMIT : 0;
 }
 
-int
-desk_session_take(struct desk *d, struct bus_desk_session_request *q)
+static int
+fill_operator(struct session *s, const struct bus_desk_operator_request *q)
 {
-	struct session *s;
-	int err;
+	int err = desk_account_open(s->d, q->account_id, true, &s->account);
 
-	if (d->stopping)
-		return ERR_UNAVAILABLE;
-	if (q->pending.n > 0) /* what follows the sign-in comes through the socket */
-		return ERR_INVALID;
-	if (q->service != SERVICE_IMAP && q->service != SERVICE_POP3 && q->service != SERVICE_SUBMISSION)
-		return ERR_UNSUPPORTED;
-	if ((s = calloc(1, sizeof(*s))) == NULL)
-		return ERR_NOMEM;
+	s->service = SERVICE_IMAP;
+	s->moving = true;
+	s->account_id = arena_copy(&s->mem, q->account_id);
+	s->login = arena_copy(&s->mem, q->login);
+	s->client = SLICE("operator");
+	s->tls = SLICE_EMPTY;
+	s->tag = SLICE("0");
+	return err != 0 ? err : arena_failed(&s->mem) ? ERR_LIMIT : 0;
+}
+
+static int
+new_session(struct desk *d, struct session **out)
+{
+	struct session *s = d->stopping ? NULL : calloc(1, sizeof(*s));
+
+	*out = s;
+	if (s == NULL)
+		return d->stopping ? ERR_UNAVAILABLE : ERR_NOMEM;
 	s->d = d;
 	arena_init(&s->mem, 1u << 20);
-	err = fill_session(s, q);
+	return 0;
+}
+
+/* It has been filled, with this result; takes the socket. */
+static int
+begin_session(struct session *s, int err, int64_t *socket)
+{
+	struct desk *d = s->d;
+
 	if (err == 0 && d->stopping)
 		err = ERR_UNAVAILABLE;
-	if (err == 0 && (err = stream_new(&s->stream, d->c->loop, (int)q->socket)) == 0)
-		q->socket = -1;
+	if (err == 0 && (err = stream_new(&s->stream, d->c->loop, (int)*socket)) == 0)
+		*socket = -1;
 	if (err != 0) {
 		d->sessions_refused++;
 		session_free(s);
@@ -183,6 +202,29 @@ desk_session_take(struct desk *d, struct bus_desk_session_request *q)
 	if ((err = fiber_start(d->c->loop, "session", run_session, s, NULL)) != 0)
 		session_free(s);
 	return err;
+}
+
+int
+desk_session_take(struct desk *d, struct bus_desk_session_request *q)
+{
+	struct session *s;
+	int err;
+
+	if (q->pending.n > 0) /* what follows the sign-in comes through the socket */
+		return ERR_INVALID;
+	if (q->service != SERVICE_IMAP && q->service != SERVICE_POP3 && q->service != SERVICE_SUBMISSION)
+		return ERR_UNSUPPORTED;
+	err = new_session(d, &s);
+	return err != 0 ? err : begin_session(s, fill_session(s, q), &q->socket);
+}
+
+int
+desk_session_take_operator(struct desk *d, struct bus_desk_operator_request *q)
+{
+	struct session *s;
+	int err = new_session(d, &s);
+
+	return err != 0 ? err : begin_session(s, fill_operator(s, q), &q->socket);
 }
 
 static void

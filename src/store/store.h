@@ -430,20 +430,53 @@ size_t store_upload_size(const struct store_upload *u);
 void store_upload_free(struct store_upload **u);
 #define STORE_UPLOAD_CLEANUP __attribute__((cleanup(store_upload_free)))
 
+/* Where a message comes from that is brought here from another server (store_moved.c): of one origin only one is ever placed. */
+struct store_origin {
+	bool given;
+	uint8_t source[STORE_ID_BYTES]; /* a folder there */
+	int64_t number;                 /* of the message in it */
+	uint32_t uid;                   /* that it should have here; 0: any */
+};
 struct store_append {
 	struct store_upload *upload; /* used up when the append succeeds; free it all the same */
 	uint8_t flags;
 	struct slice_list keywords;
 	int64_t internal_s; /* INT64_MIN: now */
+	struct store_origin origin;
 };
 /* Can messages be appended there? Mostly known without looking: what was asked about or appended to last, and what is selected.
  * ERR_NOTFOUND: no such mailbox, or not selectable. store_append() looks again. */
 NODISCARD int store_append_check(struct store_account *acc, struct slice mailbox);
-/* APPEND (several: RFC 3502 MULTIAPPEND, all or nothing). Durable when it returns; out->target has the UIDs,
- * out->source is NULL. ERR_NOTFOUND: no such mailbox ([TRYCREATE]); ERR_QUOTA. `view` (may be NULL) is the caller's: news of
+/* APPEND (several: RFC 3502 MULTIAPPEND, all or nothing). Durable when it returns; out->target has the UIDs (0 for a message
+ * whose origin is known already, which is not placed again), out->source is NULL. ERR_NOTFOUND: no such mailbox ([TRYCREATE]); ERR_QUOTA. `view` (may be NULL) is the caller's: news of
  * it is marked as own there. */
 NODISCARD int store_append(struct store_account *acc, struct store_view *view, struct slice mailbox,
     const struct store_append *v, size_t n, struct arena *a, struct store_copied *out);
+
+/* What is remembered of a message that was brought here. */
+struct store_moved {
+	int64_t number;
+	bool known;
+	int64_t mailbox; /* where it was placed … */
+	uint32_t uid;    /* … and with which UID; it may be elsewhere by now, or gone */
+	uint8_t flags;   /* as they were there when it was last looked at */
+	struct slice keywords;
+};
+/* Fills v[0..n-1], whose numbers are given; keywords lie in `mem`. ERR_LIMIT. */
+NODISCARD int store_moved_get(struct store_account *acc, const uint8_t source[STORE_ID_BYTES], struct store_moved *v,
+    size_t n, struct arena *mem);
+/* All of a source with numbers from `lo` to `hi`, by number. Only number, mailbox and uid are filled. */
+NODISCARD int store_moved_range(struct store_account *acc, const uint8_t source[STORE_ID_BYTES], int64_t lo, int64_t hi,
+    struct arena *mem, struct store_moved **v, size_t *n);
+/* Remembers other flags of some. Not synced. */
+NODISCARD int store_moved_flags(
+    struct store_account *acc, const uint8_t source[STORE_ID_BYTES], const struct store_moved *v, size_t n);
+/* Has a mailbox carry on a folder of another server: one that never had a message here gets its UIDVALIDITY, and from then on the
+ * UIDs that its messages come with (store_origin.uid), while messages from anywhere else get UIDs from far above `uidnext` on, so
+ * that none is given to two messages by the two servers. With `done` UIDNEXT becomes at least `uidnext`. *kept: the mailbox has that
+ * UIDVALIDITY now; if not, nothing was changed. ERR_NOTFOUND. Durable when it returns. */
+NODISCARD int store_mailbox_adopt(
+    struct store_account *acc, struct slice name, uint32_t uidvalidity, uint32_t uidnext, bool done, bool *kept);
 
 struct store_delivery {
 	uint8_t delivery_id[STORE_ID_BYTES];

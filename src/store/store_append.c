@@ -122,6 +122,7 @@ struct appended {
 	uint16_t *ids;
 	size_t ids_n;
 	uint32_t handle;
+	bool known; /* its origin is: it is not placed again */
 };
 
 struct append_op {
@@ -135,6 +136,7 @@ struct append_op {
 	struct mailbox_row target;
 	int64_t modseq;
 	uint64_t origin;
+	struct buf unlink; /* files of messages that are known already */
 };
 
 static int
@@ -236,6 +238,25 @@ append_undo(struct store_account *a, void *arg)
 }
 
 static int
+append_one(struct sqltx *tx, struct append_op *o, struct account_row *ar, size_t i)
+{
+	const struct store_append *v = &o->v[i];
+	struct incoming *in = &o->items[i].in;
+	int err = v->origin.given ? moved_known(tx, o->a, &v->origin) : 0;
+
+	o->items[i].known = err == 1;
+	if (err == 1) {
+		buf_put(&o->unlink, slice_z(in->blob));
+		return o->unlink.err;
+	}
+	if (err < 0 || (err = incoming_insert(tx, o->a, ar, in)) != 0)
+		return err;
+	if (v->origin.given)
+		return moved_place(tx, o->a, &o->target, v, in, o->modseq);
+	return row_place(tx, o->a, &o->target, &in->msg, in->keywords, o->modseq, house_now_s(o->a->store->house));
+}
+
+static int
 append_tx(struct sqltx *tx, void *arg)
 {
 	struct append_op *o = arg;
@@ -251,13 +272,9 @@ append_tx(struct sqltx *tx, void *arg)
 	o->modseq = ++ar.modseq;
 	if (a->keywords != NULL && (err = keywords_save(tx, a, o->names_from)) != 0)
 		return err;
-	for (size_t i = 0; i < o->n && err == 0; i++) {
-		struct incoming *in = &o->items[i].in;
-
-		if ((err = incoming_insert(tx, a, &ar, in)) == 0)
-			err = row_place(
-			    tx, a, &o->target, &in->msg, in->keywords, o->modseq, house_now_s(a->store->house));
-	}
+	buf_reset(&o->unlink);
+	for (size_t i = 0; i < o->n && err == 0; i++)
+		err = append_one(tx, o, &ar, i);
 	if (err != 0 || (err = row_mailbox_save(tx, a, &o->target)) != 0)
 		return err;
 	return row_account_save(tx, a, &ar);
@@ -272,7 +289,7 @@ append_finish(void *arg, int err)
 	for (size_t i = 0; i < o->n; i++) {
 		struct appended *it = &o->items[i];
 
-		if (box == NULL || box->gone) {
+		if (box == NULL || box->gone || it->known) {
 			keywords_unref(o->a->keywords, it->handle);
 			continue;
 		}
@@ -368,6 +385,8 @@ store_append(struct store_account *a, struct store_view *view, struct slice mail
 
 	*out = (struct store_copied){0};
 	arena_init(&o.mem, 64u << 20);
+	buf_init(&o.unlink, n * STORE_BLOB_NAME);
+	op.unlink = &o.unlink;
 	if (any_keywords(v, n))
 		err = keywords_load(a);
 	if (err == 0)
@@ -383,10 +402,11 @@ store_append(struct store_account *a, struct store_view *view, struct slice mail
 		out->target = ARENA_ARRAY(mem, uint32_t, n + 1);
 		out->n = out->target == NULL ? 0 : n;
 		for (size_t i = 0; i < out->n; i++)
-			out->target[i] = o.items[i].in.msg.uid;
+			out->target[i] = o.items[i].known ? 0 : o.items[i].in.msg.uid;
 	}
 	for (size_t i = 0; o.items != NULL && i < n; i++)
 		incoming_free(&o.items[i].in);
+	buf_free(&o.unlink);
 	arena_free(&o.mem);
 	return err;
 }

@@ -15,8 +15,7 @@ void store_archive_close(struct store_archive **ar); /* sets to NULL; NULL is fi
 /* Is the file sound as a database? Else ERR_DAMAGED with what is wrong in `detail`. */
 NODISCARD int store_archive_check(struct store_archive *ar, struct buf *detail);
 /* Its mailboxes, sorted by name; of each the columns of the row (no `recent`, no `subscribed`). */
-NODISCARD int store_archive_mailboxes(
-    struct store_archive *ar, struct arena *a, struct store_mailbox **out, size_t *n);
+NODISCARD int store_archive_mailboxes(struct store_archive *ar, struct arena *a, struct store_mailbox **out, size_t *n);
 
 /* A message of it; the slices are valid during the call that tells it. */
 struct store_archived {

@@ -40,8 +40,8 @@ mark_before(struct store_account *a, void *arg)
 			return 0;
 		}
 		n += (size_t)snprintf(out + n, STORE_MARK_MAX - n, "%s%llx.%llx.%llx.%lx", i == 0 ? "" : "-",
-		    (unsigned long long)st.st_ino, (unsigned long long)st.st_size, (unsigned long long)st.st_mtim.tv_sec,
-		    (unsigned long)st.st_mtim.tv_nsec);
+		    (unsigned long long)st.st_ino, (unsigned long long)st.st_size,
+		    (unsigned long long)st.st_mtim.tv_sec, (unsigned long)st.st_mtim.tv_nsec);
 	}
 	return 0;
 }
@@ -95,8 +95,7 @@ copy_before(struct store_account *a, void *arg)
 	char tail[64];
 	int err;
 
-	(void)snprintf(tail, sizeof(tail), "/copy-%016llx.db",
-	    (unsigned long long)house_random_u64(a->store->house));
+	(void)snprintf(tail, sizeof(tail), "/copy-%016llx.db", (unsigned long long)house_random_u64(a->store->house));
 	if ((err = store_path(a->store, acc_id(a), tail, c->database)) != 0)
 		return err;
 	(void)snprintf(c->names, sizeof(c->names), "%.*s.list", (int)(STORE_PATH_MAX - 8), c->database);

@@ -256,6 +256,8 @@ delete_row(struct sqltx *tx, struct mailbox_op *o, int64_t id)
 
 	if (err == 0)
 		err = SQL_EXEC(tx, &store_sql_metadata_clear, ACC(o->a), SQLI(id));
+	if (err == 0)
+		err = SQL_EXEC(tx, &store_sql_moved_clear, ACC(o->a), SQLI(id));
 	return err != 0 ? err : SQL_EXEC(tx, &store_sql_mailbox_delete, ACC(o->a), SQLI(id));
 }
 
@@ -308,7 +310,8 @@ delete_tx(struct sqltx *tx, void *arg)
 		row.messages = row.unseen = row.deleted = row.bytes = 0;
 		if ((err = row_mailbox_save(tx, a, &row)) == 0 &&
 		    (err = SQL_EXEC(tx, &store_sql_tombstone_clear, ACC(a), SQLI(row.id))) == 0 &&
-		    (err = SQL_EXEC(tx, &store_sql_metadata_clear, ACC(a), SQLI(row.id))) == 0)
+		    (err = SQL_EXEC(tx, &store_sql_metadata_clear, ACC(a), SQLI(row.id))) == 0 &&
+		    (err = SQL_EXEC(tx, &store_sql_moved_clear, ACC(a), SQLI(row.id))) == 0)
 			err = SQL_EXEC(tx, &store_sql_mailbox_shape, ACC(a), SQLI(row.id), SQLT(o->name),
 			    SQLI(STORE_ROLE_NONE), SQLI(0), SQLI(ar.changes));
 	} else if ((err = delete_row(tx, o, row.id)) == 0) {

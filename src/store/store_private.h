@@ -214,6 +214,7 @@ struct mailbox_row {
 	bool selectable;
 	uint32_t uidvalidity;
 	int64_t uidnext, highestmodseq, first_recent, messages, unseen, deleted, bytes, changes;
+	int64_t uid_floor; /* of UIDs that are not given by row_place_next() */
 };
 /* One message of a mailbox as it is in memory: 40 bytes. */
 struct message {
@@ -242,6 +243,9 @@ NODISCARD int row_mailbox_by_role(
 NODISCARD int row_mailbox_save(struct sqltx *tx, struct store_account *a, const struct mailbox_row *r);
 /* Inserts a placement with the mailbox's next UID and counts it. keywords: be16 ids. */
 NODISCARD int row_place(struct sqltx *tx, struct store_account *a, struct mailbox_row *m, struct message *msg,
+    struct slice keywords, int64_t modseq, int64_t saved_s);
+/* The same with exactly m->uidnext: for a message whose UID came with it. */
+NODISCARD int row_place_next(struct sqltx *tx, struct store_account *a, struct mailbox_row *m, struct message *msg,
     struct slice keywords, int64_t modseq, int64_t saved_s);
 /* Deletes a placement, leaves a tombstone, counts it. If it was the email's last one the email goes too, and the name
  * of its file is added to `unlink`. */
@@ -284,6 +288,15 @@ NODISCARD int incoming_insert(struct sqltx *tx, struct store_account *a, struct 
 
 /* store_append.c: mailboxes were renamed or deleted. */
 void append_forget(struct store_account *a);
+
+/* ---- messages from other servers: store_moved.c ------------------------------------------------------------------------ */
+
+/* Places a message that has an origin, with the UID that it had there where that can be, and remembers it. 1: it has been placed
+ * before, nothing was done. */
+NODISCARD int moved_place(struct sqltx *tx, struct store_account *a, struct mailbox_row *m,
+    const struct store_append *v, struct incoming *in, int64_t modseq);
+/* Has it been placed before? 1, 0 or an error. */
+NODISCARD int moved_known(struct sqltx *tx, struct store_account *a, const struct store_origin *o);
 
 /* ---- keywords: store_keywords.c ----------------------------------------------------------------------------------------- */
 

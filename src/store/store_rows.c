@@ -97,6 +97,7 @@ row_mailbox_read(struct sql_rows *q, struct arena *mem, struct mailbox_row *r)
 	r->deleted = sql_col_int(q, 11);
 	r->bytes = sql_col_int(q, 12);
 	r->changes = sql_col_int(q, 13);
+	r->uid_floor = sql_col_int(q, 14);
 	return 0;
 }
 
@@ -154,6 +155,15 @@ count_message(struct mailbox_row *m, const struct message *msg, int64_t by)
 int
 row_place(struct sqltx *tx, struct store_account *a, struct mailbox_row *m, struct message *msg, struct slice keywords,
     int64_t modseq, int64_t saved_s)
+{
+	if (m->uidnext < m->uid_floor)
+		m->uidnext = m->uid_floor;
+	return row_place_next(tx, a, m, msg, keywords, modseq, saved_s);
+}
+
+int
+row_place_next(struct sqltx *tx, struct store_account *a, struct mailbox_row *m, struct message *msg,
+    struct slice keywords, int64_t modseq, int64_t saved_s)
 {
 	int err;
 

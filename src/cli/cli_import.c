@@ -1,0 +1,91 @@
+/* cli_import.c: `posthouse import`: mail from elsewhere into an account. This process reads what strangers wrote; it has nothing of the
+ * house but the connection to the account's desk. */
+#include "cli/cli_move.h"
+
+#define CONNECTIONS 4
+#define CONNECTIONS_MAX 32
+
+struct import {
+	struct cli_move m;
+	struct move_in in;
+	struct cli_server server;
+	struct slice *only;
+	int err;
+};
+
+static void
+run_in(void *arg)
+{
+	struct import *i = arg;
+
+	i->err = move_in_run(&i->in);
+}
+
+/* The names of folders that were given. */
+static int
+take_folders(struct import *i)
+{
+	json_t *v = json_object_get(i->m.c->args, "folders");
+	size_t n = json_array_size(v);
+
+	if (n == 0)
+		return 0;
+	i->only = calloc(n, sizeof(*i->only));
+	if (i->only == NULL)
+		return cli_fail(i->m.c, EX_OSERR, "out of memory");
+	for (size_t k = 0; k < n; k++)
+		i->only[k] = slice_z(json_string_value(json_array_get(v, k)));
+	i->in.only = (struct slice_list){i->only, n};
+	return 0;
+}
+
+static int
+run(struct import *i)
+{
+	struct cli *c = i->m.c;
+	int code = take_folders(i);
+
+	i->in.loop = i->m.loop;
+	i->in.limits = &i->m.house.limits;
+	i->in.report = i->m.report;
+	i->in.account = i->m.account;
+	i->in.source_arg = i;
+	i->in.into = slice_z(cli_text(c, "into"));
+	i->in.drop = cli_flag(c, "drop");
+	if (code == 0)
+		code = cli_move_run(&i->m, run_in, i);
+	if (code == 0)
+		code = cli_move_conclude(&i->m, &i->in.counts, i->in.folders, i->in.folders_failed, i->err);
+	free(i->only);
+	return code;
+}
+
+/* ---- from another server ----------------------------------------------------------------------------------------- */
+
+static int
+new_imap_source(void *arg, struct move_source *out)
+{
+	struct import *i = arg;
+
+	return move_imap_source(i->m.loop, &i->m.house.limits, &i->server.s, out);
+}
+
+int
+cli_import_imap(struct cli *c)
+{
+	struct import i = {.err = 0};
+	json_t *connections = json_object_get(c->args, "connections");
+	const char *account = cli_text(c, "account"), *user = cli_text(c, "user");
+	int code = cli_move_begin(c, &i.m, account, "brought here");
+
+	i.in.source = new_imap_source;
+	i.in.connections = connections == NULL ? CONNECTIONS : (size_t)json_integer_value(connections);
+	if (code == 0 && (i.in.connections == 0 || i.in.connections > CONNECTIONS_MAX))
+		code = cli_fail(c, EX_USAGE, "import: between 1 and %d connections", CONNECTIONS_MAX);
+	if (code == 0)
+		code = cli_server_open(&i.m, cli_text(c, "server"), user == NULL ? account : user, &i.server);
+	if (code == 0)
+		code = run(&i);
+	cli_server_close(&i.server);
+	return cli_move_end(&i.m, code);
+}
