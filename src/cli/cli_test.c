@@ -139,6 +139,10 @@ test_refusals(void **state)
 	assert_refused("queue list --dir", "needs a value");
 }
 
+/* What commands ask the house for besides, on their way. */
+static const char *const asked_on_the_way[] = {"account mail", "backup key", "backup begin", "backup file",
+    "backup mark", "backup account", "backup blob", "backup end"};
+
 /* Every command of the house is one that the house takes, with the same arguments. */
 static void
 test_tables_agree(void **state)
@@ -169,7 +173,7 @@ test_tables_agree(void **state)
 				fail_msg("%s: the house does not take %s", cli_commands[i].words, cli_args[j].key);
 		}
 	}
-	assert_int_equal(found, CONTROL_COUNT);
+	assert_int_equal(found + COUNT_OF(asked_on_the_way), CONTROL_COUNT);
 }
 
 static void
