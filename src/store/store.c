@@ -106,6 +106,17 @@ stop_syncer(struct store *s)
 	fiber_join(s->loop, &s->syncer);
 }
 
+/* What is left cannot be written now. */
+static bool
+only_stuck(const struct store *s)
+{
+	size_t stuck = 0;
+
+	LIST_FOREACH (&s->dirty, n)
+		stuck += CONTAINER_OF(n, struct store_account, dirty_node)->unsaved_stuck;
+	return stuck == s->dirty_n; /* the syncer may have some in hand */
+}
+
 int
 store_sync(struct store *s)
 {
@@ -113,6 +124,8 @@ store_sync(struct store *s)
 		size_t before = s->dirty_n;
 
 		store_sync_due(s, INT64_MAX);
+		if (s->dirty_n > 0 && !s->failed && only_stuck(s))
+			return ERR_FULL;
 		if (s->dirty_n >= before && !s->failed && fiber_sleep(s->loop, 10) != 0)
 			return ERR_CANCELLED;
 	}
@@ -139,7 +152,8 @@ store_close(struct store **sp)
 	stop_syncer(s);
 	box_drop_idle(s, INT64_MAX, 0);
 	wait_for_recents(s);
-	err = store_sync(s);
+	err = store_sync(s); /* changes of flags that cannot be written stay in the journals: the end is no clean one */
+	box_drop_all(s);
 	while (store_close_idle_handle(s, INT64_MAX, false))
 		;
 	if (err == 0 && s->failed)
@@ -160,7 +174,7 @@ store_abandon(struct store **sp)
 	if (s->started) {
 		index_stop(s);
 		stop_syncer(s);
-		box_drop_idle(s, INT64_MAX, 0);
+		box_drop_all(s);
 		wait_for_recents(s);
 		while (store_close_idle_handle(s, INT64_MAX, true))
 			;

@@ -308,7 +308,8 @@ struct store_flag_change {
 };
 /* Changes flags of messages by UID (ascending). UIDs that are gone are skipped. Changes become news of all views, of
  * this one with `own`. `conflicts` (may be NULL; n wide) is set true for those changed since. ERR_DENIED: read-only;
- * ERR_LIMIT: too many keywords, nothing changed; ERR_INVALID: a bad keyword. Not synced. */
+ * ERR_LIMIT: too many keywords, nothing changed; ERR_INVALID: a bad keyword. Not synced: a power cut may undo the latest; the end of
+ * the process does not. */
 NODISCARD int store_flags(
     struct store_view *v, const uint32_t *uids, size_t n, const struct store_flag_change *c, bool *conflicts);
 

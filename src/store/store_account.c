@@ -1,8 +1,10 @@
 /* store_account.c: accounts in memory and the jobs on their databases. A job holds the account's lock from before it
  * reads memory until memory shows what it has committed; it runs on a worker thread while its fiber waits. Handles are
  * opened by the first job that needs one and closed when they are the longest unused of too many, or unused for a while;
- * an account that nothing refers to any more is freed. */
+ * an account that nothing refers to any more is freed. A job begins with what is unsaved of flags (store_unsaved.c), in its own
+ * transaction if that writes. */
 #include "store/store_index.h"
+#include "store/store_journal.h"
 
 bool
 store_account_id_valid(struct slice id)
@@ -146,10 +148,11 @@ struct job {
 	struct store_account *a;
 	const struct store_op *op;    /* NULL: only sync or close */
 	struct store_account *victim; /* whose handle is to be closed first; its lock is held */
+	struct unsaved *unsaved;      /* flags to write first; NULL: none */
 	bool sync, close, abandon;
-	bool opened, committed;
+	bool opened, committed, saved;
 	bool synced, victim_synced;
-	int err, sync_err;
+	int err, sync_err, save_err;
 };
 
 static int
@@ -167,14 +170,21 @@ sync_account(struct store_account *a)
 	return err;
 }
 
+struct recovery {
+	struct store_account *a;
+	struct buf journal;
+};
+
 static int
 recover_rows(struct sqltx *tx, void *arg)
 {
-	struct store_account *a = arg;
+	struct recovery *r = arg;
+	struct store_account *a = r->a;
 	struct account_row row;
 	int err;
 
-	if ((err = SQL_EXEC(tx, &store_sql_account_boot, ACC(a), SQLB(slice_of(a->store->boot, STORE_ID_BYTES)),
+	if ((err = journal_replay(tx, a, buf_slice(&r->journal))) != 0 ||
+	    (err = SQL_EXEC(tx, &store_sql_account_boot, ACC(a), SQLB(slice_of(a->store->boot, STORE_ID_BYTES)),
 		 SQLI(STORE_GAP_MODSEQ))) != 0 ||
 	    (err = row_account_load(tx, a, &row)) != 0)
 		return err;
@@ -209,14 +219,17 @@ compare_names(const void *a, const void *b)
 }
 
 /* After an unclean end: what was shown but not durable may be lost, so that numbers go on behind a gap; and files of
- * commits that are there may not have been synced. Durable before anything is shown. */
+ * commits that are there may not have been synced. Changes of flags that were only in the journal are made. Durable before
+ * anything is shown. `boot` is the run that ended. */
 static int
-recover(struct store_account *a)
+recover(struct store_account *a, const uint8_t boot[STORE_ID_BYTES])
 {
 	struct blob_names b = {.a = a};
+	struct recovery r = {.a = a};
 	int err;
 
 	buf_init(&b.names, 256u << 20);
+	buf_init(&r.journal, 2 * STORE_JOURNAL_BYTES);
 	err = sql_read_blocking(a->db, read_blob_names, &b);
 	if (err == 0) {
 		if (b.names.n > 0)
@@ -225,8 +238,13 @@ recover(struct store_account *a)
 	}
 	buf_free(&b.names);
 	if (err == 0)
-		err = sql_write_blocking(a->db, recover_rows, a);
-	return err != 0 ? err : sqldb_sync_blocking(a->db);
+		err = journal_read(a, boot, &r.journal);
+	if (err == 0)
+		err = sql_write_blocking(a->db, recover_rows, &r);
+	buf_free(&r.journal);
+	if (err == 0 && (err = sqldb_sync_blocking(a->db)) == 0)
+		journal_remove(a);
+	return err;
 }
 
 struct row_read {
@@ -261,9 +279,11 @@ prepare_database(struct store_account *a, bool made)
 		err = sqldb_sync_blocking(a->db);
 	if (err == 0 && made)
 		err = store_folder_finish(a->store, acc_id(a));
-	if (err != 0 || empty || memcmp(r.row.boot, a->store->boot, STORE_ID_BYTES) == 0)
-		return err;
-	return recover(a);
+	if (err == 0 && !empty && memcmp(r.row.boot, a->store->boot, STORE_ID_BYTES) != 0)
+		err = recover(a, r.row.boot);
+	if (err == 0 && a->modseq_synced == 0)
+		a->modseq_synced = a->modseq;
+	return err;
 }
 
 static void
@@ -318,7 +338,43 @@ close_victim(struct job *j, struct store_account *v)
 		j->sync_err = sync_account(v);
 		j->victim_synced = j->sync_err == 0;
 	}
+	journal_close(v, &v->journal);
+	v->flag_jobs = 0;
 	sqldb_close(&v->db);
+}
+
+/* What is unsaved and then the job, as one transaction. */
+static int
+tx_after_unsaved(struct sqltx *tx, void *arg)
+{
+	struct job *j = arg;
+	int err = unsaved_tx(tx, j->unsaved);
+
+	return err != 0 ? err : j->op->tx(tx, j->op->arg);
+}
+
+static int
+run_tx(struct job *j)
+{
+	struct store_account *a = j->a;
+	const struct store_op *op = j->op;
+	int err;
+
+	if (!op->write)
+		return sql_read_blocking(a->db, op->tx, op->arg);
+	if (j->unsaved == NULL)
+		return sql_write_blocking(a->db, op->tx, op->arg);
+	err = sql_write_blocking(a->db, tx_after_unsaved, j);
+	j->saved = err == 0;
+	return err;
+}
+
+/* What is unsaved, in a transaction of its own. If that fails the job goes on all the same. */
+static void
+save_first(struct job *j)
+{
+	j->save_err = sql_write_blocking(j->a->db, unsaved_tx, j->unsaved);
+	j->saved = j->save_err == 0;
 }
 
 static int
@@ -339,12 +395,13 @@ job_worker(void *arg)
 			return 0;
 		j->opened = true;
 	}
+	if (j->unsaved != NULL && (op == NULL || op->tx == NULL || !op->write))
+		save_first(j);
 	if (op != NULL) {
 		if (op->before != NULL)
 			j->err = op->before(a, op->arg);
 		if (j->err == 0 && op->tx != NULL)
-			j->err = op->write ? sql_write_blocking(a->db, op->tx, op->arg)
-					   : sql_read_blocking(a->db, op->tx, op->arg);
+			j->err = run_tx(j);
 		if (j->err != 0) {
 			if (op->undo != NULL)
 				op->undo(a, op->arg);
@@ -378,9 +435,12 @@ note_synced(struct store_account *a)
 
 	a->synced = a->commits;
 	a->unsynced_uids = 0;
+	a->modseq_synced = a->modseq;
 	a->work = NULL;
 	s->counters.syncs++;
 	store_clear_dirty(a);
+	if (a->unsaved_n > 0) /* it could not be written */
+		store_mark_dirty(a);
 	for (size_t i = 0; w != NULL && i < w->ids.n;) {
 		struct slice ids[256];
 		size_t n = 0;
@@ -402,7 +462,7 @@ find_victim(struct store *s, const struct store_account *except, int64_t before_
 
 		if (v->used_ms >= before_ms)
 			return NULL;
-		if (v != except && lock_is_free(v))
+		if (v != except && lock_is_free(v) && v->unsaved_n == 0)
 			return v;
 	}
 	return NULL;
@@ -422,25 +482,61 @@ release_victim(struct job *j)
 	store_account_settle(v);
 }
 
+static void
+note_saved(struct job *j)
+{
+	struct store_account *a = j->a;
+
+	a->unsaved_stuck = !j->saved && (j->unsaved->err != 0 || j->save_err != 0 || j->err == ERR_FULL);
+	unsaved_free(&j->unsaved);
+	if (!j->saved)
+		return;
+	unsaved_saved(a);
+	if (j->committed) /* one transaction */
+		return;
+	a->commits++;
+	a->store->counters.transactions++;
+	store_mark_dirty(a);
+}
+
+/* Takes along what is unsaved, unless the job has nothing to do with it. */
+static int
+take_unsaved(struct job *j)
+{
+	const struct store_op *op = j->op;
+
+	if (j->a->unsaved_n == 0 || j->close || (op != NULL && (op->apart || op->closed)))
+		return 0;
+	j->unsaved = unsaved_take(j->a);
+	return j->unsaved == NULL && op != NULL && op->write ? ERR_NOMEM : 0;
+}
+
 static int
 job_run(struct job *j)
 {
 	struct store_account *a = j->a;
 	struct store *s = a->store;
 	bool had = a->db != NULL;
-	int err;
+	int err = take_unsaved(j);
 
+	if (err != 0)
+		return err;
 	if (!had && s->handles_n >= (size_t)s->house->limits.account_handles) {
 		j->victim = find_victim(s, a, INT64_MAX);
-		if (j->victim != NULL && (err = store_lock(j->victim)) != 0)
+		if (j->victim != NULL && (err = store_lock(j->victim)) != 0) {
+			unsaved_free(&j->unsaved);
 			return err;
+		}
 	}
 	err = work_run(s->workers, job_worker, j);
 	if (err != 0) { /* the queue is full: nothing has run */
+		unsaved_free(&j->unsaved);
 		if (j->victim != NULL)
 			store_unlock(j->victim);
 		return err;
 	}
+	if (j->unsaved != NULL)
+		note_saved(j);
 	if (j->victim != NULL)
 		release_victim(j);
 	if (!had && a->db != NULL) {
@@ -466,14 +562,15 @@ note_damage(struct store_account *a)
 	if (a->broken != 0)
 		return;
 	a->broken = ERR_DAMAGED;
+	unsaved_drop(a);
 	store_clear_dirty(a);
 	LOG(a->store->house, ERROR, "account_damaged", LOG_S("account", acc_id(a)),
 	    LOG_Z("detail",
 		"the account's database is damaged; the account is refused, others go on: restore it from a backup"));
 }
 
-static int
-account_state(const struct store_account *a)
+int
+store_state(const struct store_account *a)
 {
 	if (a->store->failed)
 		return ERR_IO;
@@ -485,10 +582,10 @@ store_run_locked(struct store_account *a, const struct store_op *op)
 {
 	struct store *s = a->store;
 	struct job j = {.a = a, .op = op};
-	int err = account_state(a);
+	int err = store_state(a);
 
 	j.sync = (op->sync && list_empty(&a->lock.queue.waiters)) || a->unsynced_uids > STORE_UNSYNCED_UIDS_MAX ||
-	    a->commits - a->synced > STORE_UNSYNCED_COMMITS_MAX;
+	    a->modseq - a->modseq_synced > STORE_UNSYNCED_MODSEQS_MAX;
 	if (err == 0 && (err = job_run(&j)) == 0)
 		err = j.err;
 	if (j.committed) {
@@ -500,11 +597,11 @@ store_run_locked(struct store_account *a, const struct store_op *op)
 		op->finish(op->arg, err);
 	if (j.synced)
 		note_synced(a);
-	if (j.sync_err != 0 || (err != 0 && a->db != NULL && sqldb_failed(a->db) != 0)) {
+	if (j.sync_err != 0 || ((err != 0 || j.save_err != 0) && a->db != NULL && sqldb_failed(a->db) != 0)) {
 		store_fail(s, acc_id(a));
 		return ERR_IO;
 	}
-	if (err == ERR_DAMAGED)
+	if (err == ERR_DAMAGED || j.save_err == ERR_DAMAGED)
 		note_damage(a);
 	return err;
 }
@@ -518,7 +615,7 @@ store_run(struct store_account *a, const struct store_op *op)
 	if (err != 0)
 		return err;
 	store_account_ref(a);
-	err = account_state(a);
+	err = store_state(a);
 	if (err == 0 && op->prepare != NULL)
 		err = op->prepare(op->arg);
 	if (err == 0)
@@ -543,15 +640,17 @@ store_make_durable(struct store_account *a, uint64_t commits)
 		return 0;
 	if ((err = store_lock(a)) != 0)
 		return err;
-	err = account_state(a);
+	err = store_state(a);
 	if (err == 0 && (a->synced < commits || a->dirty)) {
 		ASSERT(a->db != NULL);
 		if ((err = job_run(&j)) == 0 && (err = j.sync_err) == 0)
 			note_synced(a);
-		if (j.sync_err != 0) {
+		if (j.sync_err != 0 || (j.save_err != 0 && sqldb_failed(a->db) != 0)) {
 			store_fail(a->store, acc_id(a));
 			err = ERR_IO;
 		}
+		if (j.save_err == ERR_DAMAGED)
+			note_damage(a);
 	}
 	store_unlock(a);
 	return err;
@@ -638,6 +737,7 @@ static int
 remove_before(struct store_account *a, void *arg)
 {
 	(void)arg;
+	journal_close(a, &a->journal);
 	sqldb_close(&a->db);
 	return store_folder_remove(a->store, acc_id(a));
 }
@@ -652,6 +752,7 @@ remove_finish(void *arg, int err)
 	a->removed = true;
 	a->exists = false;
 	map_remove(&a->store->accounts, acc_id(a));
+	unsaved_drop(a);
 	store_clear_dirty(a);
 	store_work_free(&a->work);
 	LIST_FOREACH (&a->boxes, n)
@@ -697,7 +798,7 @@ int
 store_account_usage(struct store_account *a, struct store_usage *out)
 {
 	struct usage_op u = {a, out};
-	struct store_op op = {.tx = usage_tx, .arg = &u};
+	struct store_op op = {.tx = usage_tx, .arg = &u, .apart = true};
 
 	*out = (struct store_usage){0};
 	return store_run(a, &op);

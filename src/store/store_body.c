@@ -179,7 +179,7 @@ store_body_open(struct store_account *a, uint64_t email, struct store_body **out
 {
 	struct store *s = a->store;
 	struct body_op o = {.a = a, .email = email};
-	struct store_op op = {.tx = body_tx, .arg = &o};
+	struct store_op op = {.tx = body_tx, .arg = &o, .apart = true};
 	struct store_body *b = calloc(1, sizeof(*b));
 	int err;
 

@@ -81,7 +81,7 @@ box_rest(struct store_box *b)
 	struct store *s = b->account->store;
 	size_t max = (size_t)s->house->limits.store_view_cache_messages;
 
-	if (b->gone || s->stopping || b->n > max) {
+	if (b->unsaved_n == 0 && (b->gone || s->stopping || b->n > max)) {
 		box_free(&b);
 		return;
 	}
@@ -97,18 +97,26 @@ box_rest(struct store_box *b)
 void
 box_drop_idle(struct store *s, int64_t before_ms, size_t messages_max)
 {
-	struct list_node *n;
-
-	while ((n = list_first(&s->boxes_idle)) != NULL) {
+	LIST_FOREACH (&s->boxes_idle, n) {
 		struct store_box *b = CONTAINER_OF(n, struct store_box, idle_node);
 		struct store_account *a = b->account;
 
+		if (b->unsaved_n > 0)
+			continue;
 		if (b->idle_ms > before_ms && s->boxes_idle_messages <= messages_max)
 			return;
 		forget_idle(b);
 		box_free(&b);
 		store_account_put(&a);
 	}
+}
+
+void
+box_drop_all(struct store *s)
+{
+	LIST_FOREACH (&s->boxes_idle, n)
+		unsaved_drop(CONTAINER_OF(n, struct store_box, idle_node)->account);
+	box_drop_idle(s, INT64_MAX, 0);
 }
 
 static int

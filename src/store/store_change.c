@@ -1,4 +1,4 @@
-/* store_change.c: what sessions do to messages that are there: flags, expunge, copy, move. Each is one transaction: what
+/* store_change.c: what sessions do to messages that are there: expunge, copy, move (flags: store_flags.c). Each is one transaction: what
  * is to change is taken from memory under the account's lock, written by the worker, and then shown to all views.
  *
  * The worker must not look at sets of keywords: sessions of other mailboxes may end meanwhile and free some. So the
@@ -11,11 +11,10 @@ now_s(const struct store_account *a)
 	return house_now_s(a->store->house);
 }
 
-/* A message that is to change, and what it becomes. */
+/* A message that goes, or is copied. */
 struct item {
 	struct message m;
-	uint8_t flags;
-	uint32_t handle;       /* new keywords, counted */
+	uint32_t handle;       /* its keywords, counted */
 	struct slice keywords; /* their bytes, in the operation's arena */
 };
 
@@ -29,13 +28,6 @@ struct change_op {
 	size_t n, cap;
 	int64_t modseq;
 	struct buf unlink;
-	/* flags */
-	const struct store_flag_change *change;
-	bool *conflicts;
-	size_t names_from; /* keywords from this id on are new */
-	uint16_t *ids;
-	size_t ids_n;
-	int64_t unseen, deleted;
 	/* expunge */
 	bool deleted_only;
 	/* copy */
@@ -69,11 +61,11 @@ add_item(struct change_op *o, const struct message *m)
 		return NULL;
 	o->items = v;
 	v = &o->items[o->n++];
-	*v = (struct item){.m = *m, .flags = m->flags, .handle = 0};
+	*v = (struct item){.m = *m};
 	return v;
 }
 
-/* The bytes of the item's new keywords; those of the item before, if it has the same set. */
+/* The bytes of the item's keywords; those of the item before, if it has the same set. */
 static void
 set_item_keywords(struct change_op *o, struct item *it, uint32_t handle)
 {
@@ -97,171 +89,6 @@ check_view(const struct store_view *v, bool writes)
 	if (v->box->gone)
 		return ERR_NOTFOUND;
 	return writes && v->read_only ? ERR_DENIED : 0;
-}
-
-/* ---- flags ------------------------------------------------------------------------------------------------ */
-
-static uint8_t
-changed_flags(uint8_t flags, const struct store_flag_change *c)
-{
-	uint8_t f = c->flags & STORE_FLAGS_ALL;
-
-	return c->op == STORE_FLAGS_REPLACE ? f
-	    : c->op == STORE_FLAGS_ADD      ? (uint8_t)(flags | f)
-					    : (uint8_t)(flags & ~f);
-}
-
-static int
-plan_flags_of(struct change_op *o, const struct message *m)
-{
-	uint8_t flags = changed_flags(m->flags, o->change);
-	struct item *it;
-	uint32_t handle;
-	int err = keywords_change(o->a, m->keywords, o->change->op, o->ids, o->ids_n, &handle);
-
-	if (err != 0)
-		return err;
-	if (flags == m->flags && handle == m->keywords) {
-		keywords_unref(o->a->keywords, handle);
-		return 0;
-	}
-	if ((it = add_item(o, m)) == NULL) {
-		keywords_unref(o->a->keywords, handle);
-		return ERR_LIMIT;
-	}
-	it->flags = flags;
-	set_item_keywords(o, it, handle);
-	o->unseen += (int64_t)((flags & STORE_SEEN) == 0) - (int64_t)((m->flags & STORE_SEEN) == 0);
-	o->deleted += (int64_t)((flags & STORE_DELETED) != 0) - (int64_t)((m->flags & STORE_DELETED) != 0);
-	return arena_failed(&o->mem) ? ERR_LIMIT : 0;
-}
-
-static int
-flags_prepare(void *arg)
-{
-	struct change_op *o = arg;
-	struct slice_list names = o->change->keywords;
-	int err = check_view(o->v, true);
-
-	if (err != 0)
-		return err;
-	o->names_from = o->a->keywords->names_n;
-	if (names.n > 0 && (o->ids = ARENA_ARRAY(&o->mem, uint16_t, names.n)) == NULL)
-		return ERR_LIMIT;
-	err = keywords_ids(o->a, names, o->change->op != STORE_FLAGS_REMOVE, o->ids, &o->ids_n);
-	for (size_t i = 0; i < o->uids_n && err == 0; i++) {
-		const struct message *m = box_message(o->v->box, o->uids[i]);
-
-		if (m == NULL)
-			continue;
-		if (m->modseq > o->change->unchanged_since) {
-			if (o->conflicts != NULL)
-				o->conflicts[i] = true;
-			continue;
-		}
-		err = plan_flags_of(o, m);
-	}
-	if (err == 0 && o->n > 0)
-		return 0;
-	drop_handles(o);
-	keywords_forget_from(o->a->keywords, o->names_from);
-	return err != 0 ? err : 1;
-}
-
-static int
-flags_tx(struct sqltx *tx, void *arg)
-{
-	struct change_op *o = arg;
-	struct store_account *a = o->a;
-	struct account_row ar;
-	struct mailbox_row m;
-	int err;
-
-	if ((err = row_account_load(tx, a, &ar)) != 0 || (err = row_mailbox_by_id(tx, a, o->v->box->id, NULL, &m)) != 0)
-		return err;
-	m.highestmodseq = o->modseq = ++ar.modseq;
-	m.unseen += o->unseen;
-	m.deleted += o->deleted;
-	err = keywords_save(tx, a, o->names_from);
-	for (size_t i = 0; i < o->n && err == 0; i++) {
-		const struct item *it = &o->items[i];
-
-		err = SQL_EXEC(tx, &store_sql_placement_flags, ACC(a), SQLI(m.id), SQLI(it->m.uid), SQLI(it->flags),
-		    it->keywords.n == 0 ? SQLN : SQLB(it->keywords), SQLI(o->modseq));
-		if (err == 0 && sql_changes(tx) != 1)
-			err = ERR_DAMAGED;
-	}
-	if (err != 0 || (err = row_mailbox_save(tx, a, &m)) != 0)
-		return err;
-	return row_account_save(tx, a, &ar);
-}
-
-/* Was one of the messages changed by somebody else, and the view has not been told? Its next look at the flags would find this
- * change in place of that one. */
-static bool
-covers_news(const struct change_op *o)
-{
-	const struct store_view *v = o->v;
-	const struct store_box *b = v->box;
-
-	if (v->change < b->log_first)
-		return true;
-	for (uint64_t change = v->change; change < b->log_first + b->log_n; change++) {
-		const struct box_change *c = &b->log[change - b->log_first];
-		uint32_t told = change == v->change ? v->change_uid : 0;
-
-		for (size_t i = 0; i < o->n && c->origin != v->number; i++)
-			if (o->items[i].m.modseq == c->modseq && o->items[i].m.uid > told)
-				return true;
-	}
-	return false;
-}
-
-static void
-flags_finish(void *arg, int err)
-{
-	struct change_op *o = arg;
-	struct store_box *b = o->v->box;
-	uint64_t origin = o->v->number;
-
-	if (err != 0) {
-		drop_handles(o);
-		keywords_forget_from(o->a->keywords, o->names_from);
-		return;
-	}
-	/* RFC 9051 §6.4.6: even a session that wants to hear nothing of its own change shall hear of the other one. */
-	if (covers_news(o))
-		origin = 0;
-	for (size_t i = 0; i < o->n; i++) {
-		struct message *m = box_message(b, o->items[i].m.uid);
-
-		ASSERT(m != NULL);
-		keywords_unref(o->a->keywords, m->keywords);
-		m->keywords = o->items[i].handle;
-		m->flags = o->items[i].flags;
-		m->modseq = (uint64_t)o->modseq;
-	}
-	box_changed(b, (uint64_t)o->modseq, origin, o->items[0].m.uid, o->items[o->n - 1].m.uid);
-	box_wake(b);
-	watch_messages(o->a, b->id, STORE_CHANGE_FLAGS);
-}
-
-int
-store_flags(struct store_view *v, const uint32_t *uids, size_t n, const struct store_flag_change *c, bool *conflicts)
-{
-	struct change_op o;
-	struct store_op op = {
-	    .prepare = flags_prepare, .tx = flags_tx, .finish = flags_finish, .arg = &o, .write = true};
-	int err;
-
-	change_init(&o, v, uids, n);
-	o.change = c;
-	o.conflicts = conflicts;
-	for (size_t i = 0; conflicts != NULL && i < n; i++)
-		conflicts[i] = false;
-	err = store_run(o.a, &op);
-	change_free(&o);
-	return err;
 }
 
 /* ---- expunge ------------------------------------------------------------------------------------------------ */

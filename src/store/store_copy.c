@@ -51,8 +51,11 @@ store_account_mark(struct store_account *a, char out[STORE_MARK_MAX])
 {
 	struct mark m = {a, out};
 	struct store_op op = {.before = mark_before, .arg = &m, .closed = true};
+	int err = store_run(a, &op);
 
-	return store_run(a, &op);
+	if (a->unsaved_n > 0) /* the files are about to change */
+		out[0] = '\0';
+	return err;
 }
 
 /* ---- the copy ------------------------------------------------------------------------------------------ */

@@ -292,7 +292,7 @@ int
 index_fill(struct store_account *a, const uint64_t *wanted, size_t n, uint64_t *from, bool *left)
 {
 	struct fill *f = calloc(1, sizeof(*f)); /* too large for a fiber's stack */
-	struct store_op read = {.tx = read_tx, .arg = f};
+	struct store_op read = {.tx = read_tx, .arg = f, .apart = true};
 	int err = f == NULL ? ERR_NOMEM : open_first(a);
 
 	*left = false;

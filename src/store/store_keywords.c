@@ -127,7 +127,7 @@ int
 keywords_load(struct store_account *a)
 {
 	struct load_op o = {.a = a};
-	struct store_op op = {.prepare = load_prepare, .tx = load_tx, .finish = load_finish, .arg = &o};
+	struct store_op op = {.prepare = load_prepare, .tx = load_tx, .finish = load_finish, .arg = &o, .apart = true};
 
 	return a->keywords != NULL ? 0 : store_run(a, &op);
 }

@@ -20,7 +20,7 @@
 #define STORE_GAP_MODSEQ 1000000
 /* An account is synced at once when this much is unsynced: half of what the gaps leave room for. */
 #define STORE_UNSYNCED_UIDS_MAX (STORE_GAP_UID / 2)
-#define STORE_UNSYNCED_COMMITS_MAX (STORE_GAP_MODSEQ / 2)
+#define STORE_UNSYNCED_MODSEQS_MAX (STORE_GAP_MODSEQ / 2)
 #define STORE_UID_MAX 0xfffffff0u
 #define STORE_MODSEQ_NONE UINT64_MAX
 
@@ -73,6 +73,7 @@ struct store_sync_work {
 
 struct store_keywords;
 struct store_index;
+struct store_journal;
 
 struct store_account {
 	struct store *store;
@@ -87,6 +88,12 @@ struct store_account {
 	int64_t used_ms, dirty_ms;
 	uint64_t commits, synced; /* commits made; how many of them are durable */
 	uint32_t unsynced_uids;
+	uint64_t modseq;        /* the last one given; 0: not known yet. Of the jobs and, under the lock, the loop */
+	uint64_t modseq_synced; /* … that is durable */
+	size_t unsaved_n;       /* messages whose flags are newer than their rows: store_unsaved.c */
+	bool unsaved_stuck;     /* they could not be written */
+	size_t flag_jobs;       /* changes of flags since the database was opened */
+	struct store_journal *journal;   /* NULL: none */
 	uint64_t last_email;             /* given last; of the jobs */
 	_Atomic int64_t quota_bytes;     /* set on the loop, read by jobs; -1: what the database says */
 	struct list boxes;               /* selected mailboxes */
@@ -118,12 +125,15 @@ struct store_op {
 	void *arg;
 	struct buf *unlink; /* names of files to remove once this is durable; may be NULL */
 	bool write;
+	bool apart;  /* it reads, and neither flags nor what depends on them */
 	bool sync;   /* durable when store_run() returns */
 	bool create; /* the account may not exist yet */
 	bool closed; /* needs no open database */
 };
 /* Runs it after those before it. */
 NODISCARD int store_run(struct store_account *a, const struct store_op *op);
+/* 0, or why no job of the account can run now. */
+NODISCARD int store_state(const struct store_account *a);
 /* With the lock held by the caller, who has done `prepare`. */
 NODISCARD int store_run_locked(struct store_account *a, const struct store_op *op);
 NODISCARD int store_lock(struct store_account *a);
@@ -226,6 +236,7 @@ struct message {
 	uint32_t keywords; /* handle of a set of keywords; 0: none */
 	uint8_t flags;
 	uint8_t dead; /* 1: expunged, but some view still counts it; 2: during compaction */
+	bool unsaved; /* flags, keywords and modseq are newer than its row */
 };
 _Static_assert(sizeof(struct message) <= 40, "a message of a view costs 40 bytes");
 
@@ -366,6 +377,9 @@ struct store_box {
 	bool gone;
 	struct message *v;
 	size_t n, cap;
+	size_t unsaved_n; /* messages that are, between these UIDs; and by how much the row's sums change with them */
+	uint32_t unsaved_min, unsaved_max;
+	int64_t unsaved_unseen, unsaved_deleted;
 	uint64_t expunge_origin, append_origin; /* numbers of the views that expunged and appended last */
 	size_t dead_n, dead_retry;              /* compaction is tried again when dead_n reaches dead_retry */
 	struct box_change *log;                 /* log[i] is change number log_first + i */
@@ -396,6 +410,37 @@ struct store_view {
 	size_t recent_n, recent_cap;
 };
 
+/* ---- flags that are only in memory yet: store_unsaved.c ----------------------------------------------------------------- */
+
+static inline uint8_t
+flags_after(uint8_t flags, enum store_flag_op op, uint8_t named)
+{
+	return (uint8_t)((op == STORE_FLAGS_REPLACE      ? named
+				 : op == STORE_FLAGS_ADD ? flags | named
+							 : flags & ~named) &
+	    STORE_FLAGS_ALL);
+}
+
+struct unsaved_box;
+/* What a job writes of them: taken from memory on the loop, written by the worker. */
+struct unsaved {
+	struct store_account *a;
+	struct arena mem;
+	struct unsaved_box *boxes;
+	size_t n, cap;
+	uint64_t modseq;
+	int err; /* of writing */
+};
+/* With the lock held. NULL: there is nothing, or no memory. */
+struct unsaved *unsaved_take(struct store_account *a);
+void unsaved_free(struct unsaved **u);
+/* A transaction function. */
+NODISCARD int unsaved_tx(struct sqltx *tx, void *u);
+/* It was committed; the lock is still held. */
+void unsaved_saved(struct store_account *a);
+/* The account goes, or the process ends without them: they are in the journal. */
+void unsaved_drop(struct store_account *a);
+
 struct store_box *box_find(struct store_account *a, int64_t id);
 struct store_box *box_find_name(struct store_account *a, struct slice name);
 NODISCARD int box_new(struct store_account *a, const struct mailbox_row *m, struct store_box **out);
@@ -404,8 +449,10 @@ void box_free(struct store_box **b);
 void box_rest(struct store_box *b);
 /* A view comes. */
 void box_wake_up(struct store_box *b);
-/* Frees those that nobody has selected since before_ms, and more than may be kept. */
+/* Frees those that nobody has selected since before_ms, and more than may be kept; none with unsaved flags. */
 void box_drop_idle(struct store *s, int64_t before_ms, size_t messages_max);
+/* The process ends: all of them, unsaved flags or not. */
+void box_drop_all(struct store *s);
 /* Index of the first message with a UID of at least `uid`. */
 size_t box_lower_bound(const struct store_box *b, uint32_t uid);
 /* The living message with that UID, or NULL. */

@@ -156,7 +156,7 @@ int
 store_fetch(struct store_view *v, struct store_fetched *f, size_t n, unsigned want, struct arena *a, size_t *done)
 {
 	struct fetch_op o = {.v = v, .a = v->box->account, .f = f, .n = n, .want = want, .mem = a};
-	struct store_op op = {.prepare = fetch_prepare, .tx = fetch_tx, .arg = &o};
+	struct store_op op = {.prepare = fetch_prepare, .tx = fetch_tx, .arg = &o, .apart = true};
 	int err = store_run(o.a, &op);
 
 	*done = err == 0 ? o.done : 0;
@@ -314,7 +314,7 @@ store_search(struct store_view *v, const uint32_t *uids, size_t n, bool header_o
     bool *hits)
 {
 	struct search_op *o = calloc(1, sizeof(*o)); /* too large for a fiber's stack */
-	struct store_op op = {.prepare = search_prepare, .tx = search_tx, .arg = o};
+	struct store_op op = {.prepare = search_prepare, .tx = search_tx, .arg = o, .apart = true};
 	int err = 0;
 
 	if (o == NULL)

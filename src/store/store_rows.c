@@ -57,7 +57,9 @@ row_account_load(struct sqltx *tx, struct store_account *a, struct account_row *
 		return ERR_NOTFOUND;
 	copy_id(r->boot, sql_col_bytes(&q, 0));
 	r->next_mailbox = sql_col_int(&q, 1);
-	r->modseq = sql_col_int(&q, 2);
+	if (a->modseq < (uint64_t)sql_col_int(&q, 2))
+		a->modseq = (uint64_t)sql_col_int(&q, 2);
+	r->modseq = (int64_t)a->modseq; /* of unsaved changes of flags, too */
 	r->uidvalidity = sql_col_int(&q, 3);
 	r->used_bytes = sql_col_int(&q, 4);
 	quota_bytes = a->quota_bytes;
@@ -69,6 +71,7 @@ row_account_load(struct sqltx *tx, struct store_account *a, struct account_row *
 int
 row_account_save(struct sqltx *tx, struct store_account *a, const struct account_row *r)
 {
+	a->modseq = (uint64_t)r->modseq;
 	return SQL_EXEC(tx, &store_sql_account_update, ACC(a), SQLI(r->next_mailbox), SQLI(r->modseq),
 	    SQLI(r->uidvalidity), SQLI(r->used_bytes), SQLI(r->quota_bytes), SQLI(r->changes));
 }

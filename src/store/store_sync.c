@@ -51,7 +51,8 @@ sync_some(void *arg)
 			/* Not synced this time (the queue of work was full): in the next round. */
 			list_remove(&a->dirty_node);
 			list_push(&a->store->dirty, &a->dirty_node);
-		} else if (err == 0 && a->dirty) {
+			a->dirty_ms = loop_now_ms(a->store->loop);
+		} else if (err == 0 && a->dirty && a->unsaved_n == 0) {
 			store_clear_dirty(a);
 		}
 		store_account_put(&a);

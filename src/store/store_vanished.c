@@ -53,7 +53,7 @@ int
 store_vanished(struct store_view *v, uint64_t modseq, struct arena *a, uint32_t **uids, size_t *n)
 {
 	struct vanished_op o = {.v = v, .modseq = modseq > INT64_MAX ? INT64_MAX : modseq, .mem = a};
-	struct store_op op = {.prepare = vanished_prepare, .tx = vanished_tx, .arg = &o};
+	struct store_op op = {.prepare = vanished_prepare, .tx = vanished_tx, .arg = &o, .apart = true};
 	size_t kept = 0;
 	int err = store_run(v->box->account, &op);
 

@@ -168,6 +168,34 @@ def test_load(folder):
         check(house, load)
 
 
+def test_flags_outlive_the_desk_and_the_house(folder):
+    """What STORE has answered is there after kill -9, though the database is written only later: of the desk, then of all."""
+    with Demo(folder / "demo") as house:
+        box = house.imap("alice")
+        for i in range(20):
+            box.append("INBOX", None, None, f"Subject: {i}\r\n\r\nx\r\n".encode())
+        box.logout()
+        expected = {i: set() for i in range(1, 21)}
+        for n, kill in enumerate(("desk", "house", "nobody")):
+            box = wait_until(lambda: try_imap(house, "alice"), 30, "a desk that takes the session")
+            box.select()
+            kind, data = box.fetch("1:*", "(FLAGS)")
+            found = {int(line.split()[0]): set(imaplib.ParseFlags(line)) - {b"\\Recent"} for line in data}
+            assert found == expected
+            for i in range(1, 21):
+                flag = (b"\\Flagged", b"\\Answered", b"$Forwarded")[(i + n) % 3]
+                box.store(str(i), "+FLAGS.SILENT", flag.decode())
+                expected[i].add(flag)
+            box.store("5:15", "-FLAGS.SILENT", "\\Flagged")
+            for i in range(5, 16):
+                expected[i].discard(b"\\Flagged")
+            if kill == "house":
+                house.kill()
+                house.start()
+            elif kill == "desk":
+                os.kill(house.pids()["desk", 0], signal.SIGKILL)
+
+
 def test_disconnects_at_every_point(shared_demo):
     """A client that goes away after any prefix of a session leaves nothing behind and harms nobody."""
     import socket
