@@ -16,6 +16,13 @@ enum bus_service { SERVICE_IMAP = 1, SERVICE_POP3 = 2, SERVICE_SUBMISSION = 3, S
 
 enum vault_verify_result { VERIFY_OK = 1, VERIFY_BAD = 2, VERIFY_BUSY = 3 };
 
+enum vault_dkim_change {
+	DKIM_ACTIVATE = 1, /* the keys that are next sign, and those that signed are retired */
+	DKIM_RETIRE = 2,   /* one key signs no more */
+	DKIM_REMOVE = 3,   /* one key is destroyed */
+	DKIM_FORGET = 4    /* all keys of the domain are */
+};
+
 /* What becomes of an envelope recipient. */
 enum bus_rcpt {
 	RCPT_OK = 1,          /* local: deliverable */

@@ -116,7 +116,7 @@ populate(struct demo *d, struct loop *l, struct buf *detail)
 {
 	struct stream *st STREAM_CLEANUP = NULL;
 	char path[HOUSE_PATH_BYTES + 64];
-	json_t *domain = json_pack("{s:s, s:{s:s}}", "command", "domain add", "args", "name", DOMAIN);
+	json_t *domain = json_pack("{s:s, s:{s:s, s:b}}", "command", "domain add", "args", "name", DOMAIN, "later", 1);
 	int run, err;
 
 	(void)snprintf(path, sizeof(path), "%s/run", d->dir);

@@ -15,6 +15,7 @@ struct setup {
 	char hostname[300];
 	char address[600];
 	char password[64]; /* made up; "" when one was given */
+	json_t *keys;      /* rows of `dkim show` */
 };
 
 /* 100 bits in letters that are not mistaken for each other. */
@@ -63,9 +64,9 @@ write_config(struct setup *s, const struct cli_where *w)
 	return 0;
 }
 
-/* One command to the quiet house; takes `args`. */
+/* One command to the quiet house; takes `args`. The rows of the answer go to *rows, unless that is NULL. */
 static int
-command(struct setup *s, const char *dir, const char *words, json_t *args)
+command(struct setup *s, const char *dir, const char *words, json_t *args, json_t **rows)
 {
 	struct cli_reply reply CLI_REPLY_CLEANUP = {NULL, NULL};
 	int fd = cli_connect(dir),
@@ -76,6 +77,8 @@ command(struct setup *s, const char *dir, const char *words, json_t *args)
 	json_decref(args);
 	if (fd >= 0)
 		(void)close(fd);
+	if (err == 0 && rows != NULL)
+		*rows = json_incref(reply.rows);
 	return err != 0 ? cli_fail(s->c, EX_UNAVAILABLE, "%s: %s", words, err_text(err)) : cli_reply_code(s->c, &reply);
 }
 
@@ -83,7 +86,7 @@ static int
 populate(struct setup *s, const char *dir)
 {
 	const char *given = cli_text(s->c, "password");
-	int code = command(s, dir, "domain add", json_pack("{s:s}", "name", cli_text(s->c, "domain")));
+	int code = command(s, dir, "domain add", json_pack("{s:s}", "name", cli_text(s->c, "domain")), &s->keys);
 
 	if (code != 0)
 		return code;
@@ -91,7 +94,8 @@ populate(struct setup *s, const char *dir)
 		make_password(s->password);
 	return command(s, dir, "account add",
 	    json_pack(
-		"{s:s, s:s, s:b}", "address", s->address, "password", given == NULL ? s->password : given, "admin", 1));
+		"{s:s, s:s, s:b}", "address", s->address, "password", given == NULL ? s->password : given, "admin", 1),
+	    NULL);
 }
 
 static void
@@ -99,6 +103,8 @@ print_next(const struct setup *s, const struct cli_where *w)
 {
 	const char *domain = cli_text(s->c, "domain");
 	FILE *out = s->c->out;
+	json_t *key;
+	size_t i;
 
 	(void)fprintf(out, "The house in %s is made.\nIts first account is %s", w->dir, s->address);
 	(void)fprintf(out, s->password[0] == '\0' ? ".\n" : "; its password, shown this once:\n\n  %s\n", s->password);
@@ -111,6 +117,11 @@ print_next(const struct setup *s, const struct cli_where *w)
 	    "\nThe reverse name (PTR) of each address must be\n  %s\n"
 	    "The provider of the address sets it.\n",
 	    domain, s->hostname, domain, s->hostname, s->hostname, s->hostname);
+	(void)fputs("\nMail is signed from the start (DKIM); others can check it when these are in the DNS, each in "
+		    "one line:\n\n",
+	    out);
+	json_array_foreach(s->keys, i, key)(void)
+	    fprintf(out, "  %s\n", json_string_value(json_object_get(key, "record")));
 	(void)fprintf(out,
 	    "\nThen start it:\n  posthouse serve --dir %s\n"
 	    "\nMore people:\n  posthouse account add NAME@%s --password-stdin --dir %s\n"
@@ -156,5 +167,6 @@ cli_setup(struct cli *c)
 		print_next(&s, &w);
 	else
 		(void)unlink(w.config_path); /* so that setup can be tried again */
+	json_decref(s.keys);
 	return code;
 }

@@ -139,6 +139,8 @@ enum bus_submit queue_submit(struct queue *q, const struct queue_submission *s, 
 NODISCARD int queue_blob_create(struct queue *q, uint64_t owner, char name[QUEUE_BLOB_NAME_MAX], int *fd);
 /* Appends the first bytes (at most `max`) of what the owner has written so far. ERR_NOTFOUND, ERR_IO. */
 NODISCARD int queue_blob_start(struct queue *q, struct slice name, uint64_t owner, size_t max, struct buf *out);
+/* The file that the owner has written, for reading; the caller closes it. A descriptor, or ERR_NOTFOUND, ERR_IO. */
+NODISCARD int queue_blob_open(struct queue *q, struct slice name, uint64_t owner);
 /* The Message-ID of a header without <>, cut to 998 bytes; or empty. */
 struct slice header_message_id(struct slice header, size_t max_bytes);
 /* The owner is gone: what it has not submitted is removed. */

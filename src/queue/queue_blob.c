@@ -281,6 +281,18 @@ queue_blob_start(struct queue *q, struct slice name, uint64_t owner, size_t max,
 	return err;
 }
 
+int
+queue_blob_open(struct queue *q, struct slice name, uint64_t owner)
+{
+	const struct blob *b = map_get(&q->blobs, name);
+	int fd;
+
+	if (b == NULL || b->owner != owner)
+		return ERR_NOTFOUND;
+	fd = openat(q->tmp_fd, b->name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	return fd < 0 ? err_from_errno(errno) : fd;
+}
+
 /* ---- acceptance ------------------------------------------------------------------------------------------- */
 
 struct take {

@@ -141,6 +141,8 @@ status(struct role_context *c, json_t *into)
 	json_object_set_new(into, "submissions_over_rate", json_integer(k->counters.over_rate));
 	json_object_set_new(into, "senders_stopped", json_integer((json_int_t)guard_stopped(k->guard)));
 	json_object_set_new(into, "submissions", json_integer(k->counters.submit));
+	json_object_set_new(into, "dkim_signed", json_integer(k->counters.dkim_signed));
+	json_object_set_new(into, "arc_sealed", json_integer(k->counters.arc_sealed));
 	json_object_set_new(into, "control_requests", json_integer(k->counters.control));
 	k->busy--;
 }

@@ -62,16 +62,24 @@ int
 control_run_domain_add(struct control_session *s)
 {
 	struct books b = books_of(s, "name");
+	struct slice domain;
+	int err = write_books(s, add_domain, &b);
 
-	return write_books(s, add_domain, &b);
+	if (err == 0)
+		err = domain_normalise(&s->arena, b.name, &domain);
+	return err != 0 || control_bool(&s->request, "later") ? err : clerk_dkim_show(s, domain);
 }
 
 int
 control_run_domain_remove(struct control_session *s)
 {
 	struct books b = books_of(s, "name");
+	struct slice domain;
+	int err = write_books(s, remove_domain, &b);
 
-	return write_books(s, remove_domain, &b);
+	if (err == 0)
+		err = domain_normalise(&s->arena, b.name, &domain);
+	return err != 0 ? err : clerk_dkim_forget(s, domain);
 }
 
 int

@@ -32,7 +32,7 @@ struct clerk {
 	int busy;        /* handlers that use what is open */
 	bool closed;     /* nothing is open any more */
 	struct {
-		int64_t rcpt, login, account, sender, over_rate, submit, control;
+		int64_t rcpt, login, account, sender, over_rate, submit, control, dkim_signed, arc_sealed;
 	} counters;
 };
 
@@ -137,6 +137,10 @@ bool clerk_full(struct clerk *k, struct slice address, const struct directory_wr
 NODISCARD int clerk_recipients(struct clerk *k, const struct bus_peer *from, const struct bus_clerk_submit_request *q,
     struct arena *a, struct queue_submission *s);
 
+/* clerk_sign.c: what leaves the house is signed, or, when a stranger's message is passed on, sealed: puts fields in front of s->head,
+ * whose body is `s->body` or the file. 0 also when there is nothing to sign with; an error for which the submission is to be made again. */
+NODISCARD int clerk_sign(struct clerk *k, struct queue_submission *s, struct arena *a);
+
 /* clerk_queue.c: acceptance and deliveries. */
 void clerk_queue_handle(struct clerk *k);
 struct queue_ops clerk_queue_ops(struct clerk *k);
@@ -178,6 +182,10 @@ NODISCARD int control_account(struct control_session *s, struct directory_accoun
 void control_account_changed(struct control_session *s, struct slice account_id);
 /* Sends {"row":row}; keeps no reference. */
 NODISCARD int control_row(struct control_session *s, json_t *row);
+/* clerk_command_dkim.c: sends a row for each DKIM key of a domain of ours (normalised), which are made if it never had any; destroys
+ * them. */
+NODISCARD int clerk_dkim_show(struct control_session *s, struct slice domain);
+NODISCARD int clerk_dkim_forget(struct control_session *s, struct slice domain);
 /* Fails with words. */
 NODISCARD int control_fail(struct control_session *s, int err, const char *todo, const char *fmt, ...)
     PRINTF_LIKE(4, 5);

@@ -149,6 +149,12 @@ submit_sound(struct clerk *k, const struct bus_peer *from, const struct bus_cler
 	targets = check_targets(q, s.rcpts, s.rcpts_n, detail);
 	if (targets != SUBMIT_OK)
 		return targets;
+	err = clerk_sign(k, &s, a);
+	if (err != 0) {
+		LOG(k->c->house, ERROR, "mail_not_signed", LOG_S("id", q->id), LOG_E(err));
+		buf_put_z(detail, "the message could not be signed");
+		return err == ERR_FULL ? SUBMIT_NO_SPACE : SUBMIT_TEMPFAIL;
+	}
 	return queue_submit(k->queue, &s, detail);
 }
 

@@ -156,6 +156,7 @@ vault_free(struct vault **vp)
 	vault_keys_free(&v->keys);
 	vault_relays_free(&v->relays);
 	vault_password_end(v);
+	vault_dkim_end(v);
 	sodium_memzero(&v->gate_keys, sizeof(v->gate_keys));
 	sodium_memzero(&v->porch_keys, sizeof(v->porch_keys));
 	free(v);
@@ -163,7 +164,8 @@ vault_free(struct vault **vp)
 
 static const enum bus_type answered[] = {BUS_vault_certificates, BUS_vault_sign, BUS_vault_verify, BUS_vault_redeem,
     BUS_vault_scram_begin, BUS_vault_scram_prove, BUS_vault_set_password, BUS_vault_forget, BUS_vault_app_password_add,
-    BUS_vault_app_password_list, BUS_vault_app_password_remove, BUS_vault_copy, BUS_vault_backup_key};
+    BUS_vault_app_password_list, BUS_vault_app_password_remove, BUS_vault_copy, BUS_vault_backup_key,
+    BUS_vault_dkim_keys, BUS_vault_dkim_sign, BUS_vault_dkim_list, BUS_vault_dkim_add, BUS_vault_dkim_change};
 
 static void
 register_handlers(struct vault *v, struct bus *b)
@@ -182,6 +184,11 @@ register_handlers(struct vault *v, struct bus *b)
 	BUS_HANDLE(b, vault_copy, vault_on_copy, v);
 	BUS_HANDLE(b, vault_backup_key, vault_on_backup_key, v);
 	BUS_HANDLE(b, vault_app_password_remove, vault_on_app_password_remove, v);
+	BUS_HANDLE(b, vault_dkim_keys, vault_on_dkim_keys, v);
+	BUS_HANDLE(b, vault_dkim_sign, vault_on_dkim_sign, v);
+	BUS_HANDLE(b, vault_dkim_list, vault_on_dkim_list, v);
+	BUS_HANDLE(b, vault_dkim_add, vault_on_dkim_add, v);
+	BUS_HANDLE(b, vault_dkim_change, vault_on_dkim_change, v);
 }
 
 static int
@@ -198,6 +205,7 @@ vault_start(struct role_context *c, struct buf *detail)
 	v->loop = c->loop;
 	v->desks = c->desks;
 	v->data_dir = c->data_dir;
+	vault_dkim_start(v);
 	err = vault_keys_load(&v->keys, c->house, c->data_dir, c->settings, detail);
 	if (err == 0)
 		err = open_database(v, c->data_dir, detail);

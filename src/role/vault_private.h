@@ -25,6 +25,13 @@ struct vault_session_keys {
 	int64_t made_us; /* of the newest */
 };
 
+/* Keys of DKIM that are ready to sign: struct dkim_ready of vault_dkim.c by domain. */
+struct vault_dkim {
+	struct map domains;
+	struct list oldest_first;
+	uint64_t changes; /* of keys in the database */
+};
+
 struct vault {
 	struct house *house;
 	struct loop *loop;
@@ -44,8 +51,9 @@ struct vault {
 	struct buf dummy;            /* a hash that costs what a real one does */
 	uint64_t changes;            /* of credentials: what was verified before one is not remembered after it */
 	struct vault_relays *relays; /* passwords of smart hosts */
-	int desks;                   /* of the house: each redeems tickets of its own accounts only */
-	size_t active;               /* handlers that run: the vault is not freed under them */
+	struct vault_dkim dkim;
+	int desks;     /* of the house: each redeems tickets of its own accounts only */
+	size_t active; /* handlers that run: the vault is not freed under them */
 	uint64_t verified, refused, busy, signatures, refused_signatures;
 };
 
@@ -135,6 +143,26 @@ int vault_on_certificates(struct vault *v, struct bus_peer *from, struct bus_vau
     struct arena *a, struct bus_vault_certificates_reply *reply);
 int vault_on_sign(struct vault *v, struct bus_peer *from, struct bus_vault_sign_request *r, struct arena *a,
     struct bus_vault_sign_reply *reply);
+
+/* vault_dkim.c: signing with the keys of DKIM. */
+void vault_dkim_start(struct vault *v);
+void vault_dkim_end(struct vault *v);
+/* The keys of a domain are others than before. */
+void vault_dkim_changed(struct vault *v, struct slice domain);
+int vault_on_dkim_keys(struct vault *v, struct bus_peer *from, struct bus_vault_dkim_keys_request *r, struct arena *a,
+    struct bus_vault_dkim_keys_reply *reply);
+int vault_on_dkim_sign(struct vault *v, struct bus_peer *from, struct bus_vault_dkim_sign_request *r, struct arena *a,
+    struct bus_vault_dkim_sign_reply *reply);
+
+/* vault_dkim_make.c: making them, and their states. */
+/* Makes keys for a domain that never had any. ERR_INVALID: it is no domain. */
+NODISCARD int vault_dkim_make_first(struct vault *v, struct slice domain);
+int vault_on_dkim_list(struct vault *v, struct bus_peer *from, struct bus_vault_dkim_list_request *r, struct arena *a,
+    struct bus_vault_dkim_list_reply *reply);
+int vault_on_dkim_add(struct vault *v, struct bus_peer *from, struct bus_vault_dkim_add_request *r, struct arena *a,
+    struct bus_vault_dkim_add_reply *reply);
+int vault_on_dkim_change(struct vault *v, struct bus_peer *from, struct bus_vault_dkim_change_request *r,
+    struct arena *a, struct bus_vault_dkim_change_reply *reply);
 
 /* vault_relay.c: passwords of smart hosts, by the files of the settings; before the sandbox. */
 struct vault_relays;

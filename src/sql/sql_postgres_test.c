@@ -36,6 +36,9 @@ static const struct sql_text secret_statements[] = {
 #if __has_include("directory/secret_sql.def")
 #include "directory/secret_sql.def"
 #endif
+#if __has_include("directory/secret_dkim_sql.def")
+#include "directory/secret_dkim_sql.def"
+#endif
     {NULL, NULL}};
 static const struct sql_migration secret_schema[] = {
 #if __has_include("directory/secret_migrations.def")

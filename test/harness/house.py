@@ -252,7 +252,7 @@ class Served(House):
         return self.ports[service]
 
     def domain(self, name, *users):
-        self.run("domain", "add", name)
+        self.run("domain", "add", name, "--later")
         for user in users:
             self.run("account", "add", f"{user}@{name}", "--password-stdin", input=PASSWORD + "\n")
 
