@@ -6,6 +6,7 @@
 #include "role/keeper.h"
 #include "role/trust_resolver.h"
 #include "rt/fiber.h"
+#include "trust/arc.h"
 #include "trust/reverse.h"
 #include "trust/spf.h"
 #include "trust/zone_file.h"
@@ -87,6 +88,83 @@ judge_spf(struct trust_case *t, enum spf_identity identity)
 	return 0;
 }
 
+/* Feeds the message; one that was saved with LF at the ends of its lines gets the CR LF with which it was signed. */
+static void
+feed_message(struct dkim_reader *r, struct slice text)
+{
+	size_t lf = slice_find_byte(text, '\n');
+
+	if (lf == SLICE_NONE || (lf > 0 && slice_at(text, lf - 1) == '\r')) {
+		dkim_reader_feed(r, text);
+		return;
+	}
+	while (text.p != NULL) {
+		struct slice line = slice_cut(&text, '\n');
+
+		dkim_reader_feed(r, line);
+		if (text.p != NULL)
+			dkim_reader_feed(r, SLICE("\r\n"));
+	}
+}
+
+static int
+add_signatures(struct trust_case *t, struct dkim_reader *r)
+{
+	struct dkim_results v;
+	int e = dkim_verify(r, &t->dns, house_now_s(&t->house), &t->arena, &v);
+
+	for (size_t i = 0; e == 0 && i < v.n; i++) {
+		const struct dkim_result *d = &v.v[i];
+		json_t *details = json_object();
+
+		(void)json_object_set_new(details, "selector", json_of(d->selector));
+		(void)json_object_set_new(details, "algorithm", json_of(d->algorithm));
+		(void)json_object_set_new(details, "identity", json_of(d->identity));
+		(void)json_object_set_new(details, "key_bits", json_integer(d->key_bits));
+		(void)json_object_set_new(details, "testing", json_boolean(d->testing));
+		if (d->has_length)
+			(void)json_object_set_new(
+			    details, "unsigned_bytes", json_integer((json_int_t)d->unsigned_bytes));
+		add_row(t, "dkim", "signature", d->result, d->domain, d->reason, details);
+	}
+	if (e == 0 && v.skipped > 0)
+		add_row(t, "dkim", "signature", TRUST_NONE, SLICE_EMPTY,
+		    arena_printf(&t->arena, "%zu more signatures were not looked at", v.skipped), json_object());
+	return e;
+}
+
+static int
+add_chain(struct trust_case *t, struct dkim_reader *r)
+{
+	struct arc_result a;
+	json_t *sealers = json_array(), *details = json_object();
+	int e = arc_verify(r, &t->dns, house_now_s(&t->house), &t->arena, &a);
+
+	for (size_t i = 0; e == 0 && i < a.n; i++)
+		(void)json_array_append_new(sealers, json_of(a.sealers[i].domain));
+	(void)json_object_set_new(details, "sealers", sealers);
+	if (e == 0 && a.result != TRUST_NONE)
+		add_row(t, "arc", "chain", a.result, a.n > 0 ? a.sealers[a.n - 1].domain : SLICE_EMPTY, a.reason,
+		    json_incref(details));
+	json_decref(details);
+	return e;
+}
+
+static int
+judge_signatures(struct trust_case *t)
+{
+	struct dkim_reader *r __attribute__((cleanup(dkim_reader_free))) = NULL;
+	int e = dkim_reader_new(&r, &t->house.limits, DKIM_VERIFYING);
+
+	if (e != 0)
+		return e;
+	feed_message(r, buf_slice(&t->message));
+	e = dkim_reader_end(r);
+	if (e == 0)
+		e = add_signatures(t, r);
+	return e == 0 ? add_chain(t, r) : e;
+}
+
 /* Everything, in the order of the gate. */
 static int
 judge(struct trust_case *t)
@@ -97,7 +175,7 @@ judge(struct trust_case *t)
 		e = judge_spf(t, SPF_HELO);
 	if (e == 0 && t->has_client && t->has_sender)
 		e = judge_spf(t, SPF_MAIL_FROM);
-	return e;
+	return e == 0 ? judge_signatures(t) : e;
 }
 
 /* ---- answers of DNS ------------------------------------------------------------------------------------------- */

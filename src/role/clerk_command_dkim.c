@@ -28,19 +28,20 @@ named_domain(struct control_session *s, struct slice *out)
 	int err = domain_normalise(&s->arena, given, &c.name);
 
 	if (err != 0)
-		return control_fail(s, ERR_SYNTAX, "A domain is given as example.org.", "`%.*s` is no domain",
-		    SLICE_ARG(given));
+		return control_fail(
+		    s, ERR_SYNTAX, "A domain is given as example.org.", "`%.*s` is no domain", SLICE_ARG(given));
 	err = sql_read(s->k->directory_db, check_domain, &c);
 	if (err == 0 && !c.local)
-		return control_fail(s, ERR_NOTFOUND, "`posthouse domain list` shows ours.", "%.*s is not one of our domains",
-		    SLICE_ARG(c.name));
+		return control_fail(s, ERR_NOTFOUND, "`posthouse domain list` shows ours.",
+		    "%.*s is not one of our domains", SLICE_ARG(c.name));
 	*out = c.name;
 	return err;
 }
 
 /* Sends a row of the vault's; `brief` without the record itself. *domain and *selector are where to go on. */
 static int
-send_row(struct control_session *s, struct slice json, bool brief, struct arena *a, struct slice *domain, struct slice *selector)
+send_row(struct control_session *s, struct slice json, bool brief, struct arena *a, struct slice *domain,
+    struct slice *selector)
 {
 	static const char *const long_ones[] = {"created_at", "name", "type", "value", "record"};
 	json_t *o = json_loadb((const char *)json.p, json.n, 0, NULL);
@@ -170,7 +171,8 @@ control_run_dkim_add(struct control_session *s)
 	else if (slice_eq(algorithm, SLICE("ed25519")))
 		q.algorithm = SLICE("ed25519-sha256");
 	else if (algorithm.n > 0)
-		return control_fail(s, ERR_INVALID, "Without one, a key of each is made.", "the algorithm is rsa or ed25519");
+		return control_fail(
+		    s, ERR_INVALID, "Without one, a key of each is made.", "the algorithm is rsa or ed25519");
 	return add(s, &q);
 }
 

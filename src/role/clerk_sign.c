@@ -131,7 +131,8 @@ choose(struct sqltx *tx, void *arg)
 /* ---- with what --------------------------------------------------------------------------------------------------------- */
 
 static int
-get_keys(struct clerk *k, struct slice domain, struct arena *a, struct dkim_signing_key v[DKIM_SIGNING_KEYS_MAX], size_t *n)
+get_keys(
+    struct clerk *k, struct slice domain, struct arena *a, struct dkim_signing_key v[DKIM_SIGNING_KEYS_MAX], size_t *n)
 {
 	struct bus_vault_dkim_keys_request q = {.domain = domain, .make = 1};
 	struct bus_vault_dkim_keys_reply rep = {0};
@@ -211,7 +212,8 @@ is_passed_on(const struct queue_rcpt *r)
 }
 
 static int
-seal_passed_on(struct clerk *k, const struct queue_submission *s, struct dkim_reader *r, struct arena *a, struct buf *out)
+seal_passed_on(
+    struct clerk *k, const struct queue_submission *s, struct dkim_reader *r, struct arena *a, struct buf *out)
 {
 	struct slice us = k->c->settings->hostname;
 	struct dkim_signer signer = {ask_vault, k};

@@ -169,8 +169,8 @@ static void
 name_keys(struct making *m, struct slice selector, unsigned attempt)
 {
 	for (size_t i = 0; i < m->n; i++)
-		m->keys[i].selector =
-		    selector.n > 0 ? selector : selector_of(m->v, m->keys[i].algorithm, attempt, m->arena);
+		m->keys[i].selector = selector.n > 0 ? selector
+						     : selector_of(m->v, m->keys[i].algorithm, attempt, m->arena);
 }
 
 /* Stores what was made; without a given selector under the first name that is free. */
@@ -235,13 +235,16 @@ tell(const struct making *m, int err, struct slice selector, struct arena *a)
 	switch (err) {
 	case ERR_SYNTAX: return SLICE("the file holds no private key in PEM form without a passphrase.");
 	case ERR_INVALID:
-		return SLICE("DKIM signs with RSA keys of 1024 to 4096 bits and with Ed25519 keys; this is another one.");
+		return SLICE(
+		    "DKIM signs with RSA keys of 1024 to 4096 bits and with Ed25519 keys; this is another one.");
 	case ERR_EXISTS:
-		return arena_printf(a, "%.*s has a key %.*s already: choose another selector, or remove that key first.",
+		return arena_printf(a,
+		    "%.*s has a key %.*s already: choose another selector, or remove that key first.",
 		    SLICE_ARG(m->domain), SLICE_ARG(selector));
 	case ERR_LIMIT:
 		return arena_printf(a,
-		    "%.*s has %d keys, which is the limit: remove those that are retired first (`posthouse dkim remove`).",
+		    "%.*s has %d keys, which is the limit: remove those that are retired first (`posthouse dkim "
+		    "remove`).",
 		    SLICE_ARG(m->domain), SECRET_DKIM_KEYS_MAX);
 	case ERR_CONFLICT:
 		return arena_printf(a,
@@ -270,7 +273,8 @@ vault_on_dkim_add(struct vault *v, struct bus_peer *from, struct bus_vault_dkim_
 		return 0;
 	}
 	if (r->selector.n > 0 && r->pem.n == 0 && !rsa && !ed) {
-		reply->detail = SLICE("two keys cannot have one selector: name the algorithm, or leave the selector to us.");
+		reply->detail = SLICE(
+		    "two keys cannot have one selector: name the algorithm, or leave the selector to us.");
 		return 0;
 	}
 	if (rsa || r->algorithm.n == 0 || r->pem.n > 0)
@@ -364,8 +368,8 @@ vault_on_dkim_change(struct vault *v, struct bus_peer *from, struct bus_vault_dk
 		    SLICE_ARG(r->domain), SLICE_ARG(r->selector));
 	else if (err == 0 && r->change == DKIM_ACTIVATE && c.changed == 0)
 		reply->detail = arena_printf(a,
-		    "%.*s has no keys that wait to be used: `posthouse dkim rotate %.*s` makes them.", SLICE_ARG(r->domain),
-		    SLICE_ARG(r->domain));
+		    "%.*s has no keys that wait to be used: `posthouse dkim rotate %.*s` makes them.",
+		    SLICE_ARG(r->domain), SLICE_ARG(r->domain));
 	return reply->detail.n > 0 ? 0 : err;
 }
 
@@ -417,7 +421,8 @@ next_step(const struct vault *v, const struct secret_dkim_key *k, struct arena *
 	switch (k->state) {
 	case SECRET_DKIM_NEXT:
 		return arena_printf(a,
-		    "Publish the record. When all name servers have it: posthouse dkim activate %.*s", SLICE_ARG(k->domain));
+		    "Publish the record. When all name servers have it: posthouse dkim activate %.*s",
+		    SLICE_ARG(k->domain));
 	case SECRET_DKIM_ACTIVE: return SLICE("It signs: the record has to be in the DNS.");
 	case SECRET_DKIM_RETIRED: break;
 	}
@@ -449,8 +454,7 @@ to_json(const struct vault *v, const struct secret_dkim_key *k, struct arena *a)
 	(void)json_object_set_new(o, "state", json_string(states[k->state]));
 	(void)json_object_set_new(o, "since", json_string(since));
 	(void)json_object_set_new(o, "created_at", json_string(created));
-	set_text(o, "name",
-	    arena_printf(a, "%.*s._domainkey.%.*s", SLICE_ARG(k->selector), SLICE_ARG(k->domain)));
+	set_text(o, "name", arena_printf(a, "%.*s._domainkey.%.*s", SLICE_ARG(k->selector), SLICE_ARG(k->domain)));
 	(void)json_object_set_new(o, "type", json_string("TXT"));
 	set_text(o, "value", k->record);
 	set_text(o, "record", zone_line(k, a));
@@ -467,10 +471,8 @@ vault_on_dkim_list(struct vault *v, struct bus_peer *from, struct bus_vault_dkim
     struct bus_vault_dkim_list_reply *reply)
 {
 	struct vault *self VAULT_ACTIVE = vault_enter(v);
-	struct listing l = {.arena = a,
-	    .domain = r->domain,
-	    .after_domain = r->after_domain,
-	    .after_selector = r->after_selector};
+	struct listing l = {
+	    .arena = a, .domain = r->domain, .after_domain = r->after_domain, .after_selector = r->after_selector};
 	struct slice *out;
 	int err = sql_read(v->db, list, &l);
 
