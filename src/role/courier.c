@@ -5,40 +5,11 @@
 
 #include "base/log.h"
 #include "role/keeper.h"
-#include "role/trust_resolver.h"
 
 #define FILE_THREADS 2
 #define FILE_QUEUE 1000
 #define CA_FILE_MAX ((size_t)4 << 20)
 #define REFRESH_MS (60 * 60 * 1000)
-
-void
-resolver_release(struct resolver **r)
-{
-	if (--(*r)->users == 0 && (*r)->retired) {
-		dns_free(&(*r)->dns);
-		free(*r);
-	}
-	*r = NULL;
-}
-
-static int
-resolver_new(struct resolver **out, struct role_context *c, const struct settings *s, struct buf *detail)
-{
-	struct resolver *r = calloc(1, sizeof(*r));
-	int e;
-
-	*out = NULL;
-	if (r == NULL)
-		return ERR_NOMEM;
-	e = trust_resolver_new(&r->dns, c->loop, s, detail);
-	if (e != 0) {
-		free(r);
-		return e;
-	}
-	*out = r;
-	return 0;
-}
 
 /* ---- the role --------------------------------------------------------------------------------------------- */
 
@@ -60,11 +31,7 @@ courier_free(struct courier **k)
 		return;
 	stop_all(*k);
 	courier_sts_free(&(*k)->sts);
-	if ((*k)->resolver != NULL) {
-		(*k)->resolver->retired = true;
-		(*k)->resolver->users++;
-		resolver_release(&(*k)->resolver);
-	}
+	resolver_retire(&(*k)->resolver);
 	workers_free(&(*k)->workers);
 	tls_client_free(&(*k)->tls_any);
 	tls_client_free(&(*k)->tls_checked);
@@ -124,9 +91,8 @@ refresh(void *arg)
 	struct courier *k = arg;
 
 	while (fiber_sleep(k->c->loop, REFRESH_MS) == 0) {
-		struct resolver *resolver = k->resolver;
+		struct resolver *resolver = resolver_use(k->resolver);
 
-		resolver->users++;
 		courier_sts_refresh(&k->sts, resolver->dns);
 		resolver_release(&resolver);
 	}
@@ -181,42 +147,12 @@ status(struct role_context *c, json_t *into)
 	json_object_set_new(into, "recipients_failed", json_integer((json_int_t)k->recipients_failed));
 }
 
-static bool
-same_list(struct slice_list a, struct slice_list b)
-{
-	bool same = a.n == b.n;
-
-	for (size_t i = 0; same && i < a.n; i++)
-		same = slice_eq(a.v[i], b.v[i]);
-	return same;
-}
-
-static bool
-same_dns(const struct settings *a, const struct settings *b)
-{
-	return same_list(a->dns_forwarders, b->dns_forwarders) && same_list(a->dns_stubs, b->dns_stubs) &&
-	    same_list(a->dns_trust_anchors, b->dns_trust_anchors) && same_list(a->dns_insecure, b->dns_insecure) &&
-	    slice_eq(a->dns_resolv_conf, b->dns_resolv_conf);
-}
-
-/* A resolver with other settings begins with an empty cache, so that the old one stays while they are the same. */
 static int
 reload(struct role_context *c, const struct settings *fresh, struct buf *detail)
 {
 	struct courier *k = c->state;
-	struct resolver *old = k->resolver, *new;
-	int e;
 
-	if (same_dns(c->settings, fresh))
-		return 0;
-	e = resolver_new(&new, c, fresh, detail);
-	if (e != 0)
-		return e;
-	k->resolver = new;
-	old->retired = true;
-	old->users++;
-	resolver_release(&old);
-	return 0;
+	return resolver_reload(&k->resolver, c, fresh, detail);
 }
 
 static void

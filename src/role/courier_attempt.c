@@ -430,7 +430,7 @@ attempt_run(struct courier *k, struct bus_courier_send_request *q, struct arena 
 	if (recipients == NULL)
 		return ERR_NOMEM;
 	fill_job(&t, q, recipients);
-	resolver->users++;
+	(void)resolver_use(resolver);
 	e = try_all(&t, q);
 	resolver_release(&resolver);
 	if (e == ERR_CANCELLED || e == ERR_NOMEM)

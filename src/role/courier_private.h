@@ -14,14 +14,7 @@
 #include "role/courier_route.h"
 #include "role/courier_sts.h"
 #include "role/courier_tally.h"
-#include "role/role.h"
-
-/* The resolver of one generation of settings; goes when its last user is done. */
-struct resolver {
-	struct dns *dns;
-	size_t users;
-	bool retired;
-};
+#include "role/resolver.h"
 
 struct courier {
 	struct role_context *c;
@@ -44,6 +37,5 @@ struct courier {
 /* Sends for the clerk: the bus's courier_send. */
 int courier_on_send(struct courier *k, struct bus_peer *from, struct bus_courier_send_request *q, struct arena *a,
     struct bus_courier_send_reply *rep);
-void resolver_release(struct resolver **r);
 
 #endif

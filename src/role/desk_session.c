@@ -28,12 +28,14 @@ serve_submission(struct session *s)
 	struct submit_bus backend = {.bus = d->c->bus, .origin = ORIGIN_ACCOUNT, .account_id = s->account_id};
 	bool v6 = slice_find_byte(s->client, ':') != SLICE_NONE;
 	struct slice literal = arena_printf(&s->mem, "[%s%.*s]", v6 ? "IPv6:" : "", SLICE_ARG(s->client));
+	const struct slice own_names[] = {d->c->settings->hostname};
 
 	smtp_session(s->stream,
 	    &(struct smtp_session_config){.loop = d->c->loop,
 		.sessions = &d->smtp,
 		.workers = d->workers,
 		.hostname = d->c->settings->hostname,
+		.own_names = {own_names, COUNT_OF(own_names)},
 		.backend = submit_bus_backend(&backend),
 		.client = s->client,
 		.client_literal = literal,

@@ -2,6 +2,7 @@
  * a large body goes and whether a message is safely kept it asks the clerk; the vault signs its handshakes. */
 #include "role/gate_brake.h"
 #include "role/gate_submitter.h"
+#include "role/gate_trust.h"
 #include "role/listener.h"
 #include "role/role.h"
 #include "role/submit_bus.h"
@@ -26,6 +27,7 @@ struct gate {
 	struct smtp_sessions sessions;
 	struct gate_submitters submitters;
 	struct gate_brake brake;
+	struct gate_trust trust;
 	struct door *doors;
 	size_t doors_count;
 	uint64_t refused_sessions;
@@ -78,6 +80,8 @@ talk(struct session *s, struct net_session *n)
 	struct gate *g = s->gate;
 	const struct listen_settings *l = s->listener;
 	const struct smtp_guard guard = {guard_count, guard_renamed, s};
+	const struct smtp_checks checks = gate_trust_checks(&g->trust);
+	const struct slice own_names[] = {g->c->settings->hostname};
 	bool listed = l->service == LISTEN_SMTP && submitters_list_address(g->c->settings, &n->peer);
 	struct submit_bus backend = {.bus = g->c->bus, .origin = listed ? ORIGIN_SUBMITTER : ORIGIN_STRANGER};
 	bool fine = arrive(s, &n->peer), lmtp = l->service == LISTEN_LMTP, plain = g->c->settings->plain;
@@ -92,6 +96,8 @@ talk(struct session *s, struct net_session *n)
 		.sessions = &g->sessions,
 		.workers = g->workers,
 		.hostname = g->c->settings->hostname,
+		.own_names = {own_names, COUNT_OF(own_names)},
+		.checks = lmtp || !l->check_senders ? NULL : &checks,
 		.backend = submit_bus_backend(&backend),
 		.client = slice_z(text),
 		.client_literal = slice_z(literal),
@@ -168,6 +174,8 @@ start(struct role_context *c, struct buf *detail)
 	if (e == 0)
 		e = workers_start(g->workers);
 	if (e == 0)
+		e = gate_trust_start(&g->trust, c, detail);
+	if (e == 0)
 		gate_submitters_start(&g->submitters, c, &g->sessions, g->workers);
 	if (e == 0)
 		e = tls_bus_new(&g->tls, c->loop, c->bus, detail);
@@ -187,6 +195,7 @@ status(struct role_context *c, json_t *into)
 	json_object_set_new(into, "messages_refused", json_integer((json_int_t)g->sessions.messages_refused));
 	json_object_set_new(into, "recipients_refused", json_integer((json_int_t)g->sessions.recipients_refused));
 	json_object_set_new(into, "bytes", json_integer((json_int_t)g->sessions.bytes));
+	gate_trust_status(&g->trust, into);
 }
 
 static int
@@ -194,8 +203,10 @@ reload(struct role_context *c, const struct settings *fresh, struct buf *detail)
 {
 	struct gate *g = c->state;
 
-	(void)fresh; /* sessions read the settings of the context when they begin */
-	return tls_bus_refresh(g->tls, detail);
+	/* Sessions read the settings of the context when they begin. */
+	int e = gate_trust_reload(&g->trust, fresh, detail);
+
+	return e != 0 ? e : tls_bus_refresh(g->tls, detail);
 }
 
 static void

@@ -26,6 +26,7 @@ run(struct session *s)
 {
 	struct role_context *c = s->g->c;
 	bool local = s->ticket.n > 0;
+	const struct slice own_names[] = {c->settings->hostname};
 	struct submit_bus backend = {.bus = c->bus,
 	    .origin = ORIGIN_SUBMITTER,
 	    .account_id = s->ticket,
@@ -39,6 +40,7 @@ run(struct session *s)
 		.sessions = s->g->sessions,
 		.workers = s->g->workers,
 		.hostname = c->settings->hostname,
+		.own_names = {own_names, COUNT_OF(own_names)},
 		.backend = submit_bus_backend(&backend),
 		.client = s->client,
 		.policy = {.plain = c->settings->plain},

@@ -140,6 +140,7 @@ static const char *const security_words[] = {[SECURITY_OPPORTUNISTIC] = "opportu
     [SECURITY_IMPLICIT] = "implicit",
     [SECURITY_NONE] = "none"};
 static const char *const ip_words[] = {[SEND_IP_BOTH] = "both", [SEND_IP_V4] = "ipv4", [SEND_IP_V6] = "ipv6"};
+static const char *const policy_words[] = {[ASSESS_NOTE] = "note", [ASSESS_JUNK] = "junk", [ASSESS_OBEY] = "obey"};
 static const char *const service_words[LISTEN_SERVICE_COUNT] = {[LISTEN_SMTP] = "smtp",
     [LISTEN_SUBMISSION] = "submission",
     [LISTEN_SUBMISSIONS] = "submissions",
@@ -176,7 +177,7 @@ take_word(struct slice value, const char *const words[], size_t n, int *out)
 {
 	static const char *const wanted[] = {"no or yes", "text or json", "debug, info, warn or error",
 	    "smtp, submission, submissions, imap, imaps, pop3, pop3s or lmtp",
-	    "opportunistic, required, implicit or none", "both, ipv4 or ipv6"};
+	    "opportunistic, required, implicit or none", "both, ipv4 or ipv6", "obey, junk or note"};
 	int i = word_index(value, words, n);
 
 	if (i >= 0) {
@@ -188,6 +189,7 @@ take_word(struct slice value, const char *const words[], size_t n, int *out)
 	    : words == level_words    ? wanted[2]
 	    : words == security_words ? wanted[4]
 	    : words == ip_words       ? wanted[5]
+	    : words == policy_words   ? wanted[6]
 				      : wanted[3];
 }
 
@@ -236,6 +238,10 @@ take_value(struct parse *p, enum setting_type type, struct slice value, void *at
 	case SETTING_IP:
 		wrong = take_word(value, ip_words, COUNT_OF(ip_words), &word);
 		*(enum send_ip *)at = (enum send_ip)word;
+		break;
+	case SETTING_POLICY:
+		wrong = take_word(value, policy_words, COUNT_OF(policy_words), &word);
+		*(enum assess_mode *)at = (enum assess_mode)word;
 		break;
 	case SETTING_COUNT:
 		wrong = take_number(value, 0, SETTINGS_PROCESSES_MAX, &number, "a number from 0 to 64");
@@ -710,6 +716,7 @@ settings_parse(struct settings **out, struct slice text, struct buf *detail)
 	take_defaults(&p, "house", s);
 	take_defaults(&p, "dns", s);
 	take_defaults(&p, "send", s);
+	take_defaults(&p, "trust", s);
 	for (size_t i = 0; i < ini.n; i++)
 		take_section(&p, &ini.sections[i]);
 	if (s->listeners_count == 0)

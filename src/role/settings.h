@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "base/limits.h"
 #include "rt/net_prefix.h"
+#include "trust/assess.h"
 
 /* The longest path of a data folder or a configuration, its NUL included; buffers for what lies in it have 64 bytes more. */
 #define HOUSE_PATH_BYTES 1024u
@@ -42,7 +43,7 @@ struct listen_settings {
 	/* smtp and lmtp: */
 	struct network_list xclient; /* who may tell it with XCLIENT */
 	struct network_list trusted; /* for whom neither the early-talker check nor the limits of clients hold */
-	bool early_talker_check, client_limits, require_tls;
+	bool early_talker_check, client_limits, require_tls, check_senders;
 	int64_t message_bytes; /* 0: limits.smtp_message_bytes */
 };
 
@@ -132,6 +133,10 @@ struct settings {
 	int64_t warmup_start, warmup_growth, warmup_target;
 	uint16_t mta_sts_port; /* 443; other in tests */
 	struct slice send_ca_file;
+	/* [trust] */
+	bool trust_checks;
+	struct network_list trust_exempt;
+	struct assess_rules trust;
 	struct limits limits;
 	struct arena arena;
 	struct settings

@@ -23,7 +23,8 @@ enum setting_type {
 	SETTING_LEVEL,
 	SETTING_SERVICE,
 	SETTING_SECURITY,
-	SETTING_IP
+	SETTING_IP,
+	SETTING_POLICY
 };
 
 struct setting_row {

@@ -93,7 +93,9 @@ ask_submit(void *ctx, const struct smtp_message *m, struct arena *a, int64_t *re
 	    .head = m->head,
 	    .body = m->body,
 	    .blob = m->blob,
-	    .size_bytes = m->size_bytes};
+	    .size_bytes = m->size_bytes,
+	    .judged = m->judged,
+	    .findings = m->findings};
 	struct bus_clerk_submit_reply rep = {0};
 	int err = BUS_CALL(b->bus, ROLE_CLERK, 0, clerk_submit, &q, a, &rep, SUBMIT_MS);
 

@@ -3,6 +3,7 @@
 #include <netinet/in.h>
 
 #define PATH_BYTES 4096
+#define FAIR_MS 1000 /* for an answer */
 
 /* ---- answers ----------------------------------------------------------------------------------------------- */
 
@@ -56,12 +57,14 @@ read_records(enum trust_dns_type type, const struct dns_answer *from, struct are
 }
 
 static int
-query(void *of, struct slice name, enum trust_dns_type type, struct arena *a, struct trust_answer *out)
+ask(struct dns *d, struct slice name, enum trust_dns_type type, struct arena *a, int64_t deadline_ms,
+    struct trust_answer *out, uint32_t *ttl_s)
 {
 	struct dns_answer answer;
-	int e = dns_ask(of, name, (enum dns_type)type, a, DEADLINE_NEVER, &answer);
+	int e = dns_ask(d, name, (enum dns_type)type, a, deadline_ms, &answer);
 
 	*out = (struct trust_answer){.status = TRUST_DNS_TEMPORARY};
+	*ttl_s = answer.ttl_s;
 	if (e == ERR_INVALID) {
 		out->status = TRUST_DNS_NO_NAME;
 		return 0;
@@ -77,6 +80,40 @@ query(void *of, struct slice name, enum trust_dns_type type, struct arena *a, st
 	case DNS_BOGUS: break;
 	}
 	return 0;
+}
+
+static int
+query(void *of, struct slice name, enum trust_dns_type type, struct arena *a, struct trust_answer *out)
+{
+	uint32_t ttl_s;
+
+	return ask(of, name, type, a, DEADLINE_NEVER, out, &ttl_s);
+}
+
+static int
+look(void *of, struct slice name, enum trust_dns_type type, struct arena *a, struct trust_answer *out)
+{
+	struct trust_lookup *l = of;
+	int64_t began_ms, ended_ms;
+	uint32_t ttl_s;
+	int e = trust_cache_get(l->cache, name, type, a, out);
+
+	if (e != 0)
+		return e < 0 ? e : 0;
+	began_ms = house_mono_ms(l->cache->house);
+	e = ask(l->dns, name, type, a, l->deadline_ms, out, &ttl_s);
+	ended_ms = house_mono_ms(l->cache->house);
+	/* A question for which no time was left has not been asked. */
+	if (e == 0 &&
+	    (out->status != TRUST_DNS_TEMPORARY || ended_ms < l->deadline_ms || ended_ms - began_ms >= FAIR_MS))
+		trust_cache_put(l->cache, name, type, out, ttl_s);
+	return e;
+}
+
+struct trust_dns
+trust_lookup_dns(struct trust_lookup *l)
+{
+	return (struct trust_dns){.query = look, .of = l};
 }
 
 struct trust_dns

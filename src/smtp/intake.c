@@ -12,7 +12,7 @@
 #define INTAKE_WRITE (256 * 1024) /* to the file at a time */
 /* A message that is too large is read on to its end, for the reply; but not for ever. */
 #define INTAKE_TOO_MUCH 10 /* times the largest message */
-#define HEAD_BYTES_MAX 16384
+#define HEAD_BYTES_MAX 65536
 
 void
 smtp_intake_free(struct smtp_intake *in)
@@ -20,10 +20,23 @@ smtp_intake_free(struct smtp_intake *in)
 	buf_free(&in->body);
 	smtp_header_watch_free(&in->watch);
 	smtp_header_fix_free(&in->fix);
+	if (in->check != NULL)
+		in->checks->end(in->check);
+	in->check = NULL;
 	if (in->fd >= 0)
 		close(in->fd);
 	in->fd = -1;
 	in->open = false;
+}
+
+static void
+check_open(struct smtp_server *s, struct smtp_intake *in)
+{
+	const struct smtp_checked who = {s->client, slice_z(s->ch.helo), s->reverse_path};
+
+	in->checks = s->submitting ? NULL : s->c->checks;
+	if (in->checks != NULL)
+		in->err = in->checks->begin(in->checks->ctx, &who, &in->check);
 }
 
 static void
@@ -38,6 +51,7 @@ intake_open(struct smtp_server *s)
 	smtp_header_watch_init(&in->watch, s->submitting);
 	smtp_header_fix_init(&in->fix, s->submitting, s->c->own_names);
 	buf_init(&in->body, (size_t)l->body_inline_bytes + INTAKE_WRITE + 4 * INTAKE_CHUNK);
+	check_open(s, in);
 }
 
 /* ---- the file ------------------------------------------------------------------------------------------- */
@@ -102,6 +116,8 @@ keep_run(void *ctx, struct slice run)
 	struct smtp_intake *in = ctx;
 	int e = smtp_header_fix_feed(&in->fix, run, put_run, in);
 
+	if (in->check != NULL && !in->too_large)
+		in->checks->feed(in->check, run);
 	if (!in->watch.done && !in->fix.headless)
 		smtp_header_watch_feed(&in->watch, run);
 	return e;
@@ -303,6 +319,12 @@ put_head(struct smtp_server *s, struct smtp_intake *in, struct buf *head, struct
 	    .priority = s->mail.priority,
 	    .time_s = now_s};
 
+	/* On top, that it is known for the last server's (RFC 8601 §4.1). */
+	if (in->finding.results.n > 0) {
+		buf_put_z(head, "Authentication-Results: ");
+		buf_put(head, in->finding.results);
+		buf_put_z(head, "\r\n");
+	}
 	if (s->recipients_count == 1)
 		r.recipient = s->recipients[0];
 	/* Where a user sits is nobody's business; the history knows. */
@@ -394,7 +416,9 @@ submit(struct smtp_server *s)
 	    .head = buf_slice(&head),
 	    .body = buf_slice(&in->body),
 	    .blob = in->blob,
-	    .size_bytes = in->kept_bytes};
+	    .size_bytes = in->kept_bytes,
+	    .judged = in->finding.judged,
+	    .findings = in->finding.findings};
 	if (e == 0)
 		e = s->c->backend.submit(s->c->backend.ctx, &m, &s->arena, &result, &detail);
 	s->c->sessions->bytes += in->data.bytes;
@@ -414,6 +438,30 @@ finish_header(struct smtp_server *s, struct smtp_intake *in)
 	return s->submitting ? check_senders(s, in) : SMTP_R_OK;
 }
 
+/* What was found out about who sent it. */
+static enum smtp_reply_id
+finish_check(struct smtp_intake *in)
+{
+	static const enum smtp_reply_id replies[] = {[SMTP_CHECKED_FINE] = SMTP_R_OK,
+	    [SMTP_CHECKED_LATER] = SMTP_R_SENDER_UNKNOWN,
+	    [SMTP_CHECKED_SPF] = SMTP_R_SPF_FAILED,
+	    [SMTP_CHECKED_DMARC] = SMTP_R_DMARC_FAILED};
+
+	if (in->check == NULL)
+		return SMTP_R_OK;
+	return in->checks->judge(in->check, &in->finding) == 0 ? replies[in->finding.result] : SMTP_R_TEMPFAIL;
+}
+
+/* What goes with a reply that refuses. */
+static struct slice
+refusal_detail(const struct smtp_intake *in, enum smtp_reply_id refusal)
+{
+	return refusal == SMTP_R_NOT_YOUR_FROM ? slice_z(in->bad_field)
+	    : refusal == SMTP_R_SPF_FAILED || refusal == SMTP_R_DMARC_FAILED || refusal == SMTP_R_SENDER_UNKNOWN
+	    ? in->finding.reply
+	    : SLICE_EMPTY;
+}
+
 /* The text is there: it goes to the backend, or is refused. */
 static void
 end_text(struct smtp_server *s)
@@ -422,6 +470,8 @@ end_text(struct smtp_server *s)
 
 	if (refusal == SMTP_R_OK)
 		refusal = finish_header(s, &s->in);
+	if (refusal == SMTP_R_OK)
+		refusal = finish_check(&s->in);
 	if (refusal == SMTP_R_OK) {
 		submit(s);
 		return;
@@ -430,7 +480,7 @@ end_text(struct smtp_server *s)
 	LOG(s->ch.house, INFO, "smtp_refused", LOG_S("client", s->client), LOG_S("from", s->reverse_path),
 	    LOG_I("code", smtp_replies[refusal].code), LOG_Z("why", smtp_replies[refusal].text),
 	    LOG_I("size", s->in.data.bytes));
-	reply_last(s, refusal, refusal == SMTP_R_NOT_YOUR_FROM ? slice_z(s->in.bad_field) : SLICE_EMPTY);
+	reply_last(s, refusal, refusal_detail(&s->in, refusal));
 }
 
 void

@@ -21,6 +21,9 @@ struct smtp_intake {
 	int64_t written_bytes; /* in the file */
 	int64_t kept_bytes;    /* of the message, without what was taken out */
 	const char *bad_field; /* which says a sender that is not theirs */
+	const struct smtp_checks *checks;
+	void *check; /* NULL: none */
+	struct smtp_finding finding;
 	bool too_large;
 	int err; /* could not be kept: 451 at the end (ERR_FULL: 452) */
 	/* A block must come in time (RFC 5321 §4.5.3.2.5), not a byte: limits.smtp_data_rate of limits.smtp_data_timeout_ms. */

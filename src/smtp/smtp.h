@@ -46,7 +46,9 @@ struct smtp_message {
 	struct slice_list recipient_envelopes; /* parallel */
 	struct slice helo, client, tls;
 	struct slice head, body, blob;
-	int64_t size_bytes; /* of the body */
+	int64_t size_bytes;    /* of the body */
+	int64_t judged;        /* enum bus_judged */
+	struct slice findings; /* sentences for the message's history */
 };
 
 /* What the house says to a sender in a submission. */
@@ -104,6 +106,38 @@ struct smtp_guard {
 	void *ctx;
 };
 
+/* Who brings a stranger's message, and in whose name. */
+struct smtp_checked {
+	struct slice client, helo, reverse_path;
+};
+
+enum smtp_checked_result {
+	SMTP_CHECKED_FINE,
+	SMTP_CHECKED_LATER, /* 451 4.7.0 */
+	SMTP_CHECKED_SPF,   /* 550 5.7.23 */
+	SMTP_CHECKED_DMARC  /* 550 5.7.26 */
+};
+
+struct smtp_finding {
+	enum smtp_checked_result result;
+	struct slice reply;    /* a sentence for a reply that refuses, ASCII */
+	int64_t judged;        /* enum bus_judged */
+	struct slice results;  /* the value of Authentication-Results, folded, without the last line end; or empty */
+	struct slice findings; /* sentences for the message's history */
+};
+
+/* What the role finds out about strangers' messages while their text comes. The functions may park, but for feed and end. */
+struct smtp_checks {
+	/* A text begins. 0; *check is NULL when it is not to be checked. */
+	int (*begin)(void *ctx, const struct smtp_checked *who, void **check);
+	/* A run of the text, as the client sent it, unstuffed. */
+	void (*feed)(void *check, struct slice run);
+	/* The text is over. *out lives until the end. */
+	int (*judge)(void *check, struct smtp_finding *out);
+	void (*end)(void *check);
+	void *ctx;
+};
+
 struct smtp_session_config {
 	struct loop *loop;
 	struct smtp_sessions *sessions;
@@ -116,8 +150,9 @@ struct smtp_session_config {
 	struct tls_server *tls;      /* NULL: STARTTLS is not offered */
 	bool refused;                /* too many sessions from this address: 421 4.7.0 instead of the greeting */
 	struct smtp_policy policy;
-	const struct smtp_guard *guard; /* NULL: nothing is counted */
-	bool lmtp;                      /* RFC 2033: LHLO, and a reply for each recipient */
+	const struct smtp_guard *guard;   /* NULL: nothing is counted */
+	const struct smtp_checks *checks; /* NULL: nothing is checked */
+	bool lmtp;                        /* RFC 2033: LHLO, and a reply for each recipient */
 	/* A submission (RFC 6409): the session may send to anywhere, and sends only as the addresses that backend.sender allows. */
 	bool submission;
 	bool signed_in; /* the submitter has given a password; else a listed one */
