@@ -88,7 +88,7 @@ def world():
         start = {"pf": start_postfix, "ex": start_exim, "osm": start_opensmtpd}[p.name]
         running.append(start(path / p.name, p, house, certificate))
     with house:
-        house.run("domain", "add", "away.test")
+        house.run("domain", "add", "away.test", "--later")
         house.run("alias", "add", "on@away.test", "yes@plain.test")
         house.run("alias", "add", "off@away.test", "no@plain.test")
         house.domain("house.test", "hal", "big", "uma")
