@@ -1,6 +1,7 @@
 /* dkim_key.c: see the header. OpenSSL's error queue is left empty. */
 #include "trust/dkim_key.h"
 
+#include "trust/dkim_rsa.h"
 #include "trust/tag_list.h"
 
 #include <openssl/err.h>
@@ -145,8 +146,12 @@ static EVP_PKEY *
 open_rsa(struct slice der)
 {
 	const uint8_t *p = der.p;
-	EVP_PKEY *key = d2i_PUBKEY(NULL, &p, (long)der.n);
+	EVP_PKEY *key = dkim_rsa_open(der);
 
+	if (key != NULL)
+		return key;
+	/* BER, further parameters, bytes behind it: OpenSSL takes more than it should, and so there are such keys. */
+	key = d2i_PUBKEY(NULL, &p, (long)der.n);
 	if (key != NULL)
 		return key;
 	p = der.p;
