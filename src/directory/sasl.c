@@ -22,7 +22,7 @@ struct exchange {
 };
 
 typedef enum sasl_outcome mechanism_fn(struct exchange *x);
-static mechanism_fn sasl_run_plain, sasl_run_login, sasl_run_scram;
+static mechanism_fn sasl_run_plain, sasl_run_login, sasl_run_scram, sasl_run_external;
 
 struct mechanism {
 	struct slice name;
@@ -42,7 +42,8 @@ static bool
 is_offered(const struct mechanism *m, const struct stream *st, enum bus_service service, bool unbound)
 {
 	return ((m->flags & SASL_BOUND) == 0 || (stream_is_tls(st) && !unbound)) &&
-	    ((m->flags & SASL_SUBMISSION) == 0 || service == SERVICE_SUBMISSION);
+	    ((m->flags & SASL_SUBMISSION) == 0 || service == SERVICE_SUBMISSION) &&
+	    ((m->flags & SASL_CERTIFICATE) == 0 || stream_tls_peer(st) != NULL);
 }
 
 void
@@ -188,6 +189,25 @@ sasl_run_login(struct exchange *x)
 	if (login.n == 0 || x->response.n == 0 || slice_find_byte(login, 0) != SLICE_NONE)
 		return SASL_MALFORMED;
 	return check_password(x, SLICE_EMPTY, login, x->response);
+}
+
+/* ---- EXTERNAL (RFC 4422 appendix A) --------------------------------------------------------------------------------- */
+
+static enum sasl_outcome
+sasl_run_external(struct exchange *x)
+{
+	enum sasl_outcome o = first_response(x, SLICE_EMPTY);
+	int err;
+
+	if (o != SASL_SIGNED_IN)
+		return o;
+	if (slice_find_byte(x->response, 0) != SLICE_NONE || !slice_is_utf8(x->response, true))
+		return SASL_MALFORMED;
+	/* Without a name it is for the certificate to tell whose it is. */
+	err = x->response.n == 0 ? 0 : prepare_name(x, x->response, &x->request.login);
+	if (err == 0)
+		err = x->s->ops->sign_in_certificate(x->s->ops->ctx, &x->request, stream_tls_peer(x->s->st), x->desk);
+	return outcome_of(err);
 }
 
 /* ---- SCRAM (RFC 5802 §5) ----------------------------------------------------------------------------------------- */

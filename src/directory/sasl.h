@@ -16,6 +16,7 @@
 enum sasl_flag {
 	SASL_BOUND = 1,      /* bound to the TLS connection: offered under TLS only */
 	SASL_SUBMISSION = 2, /* offered for submission only */
+	SASL_CERTIFICATE = 4 /* offered to clients that have shown a certificate */
 };
 
 struct sasl_plain {

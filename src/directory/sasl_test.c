@@ -171,7 +171,11 @@ fake_join(void *ctx, const struct signin_request *r, const struct signin_scram *
 static enum sasl_outcome
 talk(struct talk *t, const char *mechanism, const char *initial)
 {
-	struct signin_ops ops = {fake_sign_in, fake_begin, fake_prove, fake_join, t};
+	struct signin_ops ops = {.sign_in = fake_sign_in,
+	    .scram_begin = fake_begin,
+	    .scram_prove = fake_prove,
+	    .scram_join = fake_join,
+	    .ctx = t};
 	struct sasl s = {.limits = &t->x->house.limits,
 	    .ops = &ops,
 	    .request = {.service = SERVICE_SUBMISSION},

@@ -1,6 +1,8 @@
 /* secret_store.c: see the header. */
 #include "directory/secret_store.h"
 
+#include "directory/secret_certificate.h"
+
 #include <sodium.h>
 
 #define SQL_STATEMENT(name, text) static const struct sql_text sql_##name = {"secret_" #name, text};
@@ -51,7 +53,9 @@ secret_forget(struct sqltx *tx, struct slice account_id)
 {
 	int err = SQL_EXEC(tx, &sql_credential_delete, SQLT(account_id));
 
-	return err != 0 ? err : SQL_EXEC(tx, &sql_app_delete_all, SQLT(account_id));
+	if (err == 0)
+		err = SQL_EXEC(tx, &sql_app_delete_all, SQLT(account_id));
+	return err != 0 ? err : secret_certificate_forget(tx, account_id);
 }
 
 /* ---- app passwords ------------------------------------------------------------------------------------------ */

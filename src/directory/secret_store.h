@@ -25,7 +25,7 @@ NODISCARD int secret_credential_set(
 /* Replaces the hash `old` by a fresh one of the same password; harmless if it was changed meanwhile. */
 NODISCARD int secret_credential_renew(
     struct sqltx *tx, struct slice account_id, struct slice old, const struct secret_credential *c);
-/* Everything of an account, app passwords too. */
+/* Everything of an account, app passwords and certificates too. */
 NODISCARD int secret_forget(struct sqltx *tx, struct slice account_id);
 
 /* App passwords are random (125 bits), so a fast keyed hash is as good as a slow one. */

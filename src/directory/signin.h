@@ -6,6 +6,7 @@
 #include "bus/values.h"
 #include "directory/scram.h"
 #include "rt/stream.h"
+#include "rt/tls.h"
 
 struct signin_request {
 	enum bus_service service;
@@ -37,6 +38,10 @@ struct signin_ops {
 	 * SMTP: 235); the session then only joins both with stream_proxy(). ERR_DENIED: wrong name or password (the same time
 	 * and the same reply for both). ERR_BUSY, ERR_UNAVAILABLE: try later. Parks. */
 	int (*sign_in)(void *ctx, const struct signin_request *r, struct stream **desk);
+	/* The same with the certificate of which the client's TLS has the key. r->login: the account that it asks for, or empty: the
+	 * certificate's. */
+	int (*sign_in_certificate)(
+	    void *ctx, const struct signin_request *r, const struct tls_peer *peer, struct stream **desk);
 	/* SCRAM in three steps. What the client is told of a name that nobody has is like what it is told of one that somebody
 	 * has, and the same each time: 0, or try later. Fills all but signature and ticket; s->hash is set. */
 	int (*scram_begin)(void *ctx, const struct signin_request *r, struct arena *a, struct signin_scram *s);

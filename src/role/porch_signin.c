@@ -179,6 +179,86 @@ sign_in(void *ctx, const struct signin_request *r, struct stream **desk)
 	return told(s, r, e);
 }
 
+/* ---- certificates ---------------------------------------------------------------------------------------------- */
+
+/* The account of the address that an authority has put into the certificate: `wanted`, or any where that is empty. */
+static int
+find_vouched(struct porch *p, const struct tls_peer *peer, struct slice wanted, struct arena *a, struct found *who,
+    struct slice *login)
+{
+	int e = 0;
+
+	*who = (struct found){SLICE_EMPTY, SLICE_EMPTY};
+	for (size_t i = 0; e == 0 && i < peer->names_n && who->account_id.n == 0; i++) {
+		struct slice name = arena_copy(a, slice_z(peer->names[i]));
+		struct found one;
+
+		e = find_account(p, name, a, &one);
+		if (e == 0 && !slice_eq(one.account_id, NOBODY) &&
+		    (wanted.n == 0 || slice_eq(one.account_id, wanted))) {
+			*who = one;
+			*login = name;
+		}
+	}
+	return e;
+}
+
+/* Whose the certificate is, and a ticket. r->login becomes the name that it goes by. */
+static int
+verify_certificate(struct porch *p, struct signin_request *r, const struct tls_peer *peer, struct arena *a,
+    struct slice *account_id, struct slice *ticket)
+{
+	struct bus_vault_certificate_request q = {.fingerprint = slice_of(peer->fingerprint, sizeof(peer->fingerprint)),
+	    .service = r->service,
+	    .client = r->client};
+	struct bus_vault_certificate_reply rep = {0};
+	struct found named = {SLICE_EMPTY, SLICE_EMPTY}, vouched;
+	struct slice address = SLICE_EMPTY;
+	int64_t now_s = house_now_s(p->c->house);
+	int e = r->login.n == 0 ? 0 : find_account(p, r->login, a, &named);
+
+	if (e == 0)
+		e = find_vouched(p, peer, named.account_id, a, &vouched, &address);
+	if (e != 0)
+		return e;
+	q.vouched = vouched.account_id.n > 0;
+	q.account_id = named.account_id.n > 0 ? named.account_id : vouched.account_id;
+	q.salt_id = named.account_id.n > 0 ? named.salt_id : vouched.salt_id;
+	/* One that is not valid now is nobody's, and counts as a guess. */
+	if (now_s < peer->from_s || now_s > peer->until_s) {
+		q.fingerprint = SLICE_EMPTY;
+		q.vouched = 0;
+	}
+	e = BUS_CALL(p->c->bus, ROLE_VAULT, 0, vault_certificate, &q, a, &rep, VERIFY_MS);
+	if (e == 0)
+		e = error_of(rep.result);
+	if (r->login.n == 0)
+		r->login = address.n > 0 ? address : rep.login;
+	*account_id = rep.account_id;
+	*ticket = rep.ticket;
+	return e;
+}
+
+static int
+sign_in_certificate(void *ctx, const struct signin_request *request, const struct tls_peer *peer, struct stream **desk)
+{
+	struct porch_session *s = ctx;
+	struct signin_request r = *request;
+	struct arena ARENA_CLEANUP a;
+	struct slice account_id, ticket;
+	int e = enter(s);
+
+	*desk = NULL;
+	if (e != 0)
+		return told(s, &r, e);
+	arena_init(&a, REPLY_BYTES_MAX);
+	e = verify_certificate(s->porch, &r, peer, &a, &account_id, &ticket);
+	if (e == 0)
+		e = join_desk(s->porch, &r, account_id, ticket, &a, desk);
+	leave(s, e);
+	return told(s, &r, e);
+}
+
 /* ---- SCRAM --------------------------------------------------------------------------------------------------- */
 
 static int
@@ -246,6 +326,7 @@ struct signin_ops
 porch_signin_ops(struct porch_session *s)
 {
 	return (struct signin_ops){.sign_in = sign_in,
+	    .sign_in_certificate = sign_in_certificate,
 	    .scram_begin = scram_begin,
 	    .scram_prove = scram_prove,
 	    .scram_join = scram_join,

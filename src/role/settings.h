@@ -103,6 +103,8 @@ struct settings {
 	int log_level;            /* enum log_level */
 	bool cleartext_sign_in;   /* only where every listener is loopback (demo) */
 	bool submission_channel_binding;
+	bool client_certificates;
+	struct slice client_ca; /* path, or empty */
 	bool short_names; /* "alice" signs in as alice@the first domain */
 	bool plain;       /* --plain: no rate limits, no spam filter: for measuring */
 	bool test_clock;

@@ -71,6 +71,8 @@ take(struct tls_bus *t, const struct bus_vault_certificates_reply *rep, struct a
 	}
 	if (e == 0)
 		e = tls_server_set_certificates(t->server, v, rep->chains_pem.n, detail);
+	if (e == 0)
+		e = tls_server_ask_certificates(t->server, rep->ask_clients == 1, rep->client_ca_pem, detail);
 	if (e == 0 && rep->ticket_keys.n > 0)
 		e = tls_server_set_ticket_keys(t->server, rep->ticket_keys);
 	return e;

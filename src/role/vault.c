@@ -49,6 +49,10 @@ vault_on_certificates(struct vault *v, struct bus_peer *from, struct bus_vault_c
 	reply->chains_pem = (struct slice_list){chains, k->n};
 	reply->key_ids = (struct slice_list){ids, k->n};
 	reply->ticket_keys = (struct slice_list){tickets, session->n};
+	if (bus_peer_role(from) == ROLE_PORCH && v->asks_clients) {
+		reply->ask_clients = 1;
+		reply->client_ca_pem = arena_copy(a, buf_slice(&v->client_ca));
+	}
 	return arena_failed(a) ? ERR_NOMEM : 0;
 }
 
@@ -115,6 +119,8 @@ vault_warm(struct role_context *c, struct buf *detail)
 	(void)EVP_get_digestbyname("SHA512");
 	err = vault_keys_import(c->house, c->data_dir, c->settings, detail);
 	if (err == 0)
+		err = vault_client_ca_import(c->house, c->data_dir, c->settings, detail);
+	if (err == 0)
 		err = vault_relays_read(&relays, c->settings, detail);
 	/* For vault_start(). */
 	c->state = relays;
@@ -155,6 +161,7 @@ vault_free(struct vault **vp)
 	sqldb_close(&v->db);
 	vault_keys_free(&v->keys);
 	vault_relays_free(&v->relays);
+	buf_free(&v->client_ca);
 	vault_password_end(v);
 	vault_dkim_end(v);
 	sodium_memzero(&v->gate_keys, sizeof(v->gate_keys));
@@ -165,7 +172,8 @@ vault_free(struct vault **vp)
 static const enum bus_type answered[] = {BUS_vault_certificates, BUS_vault_sign, BUS_vault_verify, BUS_vault_redeem,
     BUS_vault_scram_begin, BUS_vault_scram_prove, BUS_vault_set_password, BUS_vault_forget, BUS_vault_app_password_add,
     BUS_vault_app_password_list, BUS_vault_app_password_remove, BUS_vault_copy, BUS_vault_backup_key,
-    BUS_vault_dkim_keys, BUS_vault_dkim_sign, BUS_vault_dkim_list, BUS_vault_dkim_add, BUS_vault_dkim_change};
+    BUS_vault_dkim_keys, BUS_vault_dkim_sign, BUS_vault_dkim_list, BUS_vault_dkim_add, BUS_vault_dkim_change,
+    BUS_vault_certificate, BUS_vault_certificate_add, BUS_vault_certificate_list, BUS_vault_certificate_remove};
 
 static void
 register_handlers(struct vault *v, struct bus *b)
@@ -181,6 +189,10 @@ register_handlers(struct vault *v, struct bus *b)
 	BUS_HANDLE(b, vault_app_password_add, vault_on_app_password_add, v);
 	BUS_HANDLE(b, vault_app_password_list, vault_on_app_password_list, v);
 	BUS_HANDLE(b, vault_relay, vault_on_relay, v);
+	BUS_HANDLE(b, vault_certificate, vault_on_certificate, v);
+	BUS_HANDLE(b, vault_certificate_add, vault_on_certificate_add, v);
+	BUS_HANDLE(b, vault_certificate_list, vault_on_certificate_list, v);
+	BUS_HANDLE(b, vault_certificate_remove, vault_on_certificate_remove, v);
 	BUS_HANDLE(b, vault_copy, vault_on_copy, v);
 	BUS_HANDLE(b, vault_backup_key, vault_on_backup_key, v);
 	BUS_HANDLE(b, vault_app_password_remove, vault_on_app_password_remove, v);
@@ -207,6 +219,8 @@ vault_start(struct role_context *c, struct buf *detail)
 	v->data_dir = c->data_dir;
 	vault_dkim_start(v);
 	err = vault_keys_load(&v->keys, c->house, c->data_dir, c->settings, detail);
+	if (err == 0)
+		err = vault_client_ca_load(v, c->data_dir, c->settings, detail);
 	if (err == 0)
 		err = open_database(v, c->data_dir, detail);
 	if (err == 0)
@@ -259,8 +273,14 @@ vault_reload(struct role_context *c, const struct settings *fresh, struct buf *d
 
 	if (err == 0)
 		err = vault_keys_load(&keys, c->house, c->data_dir, fresh, detail);
-	if (err != 0)
+	if (err == 0)
+		err = vault_client_ca_import(c->house, c->data_dir, fresh, detail);
+	if (err == 0)
+		err = vault_client_ca_load(v, c->data_dir, fresh, detail);
+	if (err != 0) {
+		vault_keys_free(&keys);
 		return err;
+	}
 	vault_keys_free(&v->keys);
 	v->keys = keys;
 	return 0;

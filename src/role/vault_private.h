@@ -50,6 +50,8 @@ struct vault {
 	uint8_t nonce_key[32];       /* of the seals on nonces; of this process */
 	struct buf dummy;            /* a hash that costs what a real one does */
 	uint64_t changes;            /* of credentials: what was verified before one is not remembered after it */
+	bool asks_clients;           /* users' programs are asked for a certificate */
+	struct buf client_ca;        /* PEM: authorities that vouch for addresses in them; empty: none */
 	struct vault_relays *relays; /* passwords of smart hosts */
 	struct vault_dkim dkim;
 	int desks;     /* of the house: each redeems tickets of its own accounts only */
@@ -135,6 +137,18 @@ int vault_on_app_password_list(struct vault *v, struct bus_peer *from, struct bu
 int vault_on_app_password_remove(struct vault *v, struct bus_peer *from,
     struct bus_vault_app_password_remove_request *r, struct arena *a,
     struct bus_vault_app_password_remove_reply *reply);
+/* vault_certificate.c. Import: before the sandbox closes, and at a reload as far as the file can be read then. */
+NODISCARD int vault_client_ca_import(
+    struct house *h, const char *data_dir, const struct settings *s, struct buf *detail);
+NODISCARD int vault_client_ca_load(struct vault *v, const char *data_dir, const struct settings *s, struct buf *detail);
+int vault_on_certificate(struct vault *v, struct bus_peer *from, struct bus_vault_certificate_request *r,
+    struct arena *a, struct bus_vault_certificate_reply *reply);
+int vault_on_certificate_add(struct vault *v, struct bus_peer *from, struct bus_vault_certificate_add_request *r,
+    struct arena *a, struct bus_vault_certificate_add_reply *reply);
+int vault_on_certificate_list(struct vault *v, struct bus_peer *from, struct bus_vault_certificate_list_request *r,
+    struct arena *a, struct bus_vault_certificate_list_reply *reply);
+int vault_on_certificate_remove(struct vault *v, struct bus_peer *from, struct bus_vault_certificate_remove_request *r,
+    struct arena *a, struct bus_vault_certificate_remove_reply *reply);
 /* A credential of the account changed: nothing verified before counts any more. */
 void vault_credentials_changed(struct vault *v, struct slice account_id);
 

@@ -13,6 +13,7 @@ struct stream;
 struct tls_server;
 struct tls_client;
 struct tls_info;
+struct tls_peer;
 struct tls_expect;
 
 /* Takes the descriptor (a stream socket or pipe end; made non-blocking). */
@@ -89,6 +90,8 @@ bool stream_is_tls(const struct stream *st);
  * client's stream, and where the protocol version or a resumption does not allow to tell. */
 enum stream_binding { STREAM_BINDING_EXPORTER, STREAM_BINDING_SERVER_END_POINT };
 NODISCARD int stream_tls_binding(struct stream *st, enum stream_binding kind, struct buf *out);
+/* The certificate that a client has shown to a server that asks for one (tls.h); NULL: none. Owned by the stream. */
+const struct tls_peer *stream_tls_peer(const struct stream *st);
 /* Version, cipher, SNI, verification result of the session; all static or owned by the stream. */
 const struct tls_info *stream_tls_info(struct stream *st);
 

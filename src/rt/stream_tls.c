@@ -116,6 +116,7 @@ tls_session_free(struct tls_session **tp, bool polite)
 	if (t->ssl != NULL && polite && enter(t) == 0)
 		(void)SSL_shutdown(t->ssl);
 	drop_ssl(t);
+	tls_peer_free(&t->peer);
 	free(t);
 }
 
@@ -216,6 +217,7 @@ shake(struct stream *st, bool verify, int64_t deadline_ms)
 	if (r == 0) {
 		fill_info(t, verify);
 		keep_end_point(t);
+		tls_peer_keep(t);
 		/* Keys and certificates have done their work. */
 		SSL_certs_clear(t->ssl);
 		forget_server(t);

@@ -37,6 +37,9 @@ NODISCARD int tls_server_set_certificates(
 /* Session ticket keys, newest first: 80 bytes each (16 name, 32 HMAC, 32 AES-256). Up to 4. Before the first
  * call no tickets are issued. */
 NODISCARD int tls_server_set_ticket_keys(struct tls_server *s, struct slice_list keys);
+/* Whether clients of handshakes from now on are asked for a certificate. Any is taken, and none; stream_tls_peer() tells what
+ * came. ca_pem: the authorities that vouch for names in it; empty: none does. `detail` gets a sentence on failure. */
+NODISCARD int tls_server_ask_certificates(struct tls_server *s, bool ask, struct slice ca_pem, struct buf *detail);
 bool tls_server_ready(const struct tls_server *s);
 void tls_server_free(struct tls_server **s);
 
@@ -90,6 +93,18 @@ struct tls_info {
 	bool verified;
 	enum tls_problem problem; /* of the certificate; also after a lenient handshake */
 	char error[256];          /* of a failed handshake or verification, one sentence */
+};
+
+#define TLS_PEER_FINGERPRINT_BYTES 32
+#define TLS_PEER_NAMES_MAX 8
+
+/* The certificate of a client, of which it has the key. */
+struct tls_peer {
+	uint8_t fingerprint[TLS_PEER_FINGERPRINT_BYTES]; /* SHA-256 of the whole certificate */
+	int64_t from_s, until_s;         /* seconds since 1970: when it is valid, the last one included */
+	bool vouched;                    /* by one of the server's authorities, when it was shown first */
+	char *names[TLS_PEER_NAMES_MAX]; /* only then: its mail addresses (rfc822Name) */
+	size_t names_n;
 };
 
 #endif

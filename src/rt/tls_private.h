@@ -50,6 +50,7 @@ struct tls_server {
 	struct tls_signer signer;
 	SSL_CTX *ctx;
 	struct tls_key_methods *methods;
+	bool vouches;               /* there are authorities for certificates of clients */
 	struct tls_generation *now; /* NULL before the first certificates */
 	uint8_t ticket_keys[TLS_TICKET_KEYS_MAX][TLS_TICKET_KEY_BYTES];
 	size_t ticket_keys_n;
@@ -68,6 +69,7 @@ struct tls_session {
 	bool inside;                       /* a fiber is in SSL_do_handshake(), perhaps parked in a signature */
 	bool dead;                         /* an error that OpenSSL does not recover from */
 	struct tls_info info;
+	struct tls_peer *peer;              /* of a server: NULL when the client has shown no certificate */
 	uint8_t end_point[EVP_MAX_MD_SIZE]; /* of a server: the hash of its certificate (RFC 5929 §4) */
 	size_t end_point_n;                 /* 0: not known */
 };
@@ -84,6 +86,11 @@ void tls_generation_unref(struct tls_generation *g);
 
 /* The certificate that the handshake's client was shown, or NULL where a resumption leaves that open. */
 X509 *tls_server_shown(struct tls_session *t);
+
+/* tls_peer.c */
+/* Takes down what certificate the client has shown, after a handshake. */
+void tls_peer_keep(struct tls_session *t);
+void tls_peer_free(struct tls_peer **p);
 
 /* tls_common.c */
 /* What both sides share: TLS 1.2 or later, no renegotiation, no compression, buffers given back. */

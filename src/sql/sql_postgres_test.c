@@ -35,6 +35,7 @@ static const struct sql_migration directory_schema[] = {
 static const struct sql_text secret_statements[] = {
 #if __has_include("directory/secret_sql.def")
 #include "directory/secret_sql.def"
+#include "directory/secret_certificate_sql.def"
 #endif
 #if __has_include("directory/secret_dkim_sql.def")
 #include "directory/secret_dkim_sql.def"

@@ -37,7 +37,7 @@ class Authority:
         self.count = 0
         self.root = self._make(name, None, authority=True)
 
-    def _make(self, subject, names, issuer=None, days=(-10, 3650), authority=False):
+    def _make(self, subject, names, issuer=None, days=(-10, 3650), authority=False, addresses=()):
         now = datetime.datetime.utcnow()
         key = ec.generate_private_key(ec.SECP256R1())
         common = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject)])
@@ -47,8 +47,9 @@ class Authority:
                    .not_valid_before(now + datetime.timedelta(days=days[0]))
                    .not_valid_after(now + datetime.timedelta(days=days[1]))
                    .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True))
-        if names:
-            builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(n) for n in names]), critical=False)
+        if names or addresses:
+            builder = builder.add_extension(x509.SubjectAlternativeName(
+                [x509.DNSName(n) for n in names or ()] + [x509.RFC822Name(a) for a in addresses]), critical=False)
         certificate = builder.sign(key if issuer is None else issuer.key, hashes.SHA256())
         self.count += 1
         return Certificate(self.folder, f"{self.count}-{subject.replace(' ', '-')}", certificate, key,
@@ -56,6 +57,10 @@ class Authority:
 
     def leaf(self, *names, expired=False):
         return self._make(names[0], names, self.root, (-20, -2) if expired else (-10, 3650))
+
+    def person(self, address, issued=True, expired=False):
+        """A certificate of who reads that address: issued by this authority, or by himself."""
+        return self._make(address, (), self.root if issued else None, (-20, -2) if expired else (-10, 3650), addresses=(address,))
 
     def self_signed(self, *names):
         return self._make(names[0], names)

@@ -76,7 +76,8 @@ class Mirror(Session):
 
     def fail(self, text):
         raise AssertionError(f"{text}\n  in {self.command!r} of a session with {sorted(self.enable)}, "
-                             f"view of {len(self.view)}: {self.view[:5]}…{self.view[-5:]}")
+                             f"view of {len(self.view)}: {self.view[:5]}…{self.view[-5:]}, resumed from {self.resume_at}\n"
+                             + "\n".join(list(self.last)[-60:]))
 
     def verb(self):
         words = self.command.split()
@@ -269,10 +270,11 @@ class Mirror(Session):
 
     def select(self):
         """Anew, or with QRESYNC from what it knew."""
+        whole = None not in self.view
         self.view, self.selecting, self.selected_at, self.at_select, self.sure = [], True, 0, None, 0
         if "QRESYNC" in self.enable and self.uidvalidity and self.resume_at:
             # Of messages that are not among the known ones, where these are said, nothing is told.
-            latest = max(self.flags, default=0) if len(self.flags) % 2 == 0 else None
+            latest = max(self.flags, default=0) if whole and len(self.flags) % 2 == 0 else None
             known = f" {uid_set(self.flags)}" if latest else ""
             self.take_all(self.do(f"SELECT {self.mailbox} (QRESYNC ({self.uidvalidity} {self.resume_at}{known}))"))
             self.selecting = False
