@@ -67,6 +67,23 @@ enum bus_judged {
 	JUDGED_UNPROVEN = 2 /* the client was not shown to be one of the sender's: he is not told of success */
 };
 
+/* Somebody to share with. */
+enum bus_person {
+	PERSON_NONE = 1,
+	PERSON_FOUND = 2,
+	PERSON_ELSEWHERE = 3 /* another desk keeps that account */
+};
+/* What came of a change of an access control list. */
+enum bus_share {
+	SHARE_OK = 1,
+	SHARE_NO_MAILBOX = 2,
+	SHARE_NOBODY = 3,    /* no such account, or none that may be shared with */
+	SHARE_ELSEWHERE = 4, /* another desk keeps that account */
+	SHARE_BAD_RIGHTS = 5,
+	SHARE_OWNER = 6, /* the account itself has all rights always */
+	SHARE_LIMIT = 7
+};
+
 enum bus_deliver {
 	DELIVER_OK = 1,
 	DELIVER_DUPLICATE = 2,  /* was delivered before: as good as OK */

@@ -217,6 +217,8 @@ directory_account_remove(struct sqltx *tx, struct slice id, struct buf *detail)
 		err = directory_identity_forget(tx, at.key);
 	if (err != 0 && err != ERR_NOTFOUND)
 		return err;
+	if ((err = SQL_EXEC(tx, &directory_sql_share_forget, SQLT(id))) != 0)
+		return err;
 	return account_changed(tx, SQL_EXEC(tx, &directory_sql_account_delete, SQLT(id)), id, detail);
 }
 

@@ -30,14 +30,14 @@ NODISCARD int secret_dkim_list(
     struct sqltx *tx, struct arena *a, struct slice domain, struct secret_dkim_key **v, size_t *n);
 /* At most `max` keys of all domains, without their private part, behind this domain and selector in their order; both empty: from the
  * first on. */
-NODISCARD int secret_dkim_page(struct sqltx *tx, struct arena *a, struct slice domain, struct slice selector, size_t max,
-    struct secret_dkim_key **v, size_t *n);
+NODISCARD int secret_dkim_page(struct sqltx *tx, struct arena *a, struct slice domain, struct slice selector,
+    size_t max, struct secret_dkim_key **v, size_t *n);
 /* Has the domain ever had keys (or been told that it shall have none)? 0 or 1 in *known. */
 NODISCARD int secret_dkim_known(struct sqltx *tx, struct slice domain, bool *known);
 /* ERR_EXISTS: the selector; ERR_LIMIT: SECRET_DKIM_KEYS_MAX. The domain is known from then on. */
 NODISCARD int secret_dkim_add(struct sqltx *tx, const struct secret_dkim_key *key);
 NODISCARD int secret_dkim_set_state(struct sqltx *tx, struct slice domain, struct slice selector,
-    enum secret_dkim_state state, int64_t now_us); /* ERR_NOTFOUND */
+    enum secret_dkim_state state, int64_t now_us);                                              /* ERR_NOTFOUND */
 NODISCARD int secret_dkim_remove(struct sqltx *tx, struct slice domain, struct slice selector); /* ERR_NOTFOUND */
 /* Everything of the domain; it is not known any more. */
 NODISCARD int secret_dkim_forget(struct sqltx *tx, struct slice domain);

@@ -7,8 +7,7 @@
 
 #include "directory/guest.h"
 #include "rt/work.h"
-
-struct store_account;
+#include "store/store_acl.h"
 
 /* Shared by all signed-in sessions of a process; for status. */
 struct imap_counters {
@@ -28,6 +27,29 @@ struct imap_counters {
 NODISCARD int imap_presession(
     struct stream *st, const struct guest_config *c, const struct signin_ops *ops, struct stream **desk);
 
+struct imap_person {
+	struct slice id, address; /* of an account */
+};
+/* What sessions ask of the house about other accounts, whose mailboxes they may open (RFC 4314). On the session's fibers; may park. */
+struct imap_sharing {
+	void *of;
+	/* The accounts that may share something with this one, by address; with `address` not empty only the one whose that is. */
+	int (*owners)(void *of, struct slice account_id, struct slice address, struct arena *a, struct imap_person **v,
+	    size_t *n);
+	/* Gives a reference to one of them. */
+	int (*open)(void *of, struct slice owner_id, struct store_account **out);
+	/* Whom an identifier of an access control list stands for ("anyone", "-alice@example.test"). ERR_NOTFOUND: nobody with whom the
+	 * owner may share; ERR_EXISTS: the owner; ERR_UNSUPPORTED: an account with which this house cannot share. */
+	int (*identify)(
+	    void *of, struct slice owner_id, struct slice identifier, struct arena *a, struct store_acl_entry *out);
+	/* The identifiers of entries, out[i] for v[i]; "" of an account that is no more. */
+	int (*identifiers)(void *of, struct slice owner_id, const struct store_acl_entry *v, size_t n, struct arena *a,
+	    struct slice *out);
+	/* store_acl_set(), and whoever must know of it does. */
+	int (*set)(void *of, struct store_account *owner, struct slice mailbox, enum store_flag_op op,
+	    const struct store_acl_entry *e);
+};
+
 struct imap_session_config {
 	struct house *house;
 	struct loop *loop;
@@ -38,6 +60,7 @@ struct imap_session_config {
 	struct slice tls;
 	struct slice tag; /* of the sign-in command */
 	bool moving;      /* the operator's: may bring messages in as they were elsewhere (imap_move_in.c) */
+	const struct imap_sharing *sharing; /* NULL: no account shares anything */
 	struct imap_counters *counters;
 	const bool *stopping; /* as above */
 };

@@ -1,6 +1,7 @@
 /* imap_answer.c: tagged and untagged responses (RFC 3501 §7), and the news of the selected mailbox. */
 #include "imap/imap_context.h"
 #include "imap/imap_notify.h"
+#include "imap/imap_place.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -224,19 +225,22 @@ imap_tell_flags(struct imap_session *s, size_t seq, bool flags)
 void
 imap_tell_flag_names(struct imap_session *s)
 {
-	size_t n = store_view_all_keywords(s->view, NULL, 0);
-	struct slice *keywords = ARENA_ARRAY(&s->arena, struct slice, n);
+	struct slice *keywords;
+	size_t n = imap_view_keywords(s, &keywords);
+	struct store_filter may = imap_filter_of(s->rights);
 	struct buf BUF_CLEANUP out;
 
-	n = keywords == NULL ? 0 : store_view_all_keywords(s->view, keywords, n);
+	s->keywords_known = store_view_all_keywords(s->view, NULL, 0);
 	s->keywords_told = n;
 	buf_init(&out, 1 << 20);
 	buf_put(&out, SLICE("* FLAGS ("));
 	(void)imap_put_flags(&out, STORE_FLAGS_ALL, false, keywords, n);
 	buf_put(&out, SLICE(")\r\n* OK [PERMANENTFLAGS ("));
 	if (!store_view_read_only(s->view)) {
-		(void)imap_put_flags(&out, STORE_FLAGS_ALL, false, keywords, n);
-		buf_put(&out, SLICE(" \\*"));
+		bool any = imap_put_flags(&out, may.flags, false, keywords, may.keywords ? n : 0);
+
+		if (may.keywords)
+			buf_put(&out, any ? SLICE(" \\*") : SLICE("\\*"));
 	}
 	buf_put(&out, SLICE(")] Flags that are kept\r\n"));
 	imap_write_buf(s, &out);
@@ -287,6 +291,18 @@ tell_exists(struct imap_session *s, uint32_t *known)
 		imap_printf(s, "* %zu RECENT\r\n", store_view_recent(s->view));
 }
 
+static void
+tell_new_keywords(struct imap_session *s)
+{
+	struct slice *keywords;
+
+	if (store_view_all_keywords(s->view, NULL, 0) == s->keywords_known)
+		return;
+	s->keywords_known = store_view_all_keywords(s->view, NULL, 0);
+	if (imap_view_keywords(s, &keywords) != s->keywords_told)
+		imap_tell_flag_names(s);
+}
+
 void
 imap_tell_news(struct imap_session *s, bool expunges)
 {
@@ -301,8 +317,7 @@ imap_tell_news(struct imap_session *s, bool expunges)
 		return;
 	count = store_view_count(s->view);
 	known = first = count == 0 ? 0 : store_view_at(s->view, count).uid;
-	if (store_view_all_keywords(s->view, NULL, 0) != s->keywords_told)
-		imap_tell_flag_names(s);
+	tell_new_keywords(s);
 	/* Writing may park, and the mailbox may go meanwhile. */
 	while (!s->ended && !store_view_gone(s->view) &&
 	    (e = store_view_next(s->view, expunges)).kind != STORE_EVENT_NONE) {
@@ -347,4 +362,5 @@ imap_deselect(struct imap_session *s)
 	if (s->view != NULL)
 		store_view_watch(s->view, NULL);
 	store_view_close(&s->view);
+	imap_view_left(s);
 }

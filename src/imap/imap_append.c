@@ -4,10 +4,12 @@
 #include "imap/imap_catenate.h"
 #include "imap/imap_incoming.h"
 #include "imap/imap_move_in.h"
+#include "imap/imap_place.h"
 
 struct append {
 	struct imap_incoming in;
 	struct slice mailbox;
+	struct imap_place at;
 	struct store_append *v;
 	size_t n, cap;
 	uint32_t replaced_uid; /* REPLACE: of the message that goes; else 0 */
@@ -43,8 +45,10 @@ static bool
 check_target(struct append *a)
 {
 	struct imap_session *s = a->in.s;
-	int err = a->mailbox.p == NULL ? ERR_INVALID : store_append_check(s->account, a->mailbox);
+	int err = a->mailbox.p == NULL ? ERR_INVALID : imap_place_allow(s, a->mailbox, STORE_RIGHT_INSERT, &a->at);
 
+	if (err == 0)
+		err = store_append_check(a->at.account, a->at.inner);
 	if (err != 0)
 		refuse(a, err);
 	return err == 0;
@@ -142,13 +146,32 @@ take_message(struct append *a)
 		return false;
 	}
 	a->v = v;
-	err = store_upload_new(s->account, (size_t)s->limits->smtp_message_bytes, &one.upload);
+	err = store_upload_new(a->at.account, (size_t)s->limits->smtp_message_bytes, &one.upload);
 	if (err != 0) {
 		refuse(a, err);
 		return false;
 	}
 	a->v[a->n++] = one;
 	return take_data(a, one.upload);
+}
+
+/* The messages may have taken their time: what may be done is looked at again. */
+static int
+permit(struct append *a)
+{
+	struct store_account *account = a->at.account;
+	struct store_filter may;
+	int err = imap_place_allow(a->in.s, a->mailbox, STORE_RIGHT_INSERT, &a->at);
+
+	if (err == 0 && a->at.account != account)
+		err = ERR_NOTFOUND;
+	may = imap_filter_of(a->at.rights);
+	for (size_t i = 0; i < a->n; i++) {
+		a->v[i].flags &= may.flags;
+		if (!may.keywords)
+			a->v[i].keywords = (struct slice_list){NULL, 0};
+	}
+	return err;
 }
 
 /* All messages are here. */
@@ -158,17 +181,24 @@ store_messages(struct append *a)
 	struct imap_session *s = a->in.s;
 	struct store_copied out;
 	struct buf BUF_CLEANUP code;
-	int err = store_append(s->account, s->view, a->mailbox, a->v, a->n, &s->arena, &out);
+	int err = permit(a);
 
+	if (err == 0)
+		err = store_append(a->at.account, s->view, a->at.inner, a->v, a->n, &s->arena, &out);
 	if (err != 0) {
 		refuse(a, err);
 		return;
 	}
 	s->c->counters->messages_appended += (int64_t)out.n;
+	/* RFC 4315 §3: nothing about a mailbox that may not be read. */
+	if ((a->at.rights & STORE_RIGHT_READ) == 0)
+		out.n = 0;
 	buf_init(&code, 64 + out.n * 12);
-	buf_printf(&code, "[APPENDUID %u ", out.uidvalidity);
-	imap_sequence_print(&code, out.target, out.n);
-	buf_put_u8(&code, ']');
+	if (out.n > 0) {
+		buf_printf(&code, "[APPENDUID %u ", out.uidvalidity);
+		imap_sequence_print(&code, out.target, out.n);
+		buf_put_u8(&code, ']');
+	}
 	if (a->replaced_uid != 0) {
 		char modseq[64];
 
@@ -243,6 +273,8 @@ imap_do_replace(struct imap_session *s, struct imap_lex *x)
 		if (store_view_read_only(s->view)) {
 			a.answered = true;
 			imap_no(s, "[READ-ONLY]", "the mailbox is open for reading only");
+		} else if (!imap_view_allows(s, STORE_RIGHT_DELETED | STORE_RIGHT_EXPUNGE)) {
+			a.answered = true; /* RFC 8508 §4.1 */
 		} else if (seq == 0 || seq > store_view_count(s->view)) {
 			a.answered = true;
 			imap_no(s, "[NONEXISTENT]", "no such message");

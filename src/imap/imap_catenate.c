@@ -2,6 +2,8 @@
  * thread. */
 #include "imap/imap_catenate.h"
 
+#include "imap/imap_place.h"
+
 #include "imap/imap_url.h"
 #include "rt/work.h"
 
@@ -51,35 +53,45 @@ parse_section(struct imap_session *s, struct slice text, struct imap_section *ou
 	return !imap_lex_failed(&x) && !out->fields && !out->fields_not && !out->partial;
 }
 
-/* The email that a URL names: 0, ERR_NOTFOUND, or an error of the store. */
+/* The mailbox that a URL names. */
 static int
-find_email(struct imap_session *s, const struct imap_url *url, uint64_t *email)
+find_mailbox(struct imap_session *s, struct slice mailbox, struct store_view **view)
 {
-	struct store_view *view STORE_VIEW_CLEANUP = NULL;
 	struct buf BUF_CLEANUP utf8;
-	struct slice name = SLICE_EMPTY;
-	struct store_view *in = s->view;
-	size_t seq;
+	struct imap_place at;
+	struct slice name;
 	int err;
 
-	if (url->mailbox.n > 0) {
-		buf_init(&utf8, (size_t)s->limits->mailbox_name_bytes + 4);
-		buf_put(&utf8, url->mailbox);
-		err = utf8.err != 0 ? ERR_NOTFOUND : store_name_normal(s->limits, buf_slice(&utf8), &s->arena, &name);
-		if (err == 0)
-			err = store_view_open(s->account, name, true, &view);
-		if (err != 0)
-			return err == ERR_INVALID || err == ERR_LIMIT ? ERR_NOTFOUND : err;
+	buf_init(&utf8, (size_t)s->limits->mailbox_name_bytes + IMAP_OTHER_BYTES);
+	buf_put(&utf8, mailbox);
+	err = utf8.err != 0 ? ERR_NOTFOUND : imap_name_normal(s, buf_slice(&utf8), &s->arena, &name);
+	if (err == 0)
+		err = imap_place_allow(s, name, STORE_RIGHT_READ, &at);
+	if (err == 0)
+		err = store_view_open(at.account, at.inner, true, view);
+	return err == ERR_INVALID || err == ERR_LIMIT || err == ERR_DENIED ? ERR_NOTFOUND : err;
+}
+
+/* The message that a URL names: 0, ERR_NOTFOUND, or an error of the store. */
+static int
+find_email(struct imap_session *s, const struct imap_url *url, struct store_body **body)
+{
+	struct store_view *view STORE_VIEW_CLEANUP = NULL;
+	struct store_view *in = s->view;
+	size_t seq;
+	int err = url->mailbox.n > 0 ? find_mailbox(s, url->mailbox, &view) : 0;
+
+	if (err != 0)
+		return err;
+	if (view != NULL)
 		in = view;
-	}
 	if (in == NULL || store_view_gone(in) ||
 	    (url->uidvalidity != 0 && url->uidvalidity != store_view_uidvalidity(in)))
 		return ERR_NOTFOUND;
 	seq = store_view_seq(in, url->uid);
 	if (seq == 0)
 		return ERR_NOTFOUND;
-	*email = store_view_at(in, seq).email;
-	return 0;
+	return store_body_open(store_view_account(in), store_view_at(in, seq).email, body);
 }
 
 static int
@@ -111,12 +123,11 @@ copy_url(struct imap_session *s, struct slice text, struct store_upload *u)
 	struct imap_section section;
 	struct section_job j = {.limits = s->limits, .section = &section};
 	struct imap_url url;
-	uint64_t email;
 	int err = imap_url_parse(text, &s->arena, &url);
 
 	if (err != 0 || !parse_section(s, url.section, &section))
 		return err == ERR_NOMEM ? err : ERR_NOTFOUND;
-	if ((err = find_email(s, &url, &email)) != 0 || (err = store_body_open(s->account, email, &body)) != 0)
+	if ((err = find_email(s, &url, &body)) != 0)
 		return err;
 	j.n = store_body_size(body);
 	if (url.section.n > 0 && (err = store_body_raw(body, &j.raw)) == 0)

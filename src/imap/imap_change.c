@@ -1,5 +1,5 @@
 /* imap_change.c: commands that change messages where they are: STORE, EXPUNGE, and the sets of messages that commands name. */
-#include "imap/imap_session.h"
+#include "imap/imap_place.h"
 
 #include <inttypes.h>
 
@@ -281,6 +281,26 @@ modified_code(struct storing *g)
 	return arena_z(&s->arena, code);
 }
 
+/* Flags without a right to them stay as they are; when it is none of those that were named, NO is said (RFC 4314 §4). */
+static bool
+permit(struct storing *g)
+{
+	struct store_filter may = imap_filter_of(g->s->rights);
+	bool all = g->c.op == STORE_FLAGS_REPLACE && g->c.flags == 0 && g->c.keywords.n == 0;
+	bool any = all ? may.flags != 0 : (g->c.flags & may.flags) != 0 || (may.keywords && g->c.keywords.n > 0);
+
+	if (!any && (g->c.flags != 0 || g->c.keywords.n > 0 || all))
+		return imap_view_allows(g->s, STORE_RIGHTS_ALL);
+	g->c.flags &= may.flags;
+	if (!may.keywords)
+		g->c.keywords = (struct slice_list){NULL, 0};
+	if (g->c.op == STORE_FLAGS_REPLACE) {
+		g->c.kept_flags = STORE_FLAGS_ALL & (uint8_t)~may.flags;
+		g->c.kept_keywords = !may.keywords;
+	}
+	return true;
+}
+
 void
 imap_do_store(struct imap_session *s, struct imap_lex *x)
 {
@@ -293,6 +313,8 @@ imap_do_store(struct imap_session *s, struct imap_lex *x)
 	imap_lex_messages(s, x, &it);
 	parse_store(s, x, &g);
 	if (imap_bad_syntax(s, x))
+		return;
+	if (!permit(&g))
 		return;
 	if (g.conditional)
 		imap_condstore_on(s);
@@ -346,6 +368,8 @@ imap_do_expunge(struct imap_session *s, struct imap_lex *x)
 		imap_no(s, "[READ-ONLY]", "the mailbox is open for reading only");
 		return;
 	}
+	if (!imap_view_allows(s, STORE_RIGHT_EXPUNGE))
+		return;
 	if (s->uid) {
 		lowest = imap_iter_limit(s, &it);
 		err = imap_iter_uids(s, &it, &uids, &n);

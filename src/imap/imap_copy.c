@@ -1,5 +1,5 @@
 /* imap_copy.c: COPY and MOVE (RFC 3501 §6.4.7, RFC 4315, RFC 6851). */
-#include "imap/imap_session.h"
+#include "imap/imap_place.h"
 
 #include <inttypes.h>
 
@@ -19,10 +19,24 @@ copy_code(struct imap_session *s, const struct store_copied *out)
 	return b.err != 0 ? SLICE("") : arena_copy(&s->arena, buf_slice(&b));
 }
 
+/* Into the same account with all flags, or into another, or with some. */
+static int
+copy_to(struct imap_session *s, const struct imap_place *to, const uint32_t *uids, size_t n, bool move,
+    struct store_copied *out)
+{
+	static const unsigned flags = STORE_RIGHT_SEEN | STORE_RIGHT_WRITE | STORE_RIGHT_DELETED;
+	struct store_filter filter = imap_filter_of(to->rights);
+
+	return to->account == store_view_account(s->view) && (to->rights & flags) == flags
+	    ? store_copy(s->view, uids, n, to->inner, move, &s->arena, out)
+	    : store_transfer(s->view, uids, n, to->account, to->inner, &filter, move, &s->arena, out);
+}
+
 static void
 copy_or_move(struct imap_session *s, struct imap_lex *x, bool move)
 {
 	struct store_copied out = {0};
+	struct imap_place at;
 	struct imap_iter it;
 	struct slice to, code;
 	uint32_t *uids, lowest;
@@ -44,6 +58,9 @@ copy_or_move(struct imap_session *s, struct imap_lex *x, bool move)
 		imap_no(s, "[READ-ONLY]", "the mailbox is open for reading only");
 		return;
 	}
+	/* RFC 6851 §4.2 */
+	if (move && !imap_view_allows(s, STORE_RIGHT_DELETED | STORE_RIGHT_EXPUNGE))
+		return;
 	lowest = imap_iter_limit(s, &it);
 	if (lowest != 0 && !move) {
 		/* All or nothing. */
@@ -51,9 +68,11 @@ copy_or_move(struct imap_session *s, struct imap_lex *x, bool move)
 		imap_no(s, limit, "that is too many messages at once");
 		return;
 	}
-	err = imap_iter_uids(s, &it, &uids, &n);
+	err = imap_place_allow(s, to, STORE_RIGHT_INSERT, &at);
+	if (err == 0)
+		err = imap_iter_uids(s, &it, &uids, &n);
 	if (err == 0 && n > 0)
-		err = store_copy(s->view, uids, n, to, move, &s->arena, &out);
+		err = copy_to(s, &at, uids, n, move, &out);
 	if (err == ERR_NOTFOUND) {
 		imap_no(s, "[TRYCREATE]", "no such mailbox");
 		return;
@@ -62,7 +81,8 @@ copy_or_move(struct imap_session *s, struct imap_lex *x, bool move)
 		imap_no_err(s, err);
 		return;
 	}
-	code = copy_code(s, &out);
+	/* RFC 4315 §3: nothing about a mailbox that may not be read. */
+	code = (at.rights & STORE_RIGHT_READ) != 0 ? copy_code(s, &out) : SLICE("");
 	if (move && code.n > 0) {
 		/* RFC 6851 §4.3: COPYUID before the EXPUNGEs. */
 		imap_write(s, SLICE("* OK "));

@@ -1,5 +1,5 @@
 /* imap_create.c: CREATE (RFC 9051 §6.3.4), with a special use (RFC 6154 §3) and the new mailbox's id (RFC 8474 §4.1). */
-#include "imap/imap_session.h"
+#include "imap/imap_place.h"
 
 struct create {
 	struct slice name;
@@ -57,6 +57,7 @@ void
 imap_do_create(struct imap_session *s, struct imap_lex *x)
 {
 	struct create c = {.role = STORE_ROLE_NONE, .use_known = true};
+	struct imap_place at;
 	struct store_mailbox m;
 	int err;
 
@@ -71,10 +72,14 @@ imap_do_create(struct imap_session *s, struct imap_lex *x)
 		imap_no(s, "[USEATTR]", "a mailbox cannot have that use here");
 		return;
 	}
-	err = store_mailbox_create(s->account, c.name, c.role);
+	err = imap_place_allow_new(s, c.name, &at);
+	if (err == 0 && at.other && c.role != STORE_ROLE_NONE)
+		err = ERR_CONFLICT;
+	if (err == 0)
+		err = store_mailbox_create(at.account, at.inner, c.role);
 	if (err == ERR_CONFLICT)
 		imap_no(s, "[USEATTR]", "another mailbox has that use");
-	else if (err != 0 || (err = store_mailbox(s->account, c.name, &s->arena, &m)) != 0)
+	else if (err != 0 || (err = store_mailbox(at.account, at.inner, &s->arena, &m)) != 0)
 		imap_no_err(s, err);
 	else
 		tell_created(s, &m);

@@ -304,7 +304,7 @@ remember(struct fetching *g, const struct store_fetched *f, const struct imap_fe
 		told[i] = slice_range(out, it->told[i].from, it->told[i].from + it->told[i].n);
 	buf_init(&cache, RENDERED_BYTES_MAX);
 	imap_cache_write(told, &cache);
-	err = cache.err != 0 ? cache.err : store_cache_put(g->s->account, f->email, buf_slice(&cache));
+	err = cache.err != 0 ? cache.err : store_cache_put(store_view_account(g->s->view), f->email, buf_slice(&cache));
 	if (err != 0)
 		LOG(g->s->c->house, DEBUG, "imap_not_remembered", LOG_S("login", g->s->c->login), LOG_E(err));
 }
@@ -351,7 +351,7 @@ write_large(struct fetching *g, const struct store_fetched *f, struct imap_fetch
 	buf_init(&g->job.out, RENDERED_BYTES_MAX);
 	recalled = recall(g, f, it);
 	if (!recalled || g->f.sections_n > 0) {
-		err = store_body_open(g->s->account, f->email, &body);
+		err = store_body_open(store_view_account(g->s->view), f->email, &body);
 		if (err == 0 && g->needs_job && !recalled)
 			err = render_large(g, f, it, body);
 	}
@@ -366,7 +366,8 @@ write_large(struct fetching *g, const struct store_fetched *f, struct imap_fetch
 static int
 set_seen(struct fetching *g, size_t n, bool now_seen[])
 {
-	static const struct store_flag_change seen = {STORE_FLAGS_ADD, STORE_SEEN, {NULL, 0}, UINT64_MAX};
+	static const struct store_flag_change seen = {
+	    .op = STORE_FLAGS_ADD, .flags = STORE_SEEN, .unchanged_since = UINT64_MAX};
 	uint32_t uids[BATCH_MESSAGES];
 	size_t count = 0;
 
@@ -374,7 +375,7 @@ set_seen(struct fetching *g, size_t n, bool now_seen[])
 		struct store_entry e = store_view_at(g->s->view, g->items[i].seq);
 
 		now_seen[i] = g->f.sets_seen && g->fetched[i].found && !store_view_read_only(g->s->view) &&
-		    (e.flags & STORE_SEEN) == 0;
+		    (g->s->rights & STORE_RIGHT_SEEN) != 0 && (e.flags & STORE_SEEN) == 0;
 		if (now_seen[i])
 			uids[count++] = e.uid;
 	}
@@ -404,7 +405,7 @@ remember_batch(struct fetching *g, size_t n)
 		v[count] = (struct store_cached){g->fetched[i].email, arena_copy(&g->arena, buf_slice(&cache))};
 		count += v[count].cache.n > 0;
 	}
-	err = store_caches_put(g->s->account, v, count);
+	err = store_caches_put(store_view_account(g->s->view), v, count);
 	if (err != 0)
 		LOG(g->s->c->house, DEBUG, "imap_not_remembered", LOG_S("login", g->s->c->login), LOG_E(err));
 }

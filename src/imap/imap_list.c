@@ -1,10 +1,11 @@
 /* imap_list.c: LIST (RFC 9051 §6.3.9: with the options of RFC 5258, STATUS of RFC 5819, \HasChildren of RFC 3348 and the special
  * uses of RFC 6154). The names that exist, those subscribed to without existing, and with RECURSIVEMATCH the levels above them
- * are put into one sorted list; each is told once, whatever matches it. */
+ * are put into one sorted list, and with them what others share and the session may see; each is told once, whatever matches it. */
 #include "imap/imap_list.h"
 
 #include "base/map.h"
 #include "imap/imap_metadata.h"
+#include "imap/imap_place.h"
 
 static const struct slice role_names[] = {
     [STORE_ROLE_DRAFTS] = SLICE_INIT("\\Drafts"),
@@ -29,9 +30,11 @@ imap_role_named(struct slice name, enum store_role *role)
 /* A name that may be told. */
 struct entry {
 	struct slice name;
-	const struct store_mailbox *m; /* NULL: it does not exist */
+	const struct store_mailbox *m;    /* NULL: it does not exist */
+	const struct imap_shared *shared; /* another's; NULL: the own account's */
 	bool subscribed;
 	bool below; /* something that the selection wants is below it */
+	bool level; /* only there for what is below it, and told where a "%" matches it (RFC 3501 §6.3.8) */
 };
 
 struct names {
@@ -95,6 +98,52 @@ is_selected(const struct imap_listing *l, const struct entry *e)
 	return e->m != NULL;
 }
 
+/* The levels above another's mailbox that are not mailboxes, or none that may be seen: "Other Users" and the owner's, which are only
+ * names, and what looks as if it did not exist (RFC 4314 §4). */
+static int
+add_levels(struct names *t, const struct imap_shared *m)
+{
+	static const struct store_mailbox only_a_name = {.has_children = true};
+
+	for (size_t at = IMAP_OTHER_USERS.n; at < m->m.name.n; at++) {
+		struct entry *e;
+		bool is_new;
+
+		if (slice_at(m->m.name, at) != '/')
+			continue;
+		is_new = names_find(t, slice_head(m->m.name, at)) == NULL;
+		if ((e = names_add(t, slice_head(m->m.name, at))) == NULL)
+			return ERR_LIMIT;
+		if (at <= m->owner.n)
+			e->m = &only_a_name;
+		else if (is_new)
+			e->level = true;
+	}
+	return 0;
+}
+
+static int
+read_shared(struct names *t)
+{
+	struct imap_shared *v;
+	size_t n;
+	int err = imap_shared_mailboxes(t->l->s, &v, &n);
+
+	t->map.max += n * (size_t)t->l->s->limits->mailbox_depth;
+	for (size_t i = 0; i < n && err == 0; i++) {
+		struct entry *e = names_add(t, v[i].m.name);
+
+		if (e == NULL)
+			return ERR_LIMIT;
+		e->m = &v[i].m;
+		e->shared = &v[i];
+		e->subscribed = e->subscribed || v[i].m.subscribed;
+		e->level = false;
+		err = add_levels(t, &v[i]);
+	}
+	return err;
+}
+
 static int
 read_names(struct names *t)
 {
@@ -111,6 +160,9 @@ read_names(struct names *t)
 
 		if (e == NULL)
 			return ERR_LIMIT;
+		/* What has such a name from elsewhere cannot be reached. */
+		if (imap_is_others(v[i].name))
+			continue;
 		e->m = &v[i];
 		e->subscribed = v[i].subscribed;
 	}
@@ -121,7 +173,7 @@ read_names(struct names *t)
 			return ERR_LIMIT;
 		e->subscribed = true;
 	}
-	return err;
+	return err == 0 ? read_shared(t) : err;
 }
 
 /* Marks every level above what is selected; levels that do not exist are added. */
@@ -164,6 +216,8 @@ put_attributes(const struct imap_listing *l, const struct entry *e, struct buf *
 		put_attribute(out, SLICE("\\NonExistent"));
 	else if (!e->m->selectable)
 		put_attribute(out, SLICE("\\Noselect"));
+	if (e->level)
+		put_attribute(out, SLICE("\\HasChildren"));
 	if (e->m != NULL)
 		put_attribute(out, e->m->has_children ? SLICE("\\HasChildren") : SLICE("\\HasNoChildren"));
 	if (has_role(e->m))
@@ -202,6 +256,8 @@ tell(const struct imap_listing *l, const struct entry *e)
 {
 	struct imap_session *s = l->s;
 	struct buf *out = &s->line;
+	struct arena_mark mark = arena_mark(&s->arena);
+	unsigned rights = e->shared != NULL ? e->shared->rights : imap_is_others(e->name) ? 0 : STORE_RIGHTS_ALL;
 
 	buf_reset(out);
 	put_start(l, e, out);
@@ -210,12 +266,17 @@ tell(const struct imap_listing *l, const struct entry *e)
 	else if (e->below)
 		buf_put(out, SLICE(" (CHILDINFO (\"SPECIAL-USE\"))"));
 	buf_put(out, SLICE("\r\n"));
-	if ((l->options & IMAP_LIST_RETURN_STATUS) != 0 && e->m != NULL && e->m->selectable)
-		imap_put_status(s, out, e->m, l->status_items);
+	if ((l->options & IMAP_LIST_RETURN_STATUS) != 0 && e->m != NULL && e->m->selectable &&
+	    (rights & STORE_RIGHT_READ) != 0)
+		imap_put_status(s, out, e->shared == NULL ? s->account : e->shared->account, e->m, l->status_items);
+	/* RFC 8440 §3: of what the selection wants, not of what is told for its children alone. */
+	if ((l->options & IMAP_LIST_RETURN_MYRIGHTS) != 0 && e->m != NULL && is_selected(l, e) && rights != 0)
+		imap_put_my_rights(s, out, e->name, rights);
 	/* What went meanwhile has none. */
 	if ((l->options & IMAP_LIST_RETURN_METADATA) != 0 && e->m != NULL && e->m->selectable)
 		(void)!imap_put_metadata(s, out, e->name, &l->entries);
 	imap_write_buf(s, out);
+	arena_release(&s->arena, mark);
 }
 
 static int
@@ -228,6 +289,7 @@ static int
 list_all(const struct imap_listing *l)
 {
 	struct names t __attribute__((cleanup(names_free))) = {.l = l};
+	bool plain = (l->options & (IMAP_LIST_SUBSCRIBED | IMAP_LIST_SPECIAL_USE)) == 0;
 	int err;
 
 	map_init(&t.map, (size_t)(l->s->limits->mailboxes + l->s->limits->mailbox_subscriptions) * 4,
@@ -240,7 +302,8 @@ list_all(const struct imap_listing *l)
 	if (t.n > 1)
 		qsort(t.v, t.n, sizeof(*t.v), compare_entries);
 	for (size_t i = 0; i < t.n && !l->s->ended; i++)
-		if ((is_selected(l, &t.v[i]) || t.v[i].below) && imap_listing_matches(l, t.v[i].name))
+		if ((is_selected(l, &t.v[i]) || t.v[i].below || (t.v[i].level && l->percent && plain)) &&
+		    imap_listing_matches(l, t.v[i].name))
 			tell(l, &t.v[i]);
 	return 0;
 }

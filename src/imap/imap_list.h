@@ -16,7 +16,8 @@ enum imap_list_option {
 	IMAP_LIST_RETURN_STATUS = 32,
 	/* it is in the extended form at all (RFC 9051 §6.3.9: it has options, or several patterns) */
 	IMAP_LIST_EXTENDED = 64,
-	IMAP_LIST_RETURN_METADATA = 128
+	IMAP_LIST_RETURN_METADATA = 128,
+	IMAP_LIST_RETURN_MYRIGHTS = 256 /* RFC 8440 */
 };
 
 struct imap_listing {

@@ -2,6 +2,7 @@
 #include "imap/imap_session.h"
 
 #include "base/log.h"
+#include "imap/imap_place.h"
 #include "imap/imap_utf7.h"
 
 int
@@ -21,9 +22,8 @@ imap_lex_mailbox(struct imap_session *s, struct imap_lex *x)
 
 	if (imap_lex_failed(x))
 		return SLICE_EMPTY;
-	buf_init(&utf8, (size_t)s->limits->mailbox_name_bytes + 4);
-	if (imap_name_decode(s, raw, &utf8) != 0 ||
-	    store_name_normal(s->limits, buf_slice(&utf8), &s->arena, &name) != 0)
+	buf_init(&utf8, (size_t)s->limits->mailbox_name_bytes + IMAP_OTHER_BYTES);
+	if (imap_name_decode(s, raw, &utf8) != 0 || imap_name_normal(s, buf_slice(&utf8), &s->arena, &name) != 0)
 		return SLICE_EMPTY;
 	return name;
 }
@@ -113,23 +113,41 @@ imap_do_namespace(struct imap_session *s, struct imap_lex *x)
 {
 	if (!no_arguments(s, x))
 		return;
-	imap_write(s, SLICE("* NAMESPACE ((\"\" \"/\")) NIL NIL\r\n"));
+	imap_write(s, SLICE("* NAMESPACE ((\"\" \"/\")) ((\"Other Users/\" \"/\")) NIL\r\n"));
 	imap_ok(s, "", "done");
 }
 
 void
 imap_do_delete(struct imap_session *s, struct imap_lex *x)
 {
+	struct imap_place at;
 	struct slice name;
 	int err;
 
 	if (!one_name(s, x, &name))
 		return;
-	err = store_mailbox_delete(s->account, name);
+	err = imap_place_allow(s, name, STORE_RIGHT_DELETE, &at);
+	if (err == 0)
+		err = store_mailbox_delete(at.account, at.inner);
 	/* A client that deletes what it has selected knows it; it has nothing selected then. */
 	if (err == 0 && s->view != NULL && store_view_gone(s->view))
 		imap_deselect(s);
 	finish(s, err);
+}
+
+/* Within one account. */
+static void
+rename_mailbox(struct imap_session *s, struct slice from, struct slice to)
+{
+	struct imap_place old, new;
+	int err = imap_place_allow(s, from, STORE_RIGHT_DELETE, &old);
+
+	if (err == 0)
+		err = imap_place_allow_new(s, to, &new);
+	if (err == 0 && old.account != new.account)
+		imap_no(s, "[CANNOT]", "a mailbox stays in its account; its messages can be copied");
+	else
+		finish(s, err == 0 ? store_mailbox_rename(old.account, old.inner, new.inner) : err);
 }
 
 void
@@ -149,7 +167,7 @@ imap_do_rename(struct imap_session *s, struct imap_lex *x)
 	else if (to.p == NULL)
 		imap_no(s, "[CANNOT]", "not a possible mailbox name");
 	else
-		finish(s, store_mailbox_rename(s->account, from, to));
+		rename_mailbox(s, from, to);
 }
 
 void
@@ -185,7 +203,7 @@ imap_do_close(struct imap_session *s, struct imap_lex *x)
 
 	if (!no_arguments(s, x))
 		return;
-	if (!store_view_read_only(s->view))
+	if (!store_view_read_only(s->view) && (s->rights & STORE_RIGHT_EXPUNGE) != 0)
 		err = store_expunge(s->view, NULL, 0, true);
 	imap_deselect(s);
 	finish(s, err == ERR_NOTFOUND ? 0 : err);

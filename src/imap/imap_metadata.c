@@ -1,6 +1,8 @@
 /* imap_metadata.c: GETMETADATA and SETMETADATA (RFC 5464): annotations of mailboxes and, under the empty name, of the account. */
 #include "imap/imap_metadata.h"
 
+#include "imap/imap_place.h"
+
 #include <inttypes.h>
 
 #define ENTRY_BYTES_MAX 512u
@@ -73,6 +75,98 @@ lex_annotated(struct imap_session *s, struct imap_lex *x)
 		return SLICE("");
 	*x = before;
 	return imap_lex_mailbox(s, x);
+}
+
+/* ---- other accounts' mailboxes ------------------------------------------------------------------------------------------ */
+
+/* Who may see a mailbox and do anything with its messages reads its annotations (RFC 5464 §3.3); the shared ones are changed by who may
+ * change flags. Private ones are each person's own: they are kept in that person's account, under the mailbox's id. */
+static int
+find_others(struct imap_session *s, struct slice mailbox, struct imap_place *at, struct slice *own_prefix)
+{
+	static const unsigned any = STORE_RIGHT_READ | STORE_RIGHT_SEEN | STORE_RIGHT_WRITE | STORE_RIGHT_INSERT |
+	    STORE_RIGHT_POST;
+	struct buf BUF_CLEANUP id;
+	struct store_mailbox m;
+	int err = imap_place_allow(s, mailbox, STORE_RIGHT_LOOKUP, at);
+
+	if (err == 0 && (at->rights & any) == 0)
+		err = ERR_DENIED;
+	if (err == 0)
+		err = store_mailbox(at->account, at->inner, &s->arena, &m);
+	if (err != 0)
+		return err;
+	buf_init(&id, 256);
+	buf_put_u8(&id, '@');
+	buf_put_hex(&id, m.object_id);
+	*own_prefix = arena_copy(&s->arena, buf_slice(&id));
+	return id.err != 0 || arena_failed(&s->arena) ? ERR_NOMEM : 0;
+}
+
+static int
+get_others(struct imap_session *s, struct slice mailbox, struct store_annotation **v, size_t *n)
+{
+	struct store_annotation *shared, *own;
+	struct imap_place at;
+	struct slice prefix;
+	size_t shared_n, own_n;
+	int err = find_others(s, mailbox, &at, &prefix);
+
+	if (err == 0)
+		err = store_metadata_get(at.account, at.inner, &s->arena, &shared, &shared_n);
+	if (err == 0)
+		err = store_metadata_get(s->account, SLICE(""), &s->arena, &own, &own_n);
+	*n = 0;
+	if (err != 0)
+		return err;
+	if ((*v = ARENA_ARRAY(&s->arena, struct store_annotation, shared_n + own_n + 1)) == NULL)
+		return ERR_LIMIT;
+	for (size_t i = 0; i < own_n; i++) {
+		if (!slice_starts(own[i].entry, prefix))
+			continue;
+		(*v)[*n] = own[i];
+		(*v)[(*n)++].entry = slice_from(own[i].entry, prefix.n);
+	}
+	for (size_t i = 0; i < shared_n; i++)
+		if (slice_starts(shared[i].entry, SLICE("/shared/")))
+			(*v)[(*n)++] = shared[i];
+	return 0;
+}
+
+/* First the private ones, which are nobody's business; then the shared ones, all or none. */
+static int
+set_others(struct imap_session *s, struct slice mailbox, struct store_annotation *v, size_t n)
+{
+	struct store_annotation *own = ARENA_ARRAY(&s->arena, struct store_annotation, n + 1);
+	struct imap_place at;
+	struct slice prefix;
+	size_t own_n = 0, shared_n = 0;
+	int err = own == NULL ? ERR_LIMIT : find_others(s, mailbox, &at, &prefix);
+
+	for (size_t i = 0; i < n && err == 0; i++) {
+		if (slice_starts(v[i].entry, SLICE("/shared/"))) {
+			v[shared_n++] = v[i];
+			continue;
+		}
+		own[own_n] = v[i];
+		own[own_n++].entry = arena_printf(&s->arena, "%.*s%.*s", SLICE_ARG(prefix), SLICE_ARG(v[i].entry));
+	}
+	if (err == 0 && arena_failed(&s->arena))
+		err = ERR_LIMIT;
+	if (err == 0 && shared_n > 0 && (at.rights & STORE_RIGHT_WRITE) == 0)
+		err = ERR_DENIED;
+	if (err == 0 && own_n > 0)
+		err = store_metadata_set(s->account, SLICE(""), own, own_n);
+	if (err == 0 && shared_n > 0)
+		err = store_metadata_set(at.account, at.inner, v, shared_n);
+	return err;
+}
+
+static int
+get_annotations(struct imap_session *s, struct slice mailbox, struct store_annotation **v, size_t *n)
+{
+	return imap_is_others(mailbox) ? get_others(s, mailbox, v, n)
+				       : store_metadata_get(s->account, mailbox, &s->arena, v, n);
 }
 
 /* ---- reading ------------------------------------------------------------------------------------------------------------ */
@@ -174,7 +268,7 @@ get_entries(struct imap_session *s, struct get *g)
 	struct store_annotation *v;
 	struct buf *out = &s->line;
 	size_t n, told = 0;
-	int err = store_metadata_get(s->account, g->mailbox, &s->arena, &v, &n);
+	int err = get_annotations(s, g->mailbox, &v, &n);
 
 	if (err != 0)
 		return err;
@@ -204,7 +298,7 @@ imap_put_metadata(struct imap_session *s, struct buf *out, struct slice mailbox,
 {
 	struct store_annotation *v;
 	size_t n;
-	int err = store_metadata_get(s->account, mailbox, &s->arena, &v, &n);
+	int err = get_annotations(s, mailbox, &v, &n);
 
 	if (err != 0)
 		return err;
@@ -318,7 +412,9 @@ imap_do_setmetadata(struct imap_session *s, struct imap_lex *x)
 		imap_no(s, code, "the value is too large");
 		return;
 	}
-	err = mailbox.p == NULL ? ERR_NOTFOUND : store_metadata_set(s->account, mailbox, set.v, set.n);
+	err = mailbox.p == NULL       ? ERR_NOTFOUND
+	    : imap_is_others(mailbox) ? set_others(s, mailbox, set.v, set.n)
+				      : store_metadata_set(s->account, mailbox, set.v, set.n);
 	if (err == ERR_QUOTA)
 		imap_no(s, "[METADATA TOOMANY]", "the account has too many annotations");
 	else if (err != 0)

@@ -200,7 +200,7 @@ compare_keywords(struct imap_session *s, struct slice before, struct slice_list 
 static int
 change(struct imap_session *s, uint32_t uid, enum store_flag_op op, uint8_t flags, struct slice_list keywords)
 {
-	struct store_flag_change c = {op, flags, keywords, UINT64_MAX};
+	struct store_flag_change c = {.op = op, .flags = flags, .keywords = keywords, .unchanged_since = UINT64_MAX};
 
 	return flags == 0 && keywords.n == 0 ? 0 : store_flags(s->view, &uid, 1, &c, NULL);
 }

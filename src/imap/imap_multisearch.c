@@ -1,5 +1,6 @@
 /* imap_multisearch.c: ESEARCH: a search of several mailboxes (RFC 7377 MULTISEARCH). */
 #include "imap/imap_context.h"
+#include "imap/imap_place.h"
 #include "imap/imap_search.h"
 
 enum source_kind {
@@ -147,15 +148,30 @@ below(struct slice name, struct slice top, bool one_level)
 	return !one_level || slice_find_byte(slice_from(rest, 1), '/') == SLICE_NONE;
 }
 
+/* One that may be searched: its account, its name there, and as the client knows it. */
+struct searched {
+	struct store_account *account;
+	struct slice inner;
+	const struct store_mailbox *m;
+};
+
 static bool
-is_of(const struct imap_session *s, const struct source *o, const struct store_mailbox *m)
+is_selected(const struct imap_session *s, const struct searched *at)
 {
+	return s->view != NULL && store_view_account(s->view) == at->account &&
+	    store_view_mailbox_id(s->view) == at->m->id;
+}
+
+static bool
+is_of(const struct imap_session *s, const struct source *o, const struct searched *at)
+{
+	const struct store_mailbox *m = at->m;
 	bool named = false;
 
 	switch (o->kind) {
-	case SOURCE_SELECTED: return s->view != NULL && store_view_mailbox_id(s->view) == m->id;
+	case SOURCE_SELECTED: return is_selected(s, at);
 	case SOURCE_INBOXES: return m->role == STORE_ROLE_INBOX;
-	case SOURCE_PERSONAL: return true;
+	case SOURCE_PERSONAL: return at->account == s->account;
 	case SOURCE_SUBSCRIBED: return m->subscribed;
 	case SOURCE_SUBTREE:
 	case SOURCE_SUBTREE_ONE:
@@ -168,16 +184,16 @@ is_of(const struct imap_session *s, const struct source *o, const struct store_m
 }
 
 static bool
-is_wanted(const struct imap_session *s, const struct multisearch *g, const struct store_mailbox *m)
+is_wanted(const struct imap_session *s, const struct multisearch *g, const struct searched *at)
 {
 	static const struct source selected = {SOURCE_SELECTED, {NULL, 0}};
 
-	if (!m->selectable)
+	if (!at->m->selectable)
 		return false;
 	for (size_t i = 0; i < g->n; i++)
-		if (is_of(s, &g->v[i], m))
+		if (is_of(s, &g->v[i], at))
 			return true;
-	return g->n == 0 && is_of(s, &selected, m);
+	return g->n == 0 && is_of(s, &selected, at);
 }
 
 /* ---- searching ---- */
@@ -213,27 +229,62 @@ search_view(struct imap_session *s, struct multisearch *g, struct store_view *v,
 }
 
 static int
-search_mailbox(struct imap_session *s, struct multisearch *g, const struct store_mailbox *m)
+search_mailbox(struct imap_session *s, struct multisearch *g, const struct searched *at)
 {
 	struct store_view *v STORE_VIEW_CLEANUP = NULL;
 	int err;
 
-	if (s->view != NULL && store_view_mailbox_id(s->view) == m->id)
-		return search_view(s, g, s->view, m->name);
-	err = store_view_open(s->account, m->name, true, &v);
+	if (is_selected(s, at))
+		return search_view(s, g, s->view, at->m->name);
+	err = store_view_open(at->account, at->inner, true, &v);
 	if (err == 0)
-		err = search_view(s, g, v, m->name);
+		err = search_view(s, g, v, at->m->name);
 	/* It may go meanwhile. */
 	return err == ERR_NOTFOUND ? 0 : err;
+}
+
+/* The own mailboxes, and those of others that may be seen and read (RFC 7377 §2.2); one that is selected and may only be read, too. */
+static int
+list_searched(struct imap_session *s, const struct multisearch *g, struct searched **out, size_t *n)
+{
+	struct store_mailbox *own, *view = ARENA_NEW(&s->arena, struct store_mailbox);
+	struct imap_shared *shared = NULL;
+	size_t own_n, shared_n = 0;
+	bool seen = s->view == NULL || s->view_owner_n == 0;
+	int err = store_mailboxes(s->account, &s->arena, &own, &own_n);
+
+	if (err == 0 && g->others)
+		err = imap_shared_mailboxes(s, &shared, &shared_n);
+	*n = 0;
+	if (err != 0)
+		return err;
+	if (view == NULL || (*out = ARENA_ARRAY(&s->arena, struct searched, own_n + shared_n + 1)) == NULL)
+		return ERR_LIMIT;
+	for (size_t i = 0; i < own_n; i++)
+		if (!imap_is_others(own[i].name))
+			(*out)[(*n)++] = (struct searched){s->account, own[i].name, &own[i]};
+	for (size_t i = 0; i < shared_n; i++) {
+		struct searched one = {shared[i].account, shared[i].inner, &shared[i].m};
+
+		seen = seen || is_selected(s, &one);
+		if ((shared[i].rights & STORE_RIGHT_READ) != 0)
+			(*out)[(*n)++] = one;
+	}
+	if (!seen) {
+		*view = (struct store_mailbox){
+		    .id = store_view_mailbox_id(s->view), .name = imap_view_name(s), .selectable = true};
+		(*out)[(*n)++] = (struct searched){store_view_account(s->view), SLICE_EMPTY, view};
+	}
+	return 0;
 }
 
 static int
 search_mailboxes(struct imap_session *s, struct multisearch *g)
 {
 	struct imap_progress progress;
-	struct store_mailbox *v;
+	struct searched *v;
 	size_t n;
-	int err = store_mailboxes(s->account, &s->arena, &v, &n);
+	int err = list_searched(s, g, &v, &n);
 
 	imap_progress_start(s, &progress);
 	for (size_t i = 0; i < n && err == 0 && !s->ended; i++) {

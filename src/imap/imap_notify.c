@@ -6,6 +6,7 @@
 
 #include "imap/imap_list.h"
 #include "imap/imap_metadata.h"
+#include "imap/imap_notify_shared.h"
 
 #define NOTIFY_ARENA_BYTES (8u << 20)
 
@@ -13,6 +14,7 @@ struct imap_notify {
 	struct imap_notify_args args; /* names are in the form in which they are kept; impossible ones are empty */
 	const struct imap_notify_group *selected; /* of args, or NULL */
 	struct store_watch *watch;                /* NULL: nothing but the selected mailbox is of interest */
+	struct imap_notify_shared *shared;        /* NULL: nor anything that others share */
 	struct arena arena;
 };
 
@@ -41,7 +43,7 @@ static bool
 covers(const struct imap_notify_group *g, struct slice name, bool subscribed)
 {
 	switch (g->where) {
-	case IMAP_NOTIFY_PERSONAL: return true;
+	case IMAP_NOTIFY_PERSONAL: return !imap_is_others(name);
 	case IMAP_NOTIFY_SUBSCRIBED: return subscribed;
 	case IMAP_NOTIFY_SUBTREE: return is_named(g, name, true);
 	case IMAP_NOTIFY_MAILBOXES: return is_named(g, name, false);
@@ -132,8 +134,12 @@ view_has_news(const struct imap_session *s)
 bool
 imap_has_news_to_push(const struct imap_session *s)
 {
+	if (imap_view_is_stale(s) && (s->idling || pushes_view(s)))
+		return true;
 	return view_has_news(s) ||
-	    (s->notify != NULL && s->notify->watch != NULL && store_watch_has_changes(s->notify->watch));
+	    (s->notify != NULL &&
+		((s->notify->watch != NULL && store_watch_has_changes(s->notify->watch)) ||
+		    imap_notify_shared_has_changes(s->notify->shared)));
 }
 
 void
@@ -161,18 +167,19 @@ status_items(const struct imap_session *s, unsigned events, unsigned what)
 }
 
 static bool
-is_selected_now(const struct imap_session *s, int64_t mailbox)
+is_selected_now(const struct imap_session *s, const struct store_account *account, int64_t mailbox)
 {
-	return s->view != NULL && !store_view_gone(s->view) && store_view_mailbox_id(s->view) == mailbox;
+	return s->view != NULL && !store_view_gone(s->view) && store_view_account(s->view) == account &&
+	    store_view_mailbox_id(s->view) == mailbox;
 }
 
 static void
-tell_status(struct imap_session *s, const struct store_mailbox *m, unsigned items)
+tell_status(struct imap_session *s, struct store_account *account, const struct store_mailbox *m, unsigned items)
 {
 	if (items == 0)
 		return;
 	buf_reset(&s->line);
-	imap_put_status(s, &s->line, m, items);
+	imap_put_status(s, &s->line, account, m, items);
 	imap_write_buf(s, &s->line);
 }
 
@@ -182,11 +189,11 @@ tell_messages(struct imap_session *s, const struct store_change *c)
 	struct store_mailbox m;
 	int err;
 
-	if (is_selected_now(s, c->mailbox))
+	if (is_selected_now(s, s->account, c->mailbox))
 		return 0;
 	err = store_mailbox_by_id(s->account, c->mailbox, &s->arena, &m);
 	if (err == 0 && m.selectable)
-		tell_status(s, &m, status_items(s, events_of(s->notify, m.name, m.subscribed), c->what));
+		tell_status(s, s->account, &m, status_items(s, events_of(s->notify, m.name, m.subscribed), c->what));
 	return err == ERR_NOTFOUND ? 0 : err;
 }
 
@@ -247,11 +254,11 @@ static int
 tell_metadata(struct imap_session *s, const struct store_change *c)
 {
 	struct store_mailbox m = {0};
-	bool server = c->name.n == 0;
+	bool server = c->name.n == 0; /* or a note on what somebody shares, which is kept there */
 	int err = server ? 0 : store_mailbox(s->account, c->name, &s->arena, &m);
 	unsigned events;
 
-	if (err != 0)
+	if (err != 0 || (server && slice_starts(c->entry, SLICE("@"))))
 		return err == ERR_NOTFOUND ? 0 : err;
 	events = server ? events_of_all(s->notify) : events_of(s->notify, c->name, m.subscribed);
 	if ((events & (server ? IMAP_EVENT_SERVER_METADATA : IMAP_EVENT_MAILBOX_METADATA)) == 0)
@@ -280,9 +287,137 @@ overflow(struct imap_session *s)
 	imap_write(
 	    s, SLICE("* OK [NOTIFICATIONOVERFLOW] more changed than could be told; nothing is told any more\r\n"));
 	store_watch_close(&s->notify->watch);
+	imap_notify_shared_close(&s->notify->shared);
 	s->notify->args.n = 0;
 	s->notify->selected = NULL;
 	imap_watch_view(s);
+}
+
+/* ---- what others share --------------------------------------------------------------------------------------------------- */
+
+static unsigned
+shared_events(struct imap_session *s, struct slice name)
+{
+	bool subscribed = false;
+
+	/* One that cannot be looked up now counts as not subscribed to. */
+	(void)!is_subscribed(s, name, &subscribed);
+	return events_of(s->notify, name, subscribed);
+}
+
+static void
+shared_messages(struct imap_session *s, struct store_account *account, const struct store_mailbox *m, unsigned what)
+{
+	if (!is_selected_now(s, account, m->id) && m->selectable)
+		tell_status(s, account, m, status_items(s, shared_events(s, m->name), what));
+}
+
+static void
+shared_name(struct imap_session *s, struct slice name, const struct store_mailbox *m)
+{
+	bool subscribed = false;
+
+	(void)!is_subscribed(s, name, &subscribed);
+	if ((events_of(s->notify, name, subscribed) & IMAP_EVENT_MAILBOX_NAME) == 0)
+		return;
+	buf_reset(&s->line);
+	imap_put_list(s, &s->line, name, m, subscribed, SLICE_EMPTY);
+	imap_write_buf(s, &s->line);
+}
+
+static void
+shared_metadata(struct imap_session *s, const struct store_mailbox *m, struct slice entry)
+{
+	if ((shared_events(s, m->name) & IMAP_EVENT_MAILBOX_METADATA) == 0)
+		return;
+	buf_reset(&s->line);
+	imap_put_metadata_change(s, &s->line, m->name, entry);
+	imap_write_buf(s, &s->line);
+}
+
+static void
+tell_shared(struct imap_session *s)
+{
+	static const struct imap_notify_shared_fns fns = {shared_messages, shared_name, shared_metadata};
+
+	if (s->notify != NULL && !s->ended && imap_notify_shared_tell(s, s->notify->shared, &fns) != 0)
+		overflow(s);
+}
+
+/* Does the client ask for anything of this owner's? */
+static bool
+names_owner(const struct imap_notify *n, struct slice owner, const struct slice_list *subscribed)
+{
+	struct slice below = owner;
+
+	for (size_t i = 0; i < n->args.n; i++) {
+		const struct imap_notify_group *g = &n->args.groups[i];
+		const struct slice_list *names = g->where == IMAP_NOTIFY_SUBSCRIBED ? subscribed : &g->names;
+
+		for (size_t k = 0; k < names->n && !is_selected(g); k++)
+			if (slice_eq(names->v[k], IMAP_OTHER_USERS) || slice_eq(names->v[k], owner) ||
+			    (slice_starts(names->v[k], below) && slice_at(names->v[k], below.n) == '/'))
+				return true;
+	}
+	return false;
+}
+
+/* Whose mailboxes are to be watched, each once; owners lie together in the list of what is shared. */
+static int
+wanted_owners(struct imap_session *s, const struct imap_notify *n, const struct imap_shared *v, size_t count,
+    struct slice_list *out)
+{
+	struct slice *owners = ARENA_ARRAY(&s->arena, struct slice, count + 1);
+	struct slice_list subscribed;
+	int err = owners == NULL ? ERR_LIMIT : store_subscriptions(s->account, &s->arena, &subscribed);
+
+	*out = (struct slice_list){owners, 0};
+	for (size_t i = 0; i < count && err == 0; i++)
+		if ((i == 0 || !slice_eq(v[i - 1].owner, v[i].owner)) && names_owner(n, v[i].owner, &subscribed))
+			owners[out->n++] = v[i].owner;
+	return err;
+}
+
+/* How they stand, as tell_states(); of what may be seen only, that it may not be read (RFC 5465 §3.1). */
+static void
+tell_shared_states(struct imap_session *s, const struct imap_shared *v, size_t n)
+{
+	for (size_t i = 0; i < n && !s->ended; i++) {
+		const struct store_mailbox *m = &v[i].m;
+		unsigned events = events_of(s->notify, m->name, m->subscribed);
+
+		if (events != 0 && (v[i].rights & STORE_RIGHT_READ) == 0) {
+			buf_reset(&s->line);
+			buf_put(&s->line, SLICE("* LIST (\\NoAccess) \"/\" "));
+			imap_put_mailbox(&s->line, m->name, imap_utf8_names(s));
+			buf_put(&s->line, SLICE("\r\n"));
+			imap_write_buf(s, &s->line);
+		} else if (s->notify->args.status && m->selectable && !is_selected_now(s, v[i].account, m->id)) {
+			unsigned items = status_items(s, events, IMAP_EVENTS_OF_MESSAGES);
+
+			if ((events & IMAP_EVENT_FLAG_CHANGE) != 0)
+				items |= IMAP_STATUS_HIGHESTMODSEQ;
+			tell_status(s, v[i].account, m, items);
+		}
+	}
+}
+
+static int
+install_shared(struct imap_session *s, struct imap_notify *n, unsigned events)
+{
+	static const unsigned kinds = IMAP_EVENTS_OF_MESSAGES | IMAP_EVENT_MAILBOX_METADATA;
+	struct imap_shared *v;
+	struct slice_list owners;
+	size_t count;
+	int err = imap_shared_mailboxes(s, &v, &count);
+
+	if (err == 0)
+		err = wanted_owners(s, n, v, count, &owners);
+	if (err == 0 && owners.n > 0)
+		err = imap_notify_shared_open(s, &owners, v, count, events & kinds, &n->shared);
+	if (err == 0 && owners.n > 0)
+		tell_shared_states(s, v, count);
+	return err;
 }
 
 void
@@ -296,7 +431,7 @@ imap_notify_tell(struct imap_session *s)
 		int err = store_watch_next(n->watch, &s->arena, &c);
 
 		if (err == 0)
-			return;
+			break;
 		if (err == 1)
 			err = tell_change(s, &c);
 		arena_release(&s->arena, mark);
@@ -304,6 +439,7 @@ imap_notify_tell(struct imap_session *s)
 		if (err != 0)
 			overflow(s);
 	}
+	tell_shared(s);
 }
 
 void
@@ -340,9 +476,9 @@ normalise(struct imap_session *s, struct imap_notify *n)
 		for (size_t k = 0; k < names.n; k++) {
 			struct buf BUF_CLEANUP utf8;
 
-			buf_init(&utf8, (size_t)s->limits->mailbox_name_bytes + 4);
+			buf_init(&utf8, (size_t)s->limits->mailbox_name_bytes + IMAP_OTHER_BYTES);
 			if (imap_name_decode(s, names.v[k], &utf8) != 0 ||
-			    store_name_normal(s->limits, buf_slice(&utf8), &n->arena, &v[k]) != 0)
+			    imap_name_normal(s, buf_slice(&utf8), &n->arena, &v[k]) != 0)
 				v[k] = SLICE_EMPTY;
 		}
 		n->args.groups[i].names = (struct slice_list){v, names.n};
@@ -363,12 +499,12 @@ tell_states(struct imap_session *s)
 	for (size_t i = 0; i < n && err == 0 && !s->ended; i++) {
 		unsigned events = events_of(s->notify, v[i].name, v[i].subscribed), items;
 
-		if (!v[i].selectable || is_selected_now(s, v[i].id))
+		if (!v[i].selectable || is_selected_now(s, s->account, v[i].id))
 			continue;
 		items = status_items(s, events, IMAP_EVENTS_OF_MESSAGES);
 		if ((events & IMAP_EVENT_FLAG_CHANGE) != 0)
 			items |= IMAP_STATUS_HIGHESTMODSEQ;
-		tell_status(s, &v[i], items);
+		tell_status(s, s->account, &v[i], items);
 	}
 	return err;
 }
@@ -392,7 +528,8 @@ install(struct imap_session *s, struct imap_notify *n)
 		store_watch_own(n->watch, fiber_self(s->c->loop));
 	s->notify = n;
 	imap_watch_view(s);
-	return n->args.status ? tell_states(s) : 0;
+	err = n->args.status ? tell_states(s) : 0;
+	return err == 0 && events != 0 ? install_shared(s, n, events) : err;
 }
 
 static struct imap_notify *
@@ -453,6 +590,7 @@ imap_notify_end(struct imap_session *s)
 	if (n == NULL)
 		return;
 	store_watch_close(&n->watch);
+	imap_notify_shared_close(&n->shared);
 	arena_free(&n->arena);
 	free(n);
 }
@@ -460,6 +598,8 @@ imap_notify_end(struct imap_session *s)
 void
 imap_notify_own(struct imap_session *s, const struct fiber *f)
 {
+	if (s->notify != NULL)
+		imap_notify_shared_own(s->notify->shared, f);
 	if (s->notify != NULL && s->notify->watch != NULL)
 		store_watch_own(s->notify->watch, f);
 }

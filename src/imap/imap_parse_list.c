@@ -58,6 +58,7 @@ parse_return(struct imap_lex *x, struct imap_listing *l)
 	    {SLICE_INIT("SPECIAL-USE"), IMAP_LIST_EXTENDED},
 	    {SLICE_INIT("STATUS"), IMAP_LIST_RETURN_STATUS},
 	    {SLICE_INIT("METADATA"), IMAP_LIST_RETURN_METADATA},
+	    {SLICE_INIT("MYRIGHTS"), IMAP_LIST_RETURN_MYRIGHTS},
 	};
 
 	if (!slice_ieq(imap_lex_atom(x), SLICE("RETURN")))

@@ -1,7 +1,7 @@
 /* imap_select.c: SELECT and EXAMINE (RFC 3501 §6.3.1, RFC 9051 §6.3.2) with CONDSTORE and QRESYNC (RFC 7162), and what is told
  * of messages that vanished before. */
 #include "imap/imap_notify.h"
-#include "imap/imap_session.h"
+#include "imap/imap_place.h"
 
 #include <inttypes.h>
 
@@ -153,16 +153,36 @@ tell_mailbox(struct imap_session *s)
 	imap_printf(s, "* OK [UIDVALIDITY %u] UIDs are valid\r\n* OK [UIDNEXT %u] The next UID\r\n",
 	    store_view_uidvalidity(s->view), store_view_uidnext(s->view));
 	imap_printf(s, "* OK [HIGHESTMODSEQ %" PRIu64 "] The highest modseq\r\n", store_view_highestmodseq(s->view));
-	buf_init(&out, (size_t)s->limits->mailbox_name_bytes * 8 + 512);
+	buf_init(&out, ((size_t)s->limits->mailbox_name_bytes + IMAP_OTHER_BYTES) * 8 + 512);
 	buf_put(&out, SLICE("* OK [MAILBOXID ("));
 	imap_put_object_id(&out, 'F', store_view_object_id(s->view));
 	buf_put(&out, SLICE(")] Its identifier\r\n"));
 	if (imap_is_on(s, IMAP_ON_REV2)) {
 		buf_put(&out, SLICE("* LIST () \"/\" "));
-		imap_put_mailbox(&out, store_view_name(s->view), imap_utf8_names(s));
+		imap_put_mailbox(&out, imap_view_name(s), imap_utf8_names(s));
 		buf_put(&out, SLICE("\r\n"));
 	}
 	imap_write_buf(s, &out);
+}
+
+/* With rights to change nothing that others see, it is open for reading only (RFC 4314 §5.2); all flags are seen by all. */
+static int
+open_view(struct imap_session *s, struct slice name, bool *read_only)
+{
+	static const unsigned writing = STORE_RIGHT_INSERT | STORE_RIGHT_EXPUNGE | STORE_RIGHT_SEEN |
+	    STORE_RIGHT_WRITE | STORE_RIGHT_DELETED;
+	struct imap_place at;
+	int err = name.p == NULL ? ERR_NOTFOUND : imap_place_allow(s, name, STORE_RIGHT_READ, &at);
+
+	if (err != 0)
+		return err;
+	*read_only = *read_only || (at.rights & writing) == 0;
+	err = store_view_open(at.account, at.inner, *read_only, &s->view);
+	if (err == 0 && !imap_view_entered(s, &at))
+		err = ERR_NOMEM;
+	if (err != 0)
+		imap_deselect(s);
+	return err;
 }
 
 static void
@@ -180,7 +200,7 @@ open_mailbox(struct imap_session *s, struct imap_lex *x, bool read_only)
 	imap_deselect(s);
 	if (o.condstore)
 		imap_condstore_on(s);
-	err = o.name.p == NULL ? ERR_NOTFOUND : store_view_open(s->account, o.name, read_only, &s->view);
+	err = open_view(s, o.name, &read_only);
 	if (err == 0) {
 		imap_watch_view(s);
 		tell_mailbox(s);

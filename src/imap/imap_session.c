@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "imap/imap_notify.h"
+#include "imap/imap_place.h"
 
 static const struct command_row {
 	struct slice name;
@@ -93,7 +94,10 @@ static void
 step(struct imap_session *s)
 {
 	imap_notify_own(s, fiber_self(s->c->loop));
-	if (s->idling)
+	imap_view_check(s);
+	if (s->ended)
+		;
+	else if (s->idling)
 		imap_idle_step(s);
 	else if (stream_readable_now(s->st))
 		serve_command(s);
@@ -102,6 +106,7 @@ step(struct imap_session *s)
 	imap_notify_own(s, NULL);
 	if (s->view != NULL && store_view_gone(s->view) && !s->ended)
 		imap_bye(s, "the selected mailbox has been deleted");
+	imap_places_forget(s);
 	if (!stream_readable_now(s->st) || s->ended) {
 		if (stream_flush(s->st) != 0)
 			s->ended = true;
@@ -201,6 +206,7 @@ imap_session(struct stream *st, struct store_account *account, const struct imap
 	    .account = account,
 	    .c = c,
 	    .limits = &c->house->limits,
+	    .rights = STORE_RIGHTS_ALL,
 	    .fiber = fiber_self(c->loop),
 	};
 	int err;

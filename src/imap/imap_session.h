@@ -35,14 +35,22 @@ void imap_put_id(struct buf *out);
 
 struct imap_contexts;
 struct imap_notify;
+struct imap_other;
 
 struct imap_session {
 	struct stream *st;
 	struct store_account *account;
 	const struct imap_session_config *c;
 	const struct limits *limits;
-	struct store_view *view;        /* NULL: none selected */
-	size_t keywords_told;           /* of the FLAGS response */
+	struct store_view *view; /* NULL: none selected */
+	unsigned rights;         /* enum store_right, to the selected mailbox; all while none is selected */
+	uint64_t acl_changes;    /* store_acl_changes() when they were read */
+	uint8_t
+	    *view_owner; /* "Other Users/ADDRESS/" of the selected mailbox; malloc'ed; NULL: it is the session's own */
+	size_t view_owner_n;
+	struct imap_other *others;      /* accounts that the command at hand has to do with (imap_place.c) */
+	size_t keywords_known;          /* that the account had when … */
+	size_t keywords_told;           /* … so many were in the FLAGS response */
 	unsigned on;                    /* enum imap_on */
 	struct imap_contexts *contexts; /* searches that are kept up to date (imap_context.c); NULL: none */
 	struct imap_notify *notify;     /* what it asked for by NOTIFY (imap_notify.c); NULL: never */
@@ -135,8 +143,11 @@ bool imap_role_named(struct slice name, enum store_role *role);
  * as OLDNAME (RFC 9051 §6.3.9.7). */
 void imap_put_list(struct imap_session *s, struct buf *out, struct slice name, const struct store_mailbox *m,
     bool subscribed, struct slice old_name);
-/* The whole untagged STATUS response; items: enum imap_status_item. */
-void imap_put_status(struct imap_session *s, struct buf *out, const struct store_mailbox *m, unsigned items);
+/* The whole untagged STATUS response of a mailbox of that account; items: enum imap_status_item. */
+void imap_put_status(struct imap_session *s, struct buf *out, struct store_account *account,
+    const struct store_mailbox *m, unsigned items);
+/* The whole untagged MYRIGHTS response. */
+void imap_put_my_rights(struct imap_session *s, struct buf *out, struct slice name, unsigned rights);
 
 /* ---- messages named by a set ---- */
 struct imap_iter {

@@ -20,7 +20,7 @@ WORLD_TEST(test_states)
 	expect(&c, "LOGIN a b", "x BAD");
 	expect(&c, "STARTTLS", "x BAD");
 	expect(&c, "UID NOOP", "x BAD");
-	expect(&c, "NAMESPACE", "* NAMESPACE ((\"\" \"/\")) NIL NIL\r\nx OK");
+	expect(&c, "NAMESPACE", "* NAMESPACE ((\"\" \"/\")) ((\"Other Users/\" \"/\")) NIL\r\nx OK");
 	expect(&c, "ID NIL", "* ID (\"name\" \"Posthouse\"");
 	expect(&c, "ID (\"name\" \"x\" \"version\" NIL)", "x OK");
 	expect(&c, "ENABLE CONDSTORE UTF8=ACCEPT", "* ENABLED CONDSTORE UTF8=ACCEPT\r\nx OK");

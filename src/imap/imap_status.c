@@ -1,10 +1,11 @@
 /* imap_status.c: STATUS (RFC 9051 §6.3.11, with RFC 8438, 7162, 8474, 7889 and 9208), also as LIST returns it (RFC 5819). */
-#include "imap/imap_session.h"
+#include "imap/imap_place.h"
 
 #include <inttypes.h>
 
 void
-imap_put_status(struct imap_session *s, struct buf *out, const struct store_mailbox *m, unsigned items)
+imap_put_status(struct imap_session *s, struct buf *out, struct store_account *account, const struct store_mailbox *m,
+    unsigned items)
 {
 	buf_put(out, SLICE("* STATUS "));
 	imap_put_mailbox(out, m->name, imap_utf8_names(s));
@@ -35,7 +36,7 @@ imap_put_status(struct imap_session *s, struct buf *out, const struct store_mail
 	if (items & IMAP_STATUS_DELETED_STORAGE) {
 		int64_t bytes;
 
-		if (store_deleted_bytes(s->account, m->id, &bytes) == 0)
+		if (store_deleted_bytes(account, m->id, &bytes) == 0)
 			buf_printf(out, "DELETED-STORAGE %" PRId64 " ", bytes);
 	}
 	if (slice_ends(buf_slice(out), SLICE(" ")))
@@ -47,6 +48,7 @@ void
 imap_do_status(struct imap_session *s, struct imap_lex *x)
 {
 	struct store_mailbox m;
+	struct imap_place at;
 	struct slice name;
 	unsigned items;
 	int err;
@@ -58,7 +60,9 @@ imap_do_status(struct imap_session *s, struct imap_lex *x)
 	imap_lex_end(x);
 	if (imap_bad_syntax(s, x))
 		return;
-	err = name.p == NULL ? ERR_NOTFOUND : store_mailbox(s->account, name, &s->arena, &m);
+	err = name.p == NULL ? ERR_NOTFOUND : imap_place_allow(s, name, STORE_RIGHT_READ, &at);
+	if (err == 0)
+		err = store_mailbox(at.account, at.inner, &s->arena, &m);
 	if (err == 0 && !m.selectable)
 		err = ERR_NOTFOUND;
 	if (err != 0) {
@@ -67,8 +71,9 @@ imap_do_status(struct imap_session *s, struct imap_lex *x)
 	}
 	if (items & IMAP_STATUS_HIGHESTMODSEQ)
 		imap_condstore_on(s);
+	m.name = at.name;
 	buf_reset(&s->line);
-	imap_put_status(s, &s->line, &m, items);
+	imap_put_status(s, &s->line, at.account, &m, items);
 	imap_write_buf(s, &s->line);
 	imap_ok(s, "", "done");
 }

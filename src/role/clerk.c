@@ -110,6 +110,7 @@ start(struct role_context *c, struct buf *detail)
 	if (err != 0)
 		return err;
 	clerk_directory_handle(k);
+	clerk_share_handle(k);
 	clerk_sending_handle(k);
 	clerk_queue_handle(k);
 	clerk_full_handle(k);

@@ -73,6 +73,9 @@ void clerk_directory_handle(struct clerk *k);
 /* Writes to the directory; forgets every cache. */
 NODISCARD int clerk_directory_write(struct clerk *k, sql_fn *fn, void *arg);
 
+/* clerk_share.c: who shares mailboxes with whom. */
+void clerk_share_handle(struct clerk *k);
+
 /* clerk_sending.c: who may send as whom, and how much. */
 struct clerk_sender {
 	enum bus_sender result;            /* of the address that was asked for; never SENDER_RATE */

@@ -400,6 +400,7 @@ start(struct role_context *c, struct buf *detail)
 	BUS_HANDLE(c->bus, desk_session, on_session, d);
 	desk_copy_handle(d);
 	BUS_HANDLE(c->bus, desk_operator, on_operator, d);
+	desk_share_handle(d);
 	return 0;
 }
 

@@ -43,7 +43,8 @@ struct desk {
 	/* desk_account.c */
 	struct map settings; /* account id → struct desk_account */
 	/* desk_room.c */
-	struct map full; /* account id → desk: the clerk was told that it is full */
+	struct fiber_lock sharing; /* desk_share.c: one change of what is shared at a time */
+	struct map full;           /* account id → desk: the clerk was told that it is full */
 };
 
 /* What the clerk says of an account, remembered for a minute. */
@@ -75,6 +76,10 @@ NODISCARD int desk_session_take_operator(struct desk *d, struct bus_desk_operato
 void desk_sessions_end_of(struct desk *d, struct slice account_id);
 /* Ends them politely until end_ms, then by force. */
 void desk_sessions_end(struct desk *d, int64_t end_ms);
+
+/* desk_share.c: mailboxes that accounts share. */
+void desk_share_handle(struct desk *d);
+struct imap_sharing desk_sharing(struct desk *d);
 
 /* desk_room.c: a delivery did not fit: would hardly any? Remembered then, until messages are removed. */
 bool desk_room_none(struct desk *d, struct slice account_id);

@@ -51,6 +51,7 @@ static int
 serve_imap(struct session *s)
 {
 	struct desk *d = s->d;
+	struct imap_sharing sharing = desk_sharing(d);
 
 	return imap_session(s->stream, s->account,
 	    &(struct imap_session_config){.house = d->c->house,
@@ -61,6 +62,7 @@ serve_imap(struct session *s)
 		.tls = s->tls,
 		.tag = s->tag,
 		.moving = s->moving,
+		.sharing = &sharing,
 		.counters = &d->imap,
 		.stopping = &s->stopping});
 }

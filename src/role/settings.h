@@ -104,9 +104,12 @@ struct settings {
 	bool cleartext_sign_in;   /* only where every listener is loopback (demo) */
 	bool submission_channel_binding;
 	bool client_certificates;
-	struct slice client_ca; /* path, or empty */
-	bool short_names; /* "alice" signs in as alice@the first domain */
-	bool plain;       /* --plain: no rate limits, no spam filter: for measuring */
+	struct slice client_ca;       /* path, or empty */
+	bool short_names;             /* "alice" signs in as alice@the first domain */
+	bool plain;                   /* --plain: no rate limits, no spam filter: for measuring */
+	bool sharing_between_domains; /* of mailboxes */
+	bool short_names;             /* "alice" signs in as alice@the first domain */
+	bool plain;                   /* --plain: no rate limits, no spam filter: for measuring */
 	bool test_clock;
 	bool allow_unsandboxed;
 	int gates, porches, desks, couriers; /* processes; 0: one per two cores */

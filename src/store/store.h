@@ -305,6 +305,9 @@ struct store_flag_change {
 	uint8_t flags; /* enum store_flag */
 	struct slice_list keywords;
 	uint64_t unchanged_since; /* RFC 7162; UINT64_MAX: whatever its modseq */
+	/* For STORE_FLAGS_REPLACE by who may not change everything; slower. */
+	uint8_t kept_flags; /* these stay as they are, whatever `flags` says */
+	bool kept_keywords; /* so do the keywords; `keywords` is empty then */
 };
 /* Changes flags of messages by UID (ascending). UIDs that are gone are skipped. Changes become news of all views, of
  * this one with `own`. `conflicts` (may be NULL; n wide) is set true for those changed since. ERR_DENIED: read-only;
@@ -333,6 +336,16 @@ struct store_copied {
  * when it returns. ERR_NOTFOUND: no such target ([TRYCREATE]). */
 NODISCARD int store_copy(struct store_view *v, const uint32_t *uids, size_t n, struct slice to, bool move,
     struct arena *a, struct store_copied *out);
+
+/* What of a message's flags a copy keeps. */
+struct store_filter {
+	uint8_t flags; /* enum store_flag */
+	bool keywords;
+};
+/* The same into a mailbox of another account (or, with fewer flags, of the same one): a message's EMAILID and THREADID are kept, its
+ * bytes count there. A power cut may leave some of the copies; a message that moves is never in neither. ERR_QUOTA: that account's. */
+NODISCARD int store_transfer(struct store_view *v, const uint32_t *uids, size_t n, struct store_account *to,
+    struct slice mailbox, const struct store_filter *filter, bool move, struct arena *a, struct store_copied *out);
 
 /* ---- reading messages ------------------------------------------------------------------------------------------------- */
 
@@ -444,6 +457,9 @@ struct store_append {
 	struct slice_list keywords;
 	int64_t internal_s; /* INT64_MIN: now */
 	struct store_origin origin;
+	/* STORE_ID_BYTES each, of a message that is copied from another account; NULL: new ones. When the account has that email it is
+	 * placed once more; `upload` may then be NULL, and ERR_CONFLICT tells that it is not there. */
+	const uint8_t *email_id, *thread_id;
 };
 /* Can messages be appended there? Mostly known without looking: what was asked about or appended to last, and what is selected.
  * ERR_NOTFOUND: no such mailbox, or not selectable. store_append() looks again. */

@@ -136,7 +136,7 @@ struct append_op {
 	struct mailbox_row target;
 	int64_t modseq;
 	uint64_t origin;
-	struct buf unlink; /* files of messages that are known already */
+	struct buf unlink; /* files of messages or emails that are known already */
 };
 
 static int
@@ -208,14 +208,16 @@ append_before(struct store_account *a, void *arg)
 	for (size_t i = 0; i < o->n && err == 0; i++) {
 		struct store_upload *u = o->v[i].upload;
 		struct incoming *in = &o->items[i].in;
-		bool file = u->fd >= 0;
+		bool file = u != NULL && u->fd >= 0;
 
+		in->flags = o->v[i].flags & STORE_FLAGS_ALL;
+		in->internal_s = o->v[i].internal_s == INT64_MIN ? house_now_s(h) : o->v[i].internal_s;
+		if (u == NULL)
+			continue;
 		if (u->err != 0 || u->final)
 			return u->err != 0 ? u->err : ERR_INVALID;
 		incoming_split(in, SLICE_EMPTY, file ? slice_of(u->first, STORE_HEADER_INLINE_MAX) : buf_slice(&u->mem),
 		    u->size, &h->limits);
-		in->flags = o->v[i].flags & STORE_FLAGS_ALL;
-		in->internal_s = o->v[i].internal_s == INT64_MIN ? house_now_s(h) : o->v[i].internal_s;
 		incoming_parse(a->store, in);
 		if (!file)
 			continue;
@@ -233,8 +235,34 @@ append_undo(struct store_account *a, void *arg)
 	struct append_op *o = arg;
 
 	for (size_t i = 0; i < o->n; i++)
-		if (o->v[i].upload->final)
+		if (o->v[i].upload != NULL && o->v[i].upload->final)
 			store_blobs_unlink(a, slice_of(o->v[i].upload->name, STORE_BLOB_NAME));
+}
+
+/* The email of a message: a new one, or the one that the account has of it. */
+static int
+insert_email(struct sqltx *tx, struct append_op *o, struct account_row *ar, size_t i)
+{
+	const struct store_append *v = &o->v[i];
+	struct incoming *in = &o->items[i].in;
+	int known = v->email_id == NULL ? 0 : row_email_known(tx, o->a, v->email_id, &in->msg);
+
+	if (known < 0)
+		return known;
+	if (known == 1) {
+		in->msg.internal_s = in->internal_s;
+		in->msg.flags = in->flags;
+		buf_put(&o->unlink, slice_z(in->blob));
+		return o->unlink.err;
+	}
+	if (v->email_id != NULL && v->upload == NULL)
+		return ERR_CONFLICT;
+	in->given = v->email_id != NULL;
+	if (in->given) {
+		memcpy(in->email_id, v->email_id, STORE_ID_BYTES);
+		memcpy(in->thread_id, v->thread_id, STORE_ID_BYTES);
+	}
+	return incoming_insert(tx, o->a, ar, in);
 }
 
 static int
@@ -249,7 +277,7 @@ append_one(struct sqltx *tx, struct append_op *o, struct account_row *ar, size_t
 		buf_put(&o->unlink, slice_z(in->blob));
 		return o->unlink.err;
 	}
-	if (err < 0 || (err = incoming_insert(tx, o->a, ar, in)) != 0)
+	if (err < 0 || (err = insert_email(tx, o, ar, i)) != 0)
 		return err;
 	if (v->origin.given)
 		return moved_place(tx, o->a, &o->target, v, in, o->modseq);
@@ -269,6 +297,7 @@ append_tx(struct sqltx *tx, void *arg)
 		return err;
 	if (!o->target.selectable)
 		return ERR_NOTFOUND;
+	buf_reset(&o->unlink);
 	o->modseq = ++ar.modseq;
 	if (a->keywords != NULL && (err = keywords_save(tx, a, o->names_from)) != 0)
 		return err;
@@ -385,7 +414,7 @@ store_append(struct store_account *a, struct store_view *view, struct slice mail
 
 	*out = (struct store_copied){0};
 	arena_init(&o.mem, 64u << 20);
-	buf_init(&o.unlink, n * STORE_BLOB_NAME);
+	buf_init(&o.unlink, n * STORE_BLOB_NAME + 1);
 	op.unlink = &o.unlink;
 	if (any_keywords(v, n))
 		err = keywords_load(a);

@@ -49,11 +49,13 @@ static int
 plan_message(struct flags_op *o, size_t at)
 {
 	const struct message *m = &o->v->box->v[at];
-	uint8_t flags = flags_after(m->flags, o->change->op, o->change->flags);
+	uint8_t kept = o->change->kept_flags, flags = flags_after(m->flags, o->change->op, o->change->flags);
+	enum store_flag_op op = o->change->kept_keywords ? STORE_FLAGS_ADD : o->change->op;
 	struct item *v;
 	uint32_t handle;
-	int err = keywords_change(o->a, m->keywords, o->change->op, o->ids, o->ids_n, &handle);
+	int err = keywords_change(o->a, m->keywords, op, o->ids, o->ids_n, &handle);
 
+	flags = (uint8_t)((flags & ~kept) | (m->flags & kept));
 	if (err != 0)
 		return err;
 	if (flags == m->flags && handle == m->keywords) {
@@ -208,6 +210,9 @@ note(struct flags_op *o)
 	struct journal_record r = {
 	    .modseq = a->modseq + 1, .mailbox = b->id, .op = o->change->op, .flags = o->change->flags};
 
+	/* What stays as it is cannot be said in a record. */
+	if (o->change->kept_flags != 0 || o->change->kept_keywords)
+		return false;
 	if (a->journal == NULL || a->unsaved_stuck || a->keywords->names_n != o->names_from ||
 	    a->modseq - a->modseq_synced > STORE_UNSYNCED_MODSEQS_MAX)
 		return false;

@@ -124,6 +124,35 @@ put_be64(uint8_t out[8], uint64_t v)
 		out[i] = (uint8_t)(v >> (56 - 8 * i));
 }
 
+/* The number is the front of the id. */
+static uint64_t
+email_number(const uint8_t *id)
+{
+	uint64_t n = 0;
+
+	for (int i = 0; i < 8; i++)
+		n = n << 8 | id[i];
+	return n;
+}
+
+int
+row_email_known(struct sqltx *tx, struct store_account *a, const uint8_t *id, struct message *m)
+{
+	struct sql_rows SQL_ROWS_CLEANUP q = {0};
+	uint64_t email = email_number(id);
+	int err = email > INT64_MAX ? 0 : SQL_QUERY(tx, &q, &store_sql_email_known, ACC(a), SQLI(email));
+
+	if (err != 0 || email > INT64_MAX || (err = sql_next(&q)) <= 0)
+		return err;
+	if (!slice_eq(sql_col_bytes(&q, 0), slice_of(id, STORE_ID_BYTES)))
+		return 0;
+	if (m != NULL) {
+		m->email = email;
+		m->size = (uint32_t)sql_col_int(&q, 1);
+	}
+	return 1;
+}
+
 /* An email's number: milliseconds and 20 random bits, so that rows lie in order of arrival and a number lost in a power
  * cut is not given again. Its id adds eight random bytes. */
 static int
@@ -132,6 +161,13 @@ choose_number(struct sqltx *tx, struct store_account *a, struct incoming *in)
 	struct house *h = a->store->house;
 	int err;
 
+	if (in->given) {
+		in->msg.email = email_number(in->email_id);
+		err = row_exists(tx, &store_sql_email_exists, SQL_ARGS(ACC(a), SQLI(in->msg.email)));
+		if (err <= 0)
+			return err;
+		in->given = false; /* another's number: then it gets ids of its own */
+	}
 	for (int tries = 0; tries < 100; tries++) {
 		uint64_t ms = (uint64_t)house_now_ms(h) & 0x3ffffffffffu;
 
@@ -154,6 +190,8 @@ choose_number(struct sqltx *tx, struct store_account *a, struct incoming *in)
 static int
 choose_thread(struct sqltx *tx, struct store_account *a, struct incoming *in)
 {
+	if (in->given)
+		return 0;
 	memcpy(in->thread_id, in->email_id, STORE_ID_BYTES);
 	for (size_t i = 0; i < in->refs_n; i++) {
 		struct sql_rows SQL_ROWS_CLEANUP q = {0};

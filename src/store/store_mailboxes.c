@@ -52,13 +52,15 @@ insert_mailbox(
 	house_random(a->store->house, id, sizeof(id));
 	*id_out = ar->next_mailbox++;
 	ar->modseq++;
-	return SQL_EXEC(tx, &store_sql_mailbox_insert, ACC(a), SQLI(*id_out), SQLB(slice_of(id, sizeof(id))),
-	    SQLT(name), SQLI(role), SQLI(ar->uidvalidity), SQLI(ar->modseq), SQLI(++ar->changes));
+	err = SQL_EXEC(tx, &store_sql_mailbox_insert, ACC(a), SQLI(*id_out), SQLB(slice_of(id, sizeof(id))), SQLT(name),
+	    SQLI(role), SQLI(ar->uidvalidity), SQLI(ar->modseq), SQLI(++ar->changes));
+	return err == 0 ? acl_inherit(tx, a, name, *id_out) : err;
 }
 
 /* A name that was deleted while it had children comes back as a new mailbox. */
 static int
-revive_mailbox(struct sqltx *tx, struct store_account *a, struct account_row *ar, const struct mailbox_row *m, int role)
+revive_mailbox(struct sqltx *tx, struct store_account *a, struct account_row *ar, const struct mailbox_row *m,
+    struct slice name, int role)
 {
 	uint8_t id[STORE_ID_BYTES];
 	int err = next_uidvalidity(a, ar);
@@ -67,8 +69,11 @@ revive_mailbox(struct sqltx *tx, struct store_account *a, struct account_row *ar
 		return err;
 	house_random(a->store->house, id, sizeof(id));
 	ar->modseq++;
-	return SQL_EXEC(tx, &store_sql_mailbox_revive, ACC(a), SQLI(m->id), SQLB(slice_of(id, sizeof(id))), SQLI(role),
+	err = SQL_EXEC(tx, &store_sql_mailbox_revive, ACC(a), SQLI(m->id), SQLB(slice_of(id, sizeof(id))), SQLI(role),
 	    SQLI(ar->uidvalidity), SQLI(ar->modseq), SQLI(++ar->changes));
+	if (err == 0)
+		err = SQL_EXEC(tx, &store_sql_acl_clear, ACC(a), SQLI(m->id));
+	return err == 0 ? acl_inherit(tx, a, name, m->id) : err;
 }
 
 /* Makes what is missing of the levels above `name`. */
@@ -122,7 +127,7 @@ create_tx(struct sqltx *tx, void *arg)
 	if (err == 0 && row.selectable)
 		return ERR_EXISTS;
 	if (err == 0) {
-		err = revive_mailbox(tx, a, &ar, &row, o->role);
+		err = revive_mailbox(tx, a, &ar, &row, o->name, o->role);
 	} else if (err == ERR_NOTFOUND) {
 		if ((err = check_room(tx, a, o->name)) == 0 &&
 		    (err = insert_parents(tx, a, &ar, o->name, &o->made)) == 0)
@@ -258,6 +263,8 @@ delete_row(struct sqltx *tx, struct mailbox_op *o, int64_t id)
 		err = SQL_EXEC(tx, &store_sql_metadata_clear, ACC(o->a), SQLI(id));
 	if (err == 0)
 		err = SQL_EXEC(tx, &store_sql_moved_clear, ACC(o->a), SQLI(id));
+	if (err == 0)
+		err = SQL_EXEC(tx, &store_sql_acl_clear, ACC(o->a), SQLI(id));
 	return err != 0 ? err : SQL_EXEC(tx, &store_sql_mailbox_delete, ACC(o->a), SQLI(id));
 }
 
@@ -311,7 +318,8 @@ delete_tx(struct sqltx *tx, void *arg)
 		if ((err = row_mailbox_save(tx, a, &row)) == 0 &&
 		    (err = SQL_EXEC(tx, &store_sql_tombstone_clear, ACC(a), SQLI(row.id))) == 0 &&
 		    (err = SQL_EXEC(tx, &store_sql_metadata_clear, ACC(a), SQLI(row.id))) == 0 &&
-		    (err = SQL_EXEC(tx, &store_sql_moved_clear, ACC(a), SQLI(row.id))) == 0)
+		    (err = SQL_EXEC(tx, &store_sql_moved_clear, ACC(a), SQLI(row.id))) == 0 &&
+		    (err = SQL_EXEC(tx, &store_sql_acl_clear, ACC(a), SQLI(row.id))) == 0)
 			err = SQL_EXEC(tx, &store_sql_mailbox_shape, ACC(a), SQLI(row.id), SQLT(o->name),
 			    SQLI(STORE_ROLE_NONE), SQLI(0), SQLI(ar.changes));
 	} else if ((err = delete_row(tx, o, row.id)) == 0) {

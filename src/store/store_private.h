@@ -99,6 +99,7 @@ struct store_account {
 	struct list boxes;               /* selected mailboxes */
 	struct list deliveries;          /* waiting for the lock */
 	struct list watches;             /* store_watch.c */
+	uint64_t acl_changes;            /* of what others may do (store_acl.c) */
 	struct store_keywords *keywords; /* NULL: not loaded */
 	struct store_sync_work *work;    /* NULL: nothing */
 	struct store_index *index;       /* NULL: not used yet */
@@ -177,6 +178,15 @@ void watch_levels(struct store_account *a, struct slice name, size_t top);
 void watch_rename(struct store_account *a, struct slice from, struct slice to);
 void watch_subscription(struct store_account *a, struct slice name);
 void watch_metadata(struct store_account *a, struct slice name, struct slice entry);
+/* What others may do with it is another than before. */
+void watch_rights(struct store_account *a, struct slice name);
+
+/* ---- what others may do: store_acl.c ---------------------------------------------------------------------------------- */
+
+/* A mailbox that was just made gets the entries of the level above it, if that exists. */
+NODISCARD int acl_inherit(struct sqltx *tx, struct store_account *a, struct slice name, int64_t id);
+/* Whoever has a mailbox of the account selected looks at its rights again. On the loop. */
+void acl_changed(struct store_account *a, struct slice name);
 
 /* ---- files: store_blob.c (blocking, on workers) ------------------------------------------------------------------- */
 
@@ -265,6 +275,9 @@ NODISCARD int row_unplace(struct sqltx *tx, struct store_account *a, struct acco
 /* Only the second half: the email, if no placement is left. */
 NODISCARD int row_email_drop(
     struct sqltx *tx, struct store_account *a, struct account_row *ar, uint64_t email, struct buf *unlink);
+/* 1 if the account has the email with that id (`id`: STORE_ID_BYTES), which has come by a copy from another account or gone by
+ * one: its number and size into *m (may be NULL). */
+NODISCARD int row_email_known(struct sqltx *tx, struct store_account *a, const uint8_t *id, struct message *m);
 /* 1 if the query has a row. */
 NODISCARD int row_exists(struct sqltx *tx, const struct sql_text *t, const struct sql_value *v, size_t n);
 NODISCARD int row_count(struct sqltx *tx, struct store_account *a, const struct sql_text *t, int64_t *out);
@@ -280,6 +293,7 @@ struct incoming {
 	int64_t internal_s;
 	uint8_t flags;
 	struct slice keywords; /* be16 ids, ascending */
+	bool given;            /* email_id and thread_id are set already */
 	/* made by incoming_parse() and incoming_insert() */
 	uint64_t refs[STORE_REFS_MAX]; /* the message's own first */
 	size_t refs_n;

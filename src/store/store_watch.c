@@ -217,3 +217,9 @@ watch_metadata(struct store_account *a, struct slice name, struct slice entry)
 {
 	note_all(a, (struct store_change){.what = STORE_CHANGE_METADATA, .name = name, .entry = entry});
 }
+
+void
+watch_rights(struct store_account *a, struct slice name)
+{
+	note_all(a, (struct store_change){.what = STORE_CHANGE_RIGHTS, .name = name});
+}

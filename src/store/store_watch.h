@@ -14,7 +14,8 @@ enum store_change_kind {
 	STORE_CHANGE_FLAGS = 4,         /* flags or keywords changed: `mailbox` */
 	STORE_CHANGE_NAME = 8,          /* `name` was created or deleted; or renamed, with `old_name` */
 	STORE_CHANGE_SUBSCRIPTION = 16, /* `name` was subscribed to or unsubscribed from */
-	STORE_CHANGE_METADATA = 32 /* the annotation `entry` of `name` (the account's own: "") was set or removed */
+	STORE_CHANGE_METADATA = 32, /* the annotation `entry` of `name` (the account's own: "") was set or removed */
+	STORE_CHANGE_RIGHTS = 128   /* what other accounts may do with `name` was changed */
 };
 struct store_change {
 	unsigned what;   /* enum store_change_kind: of messages maybe several, of others one */

@@ -69,7 +69,8 @@ expect_none(struct watching *t)
 static void
 body_messages(struct place *p)
 {
-	static const struct store_flag_change seen = {STORE_FLAGS_ADD, STORE_SEEN, {NULL, 0}, UINT64_MAX};
+	static const struct store_flag_change seen = {
+	    .op = STORE_FLAGS_ADD, .flags = STORE_SEEN, .unchanged_since = UINT64_MAX};
 	struct watching t;
 	struct store_copied copied;
 	struct store_mailbox m;
