@@ -1,5 +1,5 @@
 /* arc_seal.c: sealing (RFC 8617 §5.1). The tags stand in the order of their names, as the test suites of ARC want them; lines are only broken
- * where relaxed canonicalization sees one space. */
+ * where relaxed canonicalization sees one space, and go on with a space, since dkimpy looks for " i=1;". */
 #include "trust/arc.h"
 
 #define FIELD_MAX 131072 /* bytes of one field; with the results of strangers in it */
@@ -42,7 +42,7 @@ put_names(const struct dkim_headers *h, struct buf *out)
 
 	dkim_put_names(h, true, out);
 	for (size_t i = 0; i < n && i < 10; i++)
-		buf_put_z(out, i % 4 == 0 ? ":\r\n\tDKIM-Signature" : ":DKIM-Signature");
+		buf_put_z(out, i % 4 == 0 ? ":\r\n DKIM-Signature" : ":DKIM-Signature");
 }
 
 static int
@@ -76,13 +76,13 @@ make_signature(struct dkim_reader *r, const struct arc_sealing *s, int instance,
 	else
 		put_names(dkim_reader_headers(r), &names);
 	dkim_reader_body_hash(r, 0, hash, &bytes);
-	buf_printf(&f.before, "ARC-Message-Signature: a=%s;\r\n\tb=", dkim_algorithm_name(s->key.algorithm));
-	buf_put_z(&f.after, ";\r\n\tbh=");
+	buf_printf(&f.before, "ARC-Message-Signature: a=%s;\r\n b=", dkim_algorithm_name(s->key.algorithm));
+	buf_put_z(&f.after, ";\r\n bh=");
 	buf_put_base64(&f.after, slice_of(hash, sizeof(hash)));
-	buf_printf(&f.after, "; c=relaxed/relaxed;\r\n\td=%.*s; h=", SLICE_ARG(s->key.domain));
+	buf_printf(&f.after, "; c=relaxed/relaxed;\r\n d=%.*s; h=", SLICE_ARG(s->key.domain));
 	buf_put(&f.after, buf_slice(&names));
 	buf_printf(
-	    &f.after, ";\r\n\ti=%d; s=%.*s; t=%lld\r\n", instance, SLICE_ARG(s->key.selector), (long long)s->now_s);
+	    &f.after, ";\r\n i=%d; s=%.*s; t=%lld\r\n", instance, SLICE_ARG(s->key.selector), (long long)s->now_s);
 	put_whole(&f, SLICE_EMPTY, &raw);
 	dkim_canon_field(DKIM_RELAXED, buf_slice(&raw), true, &canonical);
 	if (raw.err != 0 || canonical.err != 0)
@@ -126,8 +126,8 @@ make_seal(const struct arc_sets *sets, const struct arc_sealing *s, struct slice
 	half_field_init(&f);
 	buf_init(&raw, FIELD_MAX);
 	buf_init(&sealed, SIZE_MAX / 2); /* at most twice the header */
-	buf_printf(&f.before, "ARC-Seal: a=%s;\r\n\tb=", dkim_algorithm_name(s->key.algorithm));
-	buf_printf(&f.after, "; cv=%s;\r\n\td=%.*s; i=%d; s=%.*s; t=%lld\r\n", trust_result_name(s->chain),
+	buf_printf(&f.before, "ARC-Seal: a=%s;\r\n b=", dkim_algorithm_name(s->key.algorithm));
+	buf_printf(&f.after, "; cv=%s;\r\n d=%.*s; i=%d; s=%.*s; t=%lld\r\n", trust_result_name(s->chain),
 	    SLICE_ARG(s->key.domain), sets->n + 1, SLICE_ARG(s->key.selector), (long long)s->now_s);
 	put_whole(&f, SLICE_EMPTY, &raw);
 	err = raw.err != 0 ? ERR_NOMEM : put_sealed(sets, s, results, signature_field, &sealed);

@@ -9,7 +9,7 @@ import pytest
 
 from harness import opendkim, postfix
 from harness import house as hh
-from harness.house import Demo
+from harness.house import Demo, Served
 from harness.net import free_port, wait_until
 from harness.sink import Sink
 
@@ -217,3 +217,45 @@ def test_theirs_are_valid_here(corpus, request, folder):
         rows = here(signed, folder, keys)
         assert [r["result"] for r in rows] == ["pass"] * count, (f, way, rows)
         assert "fail" in {r["result"] for r in here(signed + b"more\r\n", folder, keys)}
+
+
+# Passed on -------------------------------------------------------------------------------------------------------------------
+
+
+def test_forwarded_mail_is_sealed(folder):
+    """The seal is made over what the gate found out; it is valid here and in dkimpy. DNS does not answer in this scenario."""
+    sink = Sink("127.0.0.1", free_port())
+    config = f"[dns]\nresolv_conf =\nforwarders = 127.0.0.1@1\n[trust]\nexempt =\n[limits]\ntrust_timeout_ms = 1000\n[route elsewhere.test]\nhost = 127.0.0.1\nport = {sink.port}\n"
+    with Served(folder / "house", "mx.example.test", config=config) as house:
+        house.domain(DOMAIN, "bob")
+        house.run("alias", "add", f"fwd@{DOMAIN}", "pat@elsewhere.test")
+        house.run("alias", "add", f"both@{DOMAIN}", "pat@elsewhere.test", f"bob@{DOMAIN}")
+        keys = records(house)
+        house.send("s@stranger.test", f"fwd@{DOMAIN}", "From: s@stranger.test\r\nSubject: one\r\n\r\nhello\r\n")
+        (_, one), = wait_until(lambda: taken(sink))
+        assert chain(one, folder, keys) == ("pass", [DOMAIN]), one
+        assert dkimpy_chain(one, keys) == b"pass"
+        assert re.search(rb"^ARC-Authentication-Results: i=1; mx.example.test;\s+[a-z]+=", one, re.M), one
+        assert chain(one.replace(b"hello", b"changed"), folder, keys)[0] == "fail"
+        house.send("s@stranger.test", f"both@{DOMAIN}", one.replace(b"Subject: one", b"Subject: two"))
+        _, two = wait_until(lambda: next((m for m in taken(sink) if b"Subject: two" in m[1]), None))
+        # It comes back once more, and the chain cannot be checked, which breaks it for good (RFC 8617 §5.2.1): the second seal says so.
+        assert re.search(rb"ARC-Seal: [^\n]*(\n\s[^\n]*)*cv=fail", two) and b"i=2" in two, two
+        assert chain(two, folder, keys)[0] == "fail"
+        assert wait_until(lambda: house.inbox(f"bob@{DOMAIN}"))
+    sink.close()
+
+
+def chain(message, folder, of):
+    """What `posthouse trust` says of the chain, and its sealers."""
+    path = folder / "sealed"
+    path.write_bytes(message)
+    done = subprocess.run([hh.BINARY, "trust", str(path), "--dns", str(zone(folder, of)), "--json"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    row = next(row for row in map(json.loads, done.stdout.splitlines()) if row["method"] == "arc")
+    return row["result"], row["details"]["sealers"]
+
+
+def dkimpy_chain(message, of):
+    cv, _, why = dkim.arc_verify(message, dnsfunc=lambda name, timeout=5: of.get(name.decode().rstrip("."), "").encode())
+    return cv if cv == b"pass" else (cv, why)
