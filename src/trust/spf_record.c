@@ -97,20 +97,31 @@ read_network(struct slice arg, struct spf_term *t)
 	return NULL;
 }
 
+/* What is wrong with a domain-spec. */
 static const char *
-read_spec(struct slice arg, bool needed, struct spf_term *t)
+spec_fault(struct slice spec)
 {
 	struct net_address a;
 
+	if (spf_macro_check(spec, SPF_DOMAIN_SPEC) == 0)
+		return NULL;
+	if (!slice_is_ascii(spec))
+		return "is not written in ASCII";
+	if (spf_macro_check(spec, SPF_MODIFIER) != 0)
+		return "has a macro that is none";
+	return net_address_parse(spec, 0, &a) == 0 ? "has an address where a domain belongs (ip4: or ip6: take one)"
+						   : "has no valid domain";
+}
+
+static const char *
+read_spec(struct slice arg, bool needed, struct spf_term *t)
+{
 	if (arg.n == 0)
 		return needed ? "lacks its domain" : NULL;
 	if (slice_at(arg, 0) != ':')
 		return "has something behind it that does not belong there";
 	t->spec = slice_from(arg, 1);
-	if (spf_macro_check(t->spec, SPF_DOMAIN_SPEC) == 0)
-		return NULL;
-	return net_address_parse(t->spec, 0, &a) == 0 ? "has an address where a domain belongs (ip4: or ip6: take one)"
-						      : "has no valid domain";
+	return spec_fault(t->spec);
 }
 
 static const char *
@@ -177,7 +188,7 @@ read_modifier(struct slice text, size_t name_n, struct spf_term *t)
 	t->spec = slice_from(text, name_n + 1);
 	if (t->kind == SPF_UNKNOWN)
 		return spf_macro_check(t->spec, SPF_MODIFIER) == 0 ? NULL : "has a macro that is none";
-	return spf_macro_check(t->spec, SPF_DOMAIN_SPEC) == 0 ? NULL : "has no valid domain";
+	return spec_fault(t->spec);
 }
 
 static const char *

@@ -85,6 +85,8 @@ mistakes(void **state)
 	    {"v=spf1 ip6:192.0.2.1", "ip6:192.0.2.1", "has no IPv6 address"},
 	    {"v=spf1 ip6:fe80::1%eth0", "ip6:fe80::1%eth0", "has no IPv6 address"},
 	    {"v=spf1 redirect:x.org", "redirect:x.org", "is no mechanism of SPF"},
+	    {"v=spf1 a:b\xc3\xbc.org", "a:b\xc3\xbc.org", "is not written in ASCII"},
+	    {"v=spf1 a:%{x}.org", "a:%{x}.org", "has a macro that is none"},
 	    {"v=spf1 redirect=", "redirect=", "has no valid domain"},
 	    {"v=spf1 exp=a.org EXP=b.org", "EXP=b.org", "appears a second time"},
 	    {"v=spf1 x=%q", "x=%q", "has a macro that is none"}, {"v=spf1 1x=y", "1x=y", "is no mechanism of SPF"},
