@@ -108,8 +108,6 @@ struct settings {
 	bool short_names;             /* "alice" signs in as alice@the first domain */
 	bool plain;                   /* --plain: no rate limits, no spam filter: for measuring */
 	bool sharing_between_domains; /* of mailboxes */
-	bool short_names;             /* "alice" signs in as alice@the first domain */
-	bool plain;                   /* --plain: no rate limits, no spam filter: for measuring */
 	bool test_clock;
 	bool allow_unsandboxed;
 	int gates, porches, desks, couriers; /* processes; 0: one per two cores */
