@@ -6,9 +6,7 @@
 #include "role/keeper.h"
 #include "role/trust_resolver.h"
 #include "rt/fiber.h"
-#include "trust/arc.h"
-#include "trust/reverse.h"
-#include "trust/spf.h"
+#include "trust/assess.h"
 #include "trust/zone_file.h"
 
 #define MESSAGE_BYTES (256u << 20)
@@ -24,6 +22,8 @@ struct trust_case {
 	struct slice helo, sender;
 	struct slice receiver;
 	struct trust_dns dns;
+	struct assess_rules rules; /* the house's */
+	struct assessment found;   /* what the checks before DMARC have come to */
 	json_t *rows;
 	int err;
 };
@@ -85,6 +85,8 @@ judge_spf(struct trust_case *t, enum spf_identity identity)
 	if (r.explanation.n > 0)
 		(void)json_object_set_new(details, "explanation", json_of(r.explanation));
 	add_row(t, "spf", spf_identity_name(identity), r.result, r.domain, r.reason, details);
+	if (identity == SPF_MAIL_FROM)
+		t->found.spf = r;
 	return 0;
 }
 
@@ -130,6 +132,8 @@ add_signatures(struct trust_case *t, struct dkim_reader *r)
 	if (e == 0 && v.skipped > 0)
 		add_row(t, "dkim", "signature", TRUST_NONE, SLICE_EMPTY,
 		    arena_printf(&t->arena, "%zu more signatures were not looked at", v.skipped), json_object());
+	if (e == 0)
+		t->found.dkim = v;
 	return e;
 }
 
@@ -147,7 +151,36 @@ add_chain(struct trust_case *t, struct dkim_reader *r)
 		add_row(t, "arc", "chain", a.result, a.n > 0 ? a.sealers[a.n - 1].domain : SLICE_EMPTY, a.reason,
 		    json_incref(details));
 	json_decref(details);
+	if (e == 0)
+		t->found.arc = a;
 	return e;
+}
+
+/* DMARC, and what the house would do with the message. */
+static int
+add_author(struct trust_case *t, struct dkim_reader *r)
+{
+	const struct assess_question q = {.dns = t->dns,
+	    .house = &t->house,
+	    .hostname = t->receiver,
+	    .client = t->client,
+	    .helo = t->helo,
+	    .sender = t->sender,
+	    .reader = r,
+	    .rules = &t->rules};
+	const struct dmarc_result *d = &t->found.dmarc;
+	json_t *details;
+	int e = assess_weigh(&q, &t->arena, &t->found);
+
+	if (e != 0)
+		return e;
+	details = json_pack("{s:s, s:s, s:s, s:b}", "verdict", assess_verdict_name(t->found.verdict), "override",
+	    assess_override_name(t->found.override), "policy", dmarc_policy_name(d->policy), "spf_aligned",
+	    d->spf_aligned);
+	(void)json_object_set_new(details, "policy_domain", json_of(d->policy_domain));
+	(void)json_object_set_new(details, "organisation", json_of(d->org_domain));
+	add_row(t, "dmarc", "author", d->result, d->author, d->reason, details);
+	return 0;
 }
 
 static int
@@ -162,7 +195,9 @@ judge_signatures(struct trust_case *t)
 	e = dkim_reader_end(r);
 	if (e == 0)
 		e = add_signatures(t, r);
-	return e == 0 ? add_chain(t, r) : e;
+	if (e == 0)
+		e = add_chain(t, r);
+	return e == 0 ? add_author(t, r) : e;
 }
 
 /* Everything, in the order of the gate. */
@@ -252,6 +287,7 @@ with_resolver(struct cli *c, struct trust_case *t)
 		return cli_fail(c, EX_CONFIG, "%s:\n%.*s", w.config_path, SLICE_ARG(slice_trim(buf_slice(&detail))));
 	t->house.limits = s->limits;
 	t->receiver = s->hostname;
+	t->rules = s->trust;
 	code = run_loop(c, t, s);
 	settings_free(&s);
 	return code;
@@ -283,7 +319,7 @@ read_case(struct cli *c, struct trust_case *t)
 int
 cli_trust(struct cli *c)
 {
-	struct trust_case t = {.rows = json_array()};
+	struct trust_case t = {.rows = json_array(), .rules = {.dmarc = ASSESS_OBEY}};
 	const char *zone = cli_text(c, "dns");
 	int code;
 

@@ -18,6 +18,19 @@ assess_override_name(enum assess_override o)
 	return "";
 }
 
+const char *
+assess_verdict_name(enum assess_verdict v)
+{
+	switch (v) {
+	case ASSESS_TO_JUNK: return "junk";
+	case ASSESS_DEFER: return "defer";
+	case ASSESS_REFUSE:
+	case ASSESS_REFUSE_SPF: return "refuse";
+	case ASSESS_FINE: break;
+	}
+	return "fine";
+}
+
 enum dmarc_policy
 assess_disposition(const struct assessment *r)
 {
@@ -262,6 +275,16 @@ judge(const struct assess_question *q, struct arena *a, struct assessment *r)
 }
 
 int
+assess_weigh(const struct assess_question *q, struct arena *a, struct assessment *r)
+{
+	int e = judge_authors(q, a, r);
+
+	if (e == 0)
+		judge(q, a, r);
+	return e == 0 && arena_failed(a) ? ERR_NOMEM : e;
+}
+
+int
 assess_message(const struct assess_question *q, struct arena *a, struct assessment *out)
 {
 	const struct spf_question spf = {.dns = q->dns,
@@ -281,11 +304,7 @@ assess_message(const struct assess_question *q, struct arena *a, struct assessme
 		e = dkim_verify(q->reader, &q->dns, now_s, a, &out->dkim);
 	if (e == 0)
 		e = arc_verify(q->reader, &q->dns, now_s, a, &out->arc);
-	if (e == 0)
-		e = judge_authors(q, a, out);
-	if (e == 0)
-		judge(q, a, out);
-	return e == 0 && arena_failed(a) ? ERR_NOMEM : e;
+	return e == 0 ? assess_weigh(q, a, out) : e;
 }
 
 /* ---- telling ------------------------------------------------------------------------------------------------------- */

@@ -72,6 +72,10 @@ struct assessment {
 /* 0 whenever *out is filled; ERR_NOMEM, ERR_CANCELLED, ERR_INVALID (the client has no IP address). Lies in the arena, or is the
  * reader's. */
 NODISCARD int assess_message(const struct assess_question *q, struct arena *a, struct assessment *out);
+/* The second half of that: DMARC and the verdict, from the results of SPF, DKIM and ARC in *r. */
+NODISCARD int assess_weigh(const struct assess_question *q, struct arena *a, struct assessment *r);
+/* "fine", "junk", "defer" or "refuse". A static string. */
+const char *assess_verdict_name(enum assess_verdict v);
 /* "mailing_list", …; "" for ASSESS_AS_ASKED. A static string. */
 const char *assess_override_name(enum assess_override o);
 /* What was done: the policy that was applied. */

@@ -2,8 +2,10 @@
 Junk, and what the recipient and the operator are told. The clients' addresses are told by XCLIENT."""
 import base64
 import hashlib
+import json
 import re
 import smtplib
+import subprocess
 
 import pytest
 
@@ -278,3 +280,14 @@ def test_settings_take_effect_at_once(world):
         w.house.run("reload")
     code, _, _ = deliver(w, STRANGER, "", letter("a@b.silent.test", "silence again"))
     assert code == 250 and "dmarc=temperror" in results(arrived(w, "INBOX", "silence again"))
+
+
+def test_the_command_says_what_the_gate_does(tmp_path):
+    (tmp_path / "zone").write_text('_dmarc.bank.test. TXT "v=DMARC1; p=reject; t=y"\nbank.test. TXT "v=spf1 ip4:192.0.2.1 -all"\n')
+    (tmp_path / "letter").write_bytes(letter("a@bank.test", "x"))
+    for client, result, verdict in ((BANK, "pass", "fine"), (STRANGER, "fail", "junk")):
+        done = subprocess.run([hh.BINARY, "trust", tmp_path / "letter", "--json", "--dns", tmp_path / "zone", "--ip", client, "--from=x@bank.test"],
+                              capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        row = next(r for r in map(json.loads, done.stdout.splitlines()) if r["method"] == "dmarc")
+        assert (row["result"], row["details"]["verdict"], row["details"]["policy"]) == (result, verdict, "quarantine")
