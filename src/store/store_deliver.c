@@ -1,5 +1,7 @@
 /* store_deliver.c: deliveries. Those that wait for an account's lock at the same time are taken together by the first
- * that gets it: one job, one transaction. A delivery that cannot be (over quota, say) fails alone, since all that can
+ * that gets it: one job, one transaction. The first after a pause goes at once; while mail streams in, the next batch
+ * begins limits.delivery_gather_ms after the last: the message is in the queue, and a transaction of five costs little
+ * more than one of one. A delivery that cannot be (over quota, say) fails alone, since all that can
  * refuse it is known before its rows are written; should the transaction itself fail, each is tried by itself.
  *
  * Bodies over limits.body_inline_bytes become files, written before the transaction begins. */
@@ -339,6 +341,7 @@ take_deliveries(struct store_account *a, const struct delivery *me)
 			v[n] = CONTAINER_OF(node, struct delivery, node);
 			v[n++]->taken = true;
 		}
+		a->gathered_ms = loop_now_ms(a->store->loop);
 		run_batch(a, v, n);
 		for (size_t i = 0; i < n; i++) {
 			v[i]->done = true;
@@ -351,6 +354,16 @@ take_deliveries(struct store_account *a, const struct delivery *me)
 	}
 }
 
+/* 0 when the next batch may begin. */
+static int
+gather(struct store_account *a)
+{
+	struct loop *l = a->store->loop;
+	int64_t wait_ms = a->gathered_ms + a->store->house->limits.delivery_gather_ms - loop_now_ms(l);
+
+	return wait_ms > 0 && a->gathered_ms > 0 ? fiber_sleep(l, wait_ms) : 0;
+}
+
 int
 store_deliver(struct store_account *a, const struct store_delivery *d, enum store_delivered *out)
 {
@@ -360,7 +373,11 @@ store_deliver(struct store_account *a, const struct store_delivery *d, enum stor
 
 	store_account_ref(a);
 	list_push(&a->deliveries, &me.node);
-	err = store_lock(a);
+	err = gather(a);
+	if (err == 0 && !me.taken)
+		err = store_lock(a);
+	else if (err == 0)
+		err = ERR_EXISTS; /* another has it in hand, and tells */
 	if (err == 0) {
 		take_deliveries(a, &me);
 		store_unlock(a);

@@ -98,6 +98,7 @@ struct store_account {
 	_Atomic int64_t quota_bytes;     /* set on the loop, read by jobs; -1: what the database says */
 	struct list boxes;               /* selected mailboxes */
 	struct list deliveries;          /* waiting for the lock */
+	int64_t gathered_ms;             /* when the last of them were taken; 0: never */
 	struct list watches;             /* store_watch.c */
 	uint64_t acl_changes;            /* of what others may do (store_acl.c) */
 	struct store_keywords *keywords; /* NULL: not loaded */
