@@ -471,7 +471,7 @@ find_ops(role_table roles, enum bus_role role)
 static void
 set_up_heap(void)
 {
-	(void)mallopt(M_ARENA_MAX, 4);
+	(void)mallopt(M_ARENA_MAX, 16);
 	(void)mallopt(M_TOP_PAD, 256 << 10);
 	(void)mallopt(M_TRIM_THRESHOLD, 4 << 20);
 	(void)mallopt(M_MMAP_THRESHOLD, 1 << 20);

@@ -565,6 +565,8 @@ set_up(struct sqlconn *c, const struct sql_open *o)
 	rc = sqlite3_exec(c->db, sql, NULL, NULL, NULL);
 	if (rc == SQLITE_OK)
 		rc = sqlite3_file_control(c->db, "main", SQLITE_FCNTL_PERSIST_WAL, &keep);
+	if (rc == SQLITE_OK && !o->reader && k->loop != NULL && k->durability == SQL_FULL)
+		sqlite_wal_ahead(c->db);
 	if (rc == SQLITE_OK && o->reader)
 		rc = sqlite3_exec(c->db, "PRAGMA query_only = ON", NULL, NULL, NULL);
 	sqlite3_wal_hook(c->db, on_commit, c);

@@ -3,6 +3,9 @@
  * difference: a commit's frames are in the file before SQLite shows them to other connections, before a sync, and before COMMIT
  * returns; an error of writing them is that commit's. Everything that is not an append goes straight to the file.
  *
+ * A log that is synced at each commit is grown ahead of what is written, with zeros: a sync then has no new size to write beside the data,
+ * which costs the disk about as much again. Zeros are no frame (their checksum is wrong), so whoever reads the log stops at them.
+ *
  * Format of a frame (sqlite.org/fileformat2.html §4.1): a header of 24 bytes, whose bytes 4 to 7 are not zero in the last frame of a
  * commit, and a page. */
 #include "sql/sqlite_wal.h"
@@ -17,6 +20,7 @@
 #define WAL_HEADER 32
 #define FRAME_HEADER 24
 #define JOIN_BYTES 65536
+#define AHEAD_BYTES (1 << 20)
 #define NAME_MAX_BYTES 64
 
 struct wal_file {
@@ -24,9 +28,11 @@ struct wal_file {
 	sqlite3_file *real; /* behind this struct */
 	uint8_t *joined;    /* JOIN_BYTES; NULL while nothing waits */
 	int n;
-	sqlite3_int64 at;  /* where the joined bytes begin in the file */
-	sqlite3_int64 end; /* of what was written, with what waits */
-	bool commit;       /* the frame whose header came last ends a commit */
+	sqlite3_int64 at;   /* where the joined bytes begin in the file */
+	sqlite3_int64 end;  /* of what was written, with what waits */
+	bool commit;        /* the frame whose header came last ends a commit */
+	bool ahead;         /* grown ahead of what is written */
+	sqlite3_int64 size; /* of the file, when it is */
 };
 
 static void
@@ -34,6 +40,24 @@ wal_drop(struct wal_file *w)
 {
 	free(w->joined);
 	w->joined = NULL;
+}
+
+/* Writes to the file; where that makes it longer, it becomes AHEAD_BYTES longer still. */
+static int
+file_write(struct wal_file *w, const void *p, int n, sqlite3_int64 at)
+{
+	static const uint8_t zeros[65536];
+	int rc = w->real->pMethods->xWrite(w->real, p, n, at);
+	sqlite3_int64 end = at + n;
+
+	if (rc != SQLITE_OK || !w->ahead || end <= w->size)
+		return rc;
+	for (w->size = end; w->size < end + AHEAD_BYTES; w->size += (int)sizeof(zeros))
+		if (w->real->pMethods->xWrite(w->real, zeros, (int)sizeof(zeros), w->size) != SQLITE_OK) {
+			w->ahead = false; /* a full disk, say: the log itself may still find room */
+			break;
+		}
+	return SQLITE_OK;
 }
 
 /* On failure the bytes stay: whoever asked may not be who wrote them, and their transaction may go on without
@@ -45,7 +69,7 @@ wal_flush(struct wal_file *w)
 
 	if (w->joined == NULL)
 		return SQLITE_OK;
-	rc = w->real->pMethods->xWrite(w->real, w->joined, w->n, w->at);
+	rc = file_write(w, w->joined, w->n, w->at);
 	if (rc == SQLITE_OK)
 		wal_drop(w);
 	return rc;
@@ -74,7 +98,7 @@ write_through(struct wal_file *w, const void *p, int n, sqlite3_int64 at)
 	int rc = wal_flush_own(w);
 
 	w->commit = ends_commit(p, n);
-	return rc == SQLITE_OK ? w->real->pMethods->xWrite(w->real, p, n, at) : rc;
+	return rc == SQLITE_OK ? file_write(w, p, n, at) : rc;
 }
 
 /* Appends to what waits; false: no memory or no room. */
@@ -155,7 +179,7 @@ wal_truncate(sqlite3_file *f, sqlite3_int64 size)
 
 	if (rc != SQLITE_OK)
 		return rc;
-	w->end = size;
+	w->end = w->size = size;
 	return w->real->pMethods->xTruncate(w->real, size);
 }
 
@@ -241,6 +265,19 @@ static const sqlite3_io_methods wal_methods = {
     .xSectorSize = wal_sector,
     .xDeviceCharacteristics = wal_character,
 };
+
+void
+sqlite_wal_ahead(sqlite3 *db)
+{
+	sqlite3_file *f = NULL;
+	struct wal_file *w;
+
+	if (sqlite3_file_control(db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &f) != SQLITE_OK || f == NULL ||
+	    f->pMethods != &wal_methods)
+		return;
+	w = (struct wal_file *)f;
+	w->ahead = w->real->pMethods->xFileSize(w->real, &w->size) == SQLITE_OK;
+}
 
 /* ---- the VFS ----------------------------------------------------------------------------------------------------- */
 
