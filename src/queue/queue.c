@@ -37,6 +37,7 @@ queue_open(struct queue **out, const struct queue_config *c, struct buf *detail)
 	err = window_init(q);
 	if (err == 0)
 		err = forget_init(q);
+	fiber_lock_init(&q->durable_lock);
 	schedule_init(q);
 	if (err == 0 && q->dir == NULL)
 		err = ERR_NOMEM;

@@ -4,6 +4,7 @@
 
 #define RETRY_MS 1000
 #define OUTCOME_RETRY_MS 10000
+#define DURABLE_STEP_US 1000
 
 void
 finish_storage_failed(struct queue *q, int err, const char *what)
@@ -302,7 +303,9 @@ finish_outcomes(struct queue *q, struct window_message *m, struct outcome *v, si
 
 struct durable {
 	struct slice account_id;
-	struct slice_list ids;
+	struct slice_list ids; /* those from `at` on */
+	size_t at, end;        /* this transaction has written those before `end` */
+	const struct house *house;
 	struct arena *arena;
 	int64_t now_us;
 	struct slice *files; /* messages whose file must go */
@@ -311,11 +314,13 @@ struct durable {
 	bool to_tell;
 };
 
-/* One statement ends the recipient, one counts it off its message, one removes the content of the last. */
+/* One statement ends the recipient, one counts it off its message, one removes the content of the last. After a moment it makes way: who
+ * waits for a 250 shares the commit. */
 static int
 write_durable(struct sqltx *tx, void *arg)
 {
 	struct durable *d = arg;
+	int64_t until_us = house_mono_us(d->house) + DURABLE_STEP_US;
 	char id[ULID_LEN + 1];
 	bool left, in_file, tell;
 	int err = 0;
@@ -323,11 +328,14 @@ write_durable(struct sqltx *tx, void *arg)
 	d->to_tell = false;
 	d->files_n = 0;
 	d->delivered = 0;
-	for (size_t i = 0; err == 0 && i < d->ids.n; i++) {
+	for (d->end = d->at; err == 0 && d->end < d->ids.n; d->end++) {
 		struct sql_rows r SQL_ROWS_CLEANUP = {0};
 
-		err = SQL_QUERY(
-		    tx, &r, &queue_sql_recipient_delivered, SQLB(d->ids.v[i]), SQLT(d->account_id), SQLI(d->now_us));
+		if (d->end > d->at && house_mono_us(d->house) >= until_us)
+			break;
+
+		err = SQL_QUERY(tx, &r, &queue_sql_recipient_delivered, SQLB(d->ids.v[d->end]), SQLT(d->account_id),
+		    SQLI(d->now_us));
 		if (err == 0)
 			err = sql_next(&r);
 		if (err <= 0)
@@ -374,14 +382,32 @@ settle_durable(struct queue *q, struct slice account_id, struct slice delivery_i
 	return true;
 }
 
+/* What a step has written leaves the window; the desk may forget it. */
+static void
+after_durable(struct queue *q, struct durable *d)
+{
+	struct slice *forget = ARENA_ARRAY(d->arena, struct slice, d->end - d->at + 1);
+	size_t n = 0;
+
+	q->counters.delivered += d->delivered;
+	if (d->to_tell)
+		success_wake(q);
+	for (size_t i = d->at; i < d->end; i++)
+		if (settle_durable(q, d->account_id, d->ids.v[i]) && forget != NULL)
+			forget[n++] = d->ids.v[i];
+	for (size_t i = 0; i < d->files_n; i++)
+		finish_unlink(q, d->files[i]);
+	forget_add(q, d->account_id, (struct slice_list){forget, n});
+	d->at = d->end;
+}
+
 int
 queue_delivered(struct queue *q, struct slice account_id, struct slice_list ids)
 {
 	struct arena a ARENA_CLEANUP;
-	struct durable d = {.account_id = account_id, .ids = ids, .arena = &a, .now_us = house_now_us(q->house)};
-	struct slice *forget;
-	size_t forget_n = 0;
-	int err;
+	struct durable d = {
+	    .account_id = account_id, .ids = ids, .house = q->house, .arena = &a, .now_us = house_now_us(q->house)};
+	int err = 0;
 
 	arena_init(&a, (ids.n + 1) * 256 + 65536);
 	d.files = ARENA_ARRAY(&a, struct slice, ids.n + 1);
@@ -390,18 +416,12 @@ queue_delivered(struct queue *q, struct slice account_id, struct slice_list ids)
 	for (size_t i = 0; i < ids.n; i++)
 		if (ids.v[i].n != DELIVERY_ID_LEN)
 			return ERR_INVALID;
-	err = finish_write(q, write_durable, &d);
-	if (err != 0)
+	/* One report at a time, for the same reason. */
+	if ((err = fiber_lock_take(q->loop, &q->durable_lock, DEADLINE_NEVER)) != 0)
 		return err;
-	q->counters.delivered += d.delivered;
-	if (d.to_tell)
-		success_wake(q);
-	forget = ARENA_ARRAY(&a, struct slice, ids.n + 1);
-	for (size_t i = 0; i < ids.n; i++)
-		if (settle_durable(q, account_id, ids.v[i]) && forget != NULL)
-			forget[forget_n++] = ids.v[i];
-	for (size_t i = 0; i < d.files_n; i++)
-		finish_unlink(q, d.files[i]);
-	forget_add(q, account_id, (struct slice_list){forget, forget_n});
-	return 0;
+	while (err == 0 && d.at < ids.n)
+		if ((err = finish_write(q, write_durable, &d)) == 0)
+			after_durable(q, &d);
+	fiber_lock_drop(q->loop, &q->durable_lock);
+	return err;
 }

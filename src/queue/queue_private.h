@@ -297,6 +297,7 @@ struct queue {
 	struct map forgets; /* account id → forget_account */
 	struct list forgets_list;
 	struct waitq forget_wake;
+	struct fiber_lock durable_lock; /* one report of durable deliveries is written at a time */
 
 	struct map blobs;
 	struct list blobs_list;

@@ -117,7 +117,8 @@ body_five_days(struct world *w)
 	for (; hours < 119; hours++)
 		advance(w, HOUR_US);
 	assert_int_equal(w->deliveries_n, 1);
-	assert_true(w->sends > 25 && w->sends < 70);
+	/* On a busy machine an attempt may fall into the next hour. */
+	assert_true(w->sends > 15 && w->sends < 70);
 	advance(w, HOUR_US);
 	UNTIL(w, delivered_to(w, "alice", 1) != NULL);
 	assert_true(contains(w, "Action: failed"));

@@ -176,14 +176,12 @@ sql_run_read(struct sqldb *db, struct sqlconn *c, sql_fn *fn, void *arg)
 int
 sql_write_blocking(struct sqldb *db, sql_fn *fn, void *arg)
 {
-	int result, err;
+	int result;
 
 	ASSERT(!db->started);
 	result = sql_run_write(db, fn, arg);
-	if (result < 0)
-		return result;
-	err = db->engine->tidy(db->writer);
-	(void)sql_note_error(db, db->writer, err);
+	if (result >= 0 && db->engine->checkpoint_due(db->writer))
+		(void)sql_note_error(db, db->writer, db->engine->checkpoint(db->writer));
 	return result;
 }
 

@@ -52,8 +52,10 @@ struct sql_engine {
 	/* Inside a transaction: page by page, so that what has not changed lies where it lay in an older copy. */
 	int (*copy)(struct sqlconn *c, const char *to);
 	int (*integrity)(struct sqlconn *c, struct buf *out);
-	/* After a commit was answered: checkpoints. */
-	int (*tidy)(struct sqlconn *c);
+	/* After a commit was answered: whether the log is long enough (true once), and bringing it into the database as far as others let it;
+	 * any connection may. */
+	bool (*checkpoint_due)(struct sqlconn *writer);
+	int (*checkpoint)(struct sqlconn *c);
 	int (*sync)(struct sqlconn *c);
 	void (*shrink)(struct sqlconn *c);
 };
@@ -98,6 +100,11 @@ struct sqldb {
 	_Atomic int failed;
 	bool started;
 	struct sql_thread write_thread, read_thread;
+	struct {
+		struct sql_job job; /* in the reader's queue, or nowhere */
+		bool asked;         /* of the writer's thread */
+		_Atomic bool done;
+	} checkpoint;
 	pthread_mutex_t error_lock;
 	char error[SQL_ERROR_MAX];        /* the last failure's words, under error_lock */
 	char writer_error[SQL_ERROR_MAX]; /* the connections' own, each on its thread */

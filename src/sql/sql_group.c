@@ -122,18 +122,43 @@ take_jobs(struct sql_thread *t, size_t max)
 	return first;
 }
 
+static void
+put_job(struct sql_thread *t, struct sql_job *j)
+{
+	pthread_mutex_lock(&t->lock);
+	*t->last = j;
+	t->last = &j->next;
+	pthread_cond_signal(&t->wake);
+	pthread_mutex_unlock(&t->lock);
+}
+
+/* On the writer's thread, after a commit was answered. Most of a checkpoint is the reader's, and commits go on meanwhile; what came meanwhile
+ * is little, and after it the log can begin anew. */
+static void
+tidy(struct sqldb *db)
+{
+	const struct sql_engine *e = db->engine;
+
+	if (atomic_exchange(&db->checkpoint.done, false)) {
+		db->checkpoint.asked = false;
+		(void)sql_note_error(db, db->writer, e->checkpoint(db->writer));
+	} else if (!db->checkpoint.asked && e->checkpoint_due(db->writer)) {
+		db->checkpoint.asked = true;
+		db->checkpoint.job = (struct sql_job){0};
+		put_job(&db->read_thread, &db->checkpoint.job);
+	}
+}
+
 static void *
 write_main(void *arg)
 {
 	struct sqldb *db = arg;
 	struct sql_job *first;
-	int err;
 
 	while ((first = take_jobs(&db->write_thread, BATCH_MAX)) != NULL) {
 		run_batch(db, first);
 		post_jobs(db, first);
-		err = db->engine->tidy(db->writer);
-		(void)sql_note_error(db, db->writer, err);
+		tidy(db);
 	}
 	return NULL;
 }
@@ -145,6 +170,11 @@ read_main(void *arg)
 	struct sql_job *j;
 
 	while ((j = take_jobs(&db->read_thread, 1)) != NULL) {
+		if (j == &db->checkpoint.job) {
+			(void)sql_note_error(db, db->reader, db->engine->checkpoint(db->reader));
+			atomic_store(&db->checkpoint.done, true);
+			continue;
+		}
 		j->result = sql_run_read(db, db->reader, j->fn, j->arg);
 		post_jobs(db, j);
 	}
@@ -160,11 +190,7 @@ run_on(struct sqldb *db, struct sql_thread *t, sql_fn *fn, void *arg)
 	struct loop *loop = db->loop; /* the database may be closed while we wait */
 
 	ASSERT(db->started && job.fiber != NULL);
-	pthread_mutex_lock(&t->lock);
-	*t->last = &job;
-	t->last = &job.next;
-	pthread_cond_signal(&t->wake);
-	pthread_mutex_unlock(&t->lock);
+	put_job(t, &job);
 	while (!job.woken)
 		fiber_park_always(loop);
 	return job.result;

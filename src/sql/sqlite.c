@@ -357,17 +357,22 @@ on_commit(void *arg, sqlite3 *db, const char *name, int frames)
 	return SQLITE_OK;
 }
 
-static int
-engine_tidy(struct sqlconn *c)
+static bool
+engine_checkpoint_due(struct sqlconn *c)
 {
-	int rc;
-
 	if (c->frames < c->frames_checked) /* the WAL was begun anew */
 		c->frames_checked = 0;
 	if (c->frames - c->frames_checked < c->frames_max || c->final)
-		return 0;
+		return false;
 	c->frames_checked = c->frames;
-	rc = sqlite3_wal_checkpoint_v2(c->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+	return true;
+}
+
+static int
+engine_checkpoint(struct sqlconn *c)
+{
+	int rc = c->final ? SQLITE_OK : sqlite3_wal_checkpoint_v2(c->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+
 	return rc == SQLITE_BUSY ? 0 : note(c, rc); /* busy: a reader is there; next time */
 }
 
@@ -639,7 +644,8 @@ const struct sql_engine sqlite_engine = {
     .snapshot = engine_snapshot,
     .copy = engine_copy,
     .integrity = engine_integrity,
-    .tidy = engine_tidy,
+    .checkpoint_due = engine_checkpoint_due,
+    .checkpoint = engine_checkpoint,
     .sync = engine_sync,
     .shrink = engine_shrink,
 };

@@ -364,6 +364,21 @@ gather(struct store_account *a)
 	return wait_ms > 0 && a->gathered_ms > 0 ? fiber_sleep(l, wait_ms) : 0;
 }
 
+/* Sees to it that `me` is taken, by this fiber or by another that came first. */
+static int
+have_taken(struct store_account *a, struct delivery *me)
+{
+	int err = gather(a);
+
+	if (err == 0 && !me->taken && (err = store_lock(a)) == 0) {
+		take_deliveries(a, me);
+		store_unlock(a);
+	}
+	if (!me->taken)
+		list_remove(&me->node);
+	return err;
+}
+
 int
 store_deliver(struct store_account *a, const struct store_delivery *d, enum store_delivered *out)
 {
@@ -373,17 +388,7 @@ store_deliver(struct store_account *a, const struct store_delivery *d, enum stor
 
 	store_account_ref(a);
 	list_push(&a->deliveries, &me.node);
-	err = gather(a);
-	if (err == 0 && !me.taken)
-		err = store_lock(a);
-	else if (err == 0)
-		err = ERR_EXISTS; /* another has it in hand, and tells */
-	if (err == 0) {
-		take_deliveries(a, &me);
-		store_unlock(a);
-	} else if (!me.taken) {
-		list_remove(&me.node);
-	}
+	err = have_taken(a, &me);
 	/* Another fiber may have it in hand still, when this one was cancelled. */
 	me.parked = true;
 	while (me.taken && !me.done)

@@ -102,6 +102,7 @@ place_init(struct place *p)
 	house_init(&p->house, "test");
 	p->house.log_level = LOG_ERROR + 1;
 	p->house.limits.store_sync_ms = 20;
+	p->house.limits.delivery_gather_ms = 1;
 	buf_init(&p->durable, 1u << 24);
 	(void)snprintf(p->dir, sizeof(p->dir), "/tmp/ph-store-XXXXXX");
 	assert_non_null(mkdtemp(p->dir));
