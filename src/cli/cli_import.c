@@ -2,6 +2,8 @@
  * house but the connection to the account's desk. */
 #include "cli/cli_move.h"
 
+#include <errno.h>
+
 #define CONNECTIONS 4
 #define CONNECTIONS_MAX 32
 
@@ -40,7 +42,7 @@ take_folders(struct import *i)
 }
 
 static int
-run(struct import *i)
+run(struct import *i, void *source_arg)
 {
 	struct cli *c = i->m.c;
 	int code = take_folders(i);
@@ -49,7 +51,7 @@ run(struct import *i)
 	i->in.limits = &i->m.house.limits;
 	i->in.report = i->m.report;
 	i->in.account = i->m.account;
-	i->in.source_arg = i;
+	i->in.source_arg = source_arg;
 	i->in.into = slice_z(cli_text(c, "into"));
 	i->in.drop = cli_flag(c, "drop");
 	if (code == 0)
@@ -85,7 +87,59 @@ cli_import_imap(struct cli *c)
 	if (code == 0)
 		code = cli_server_open(&i.m, cli_text(c, "server"), user == NULL ? account : user, &i.server);
 	if (code == 0)
-		code = run(&i);
+		code = run(&i, &i);
 	cli_server_close(&i.server);
 	return cli_move_end(&i.m, code);
+}
+
+/* ---- from files ---------------------------------------------------------------------------------------------------- */
+
+typedef int source_fn(const struct limits *limits, const char *path, struct move_source *out);
+
+struct file_import {
+	struct import i;
+	source_fn *fn;
+	const char *path;
+};
+
+static int
+new_file_source(void *arg, struct move_source *out)
+{
+	struct file_import *f = arg;
+
+	return f->fn(&f->i.m.house.limits, f->path, out);
+}
+
+static int
+import_files(struct cli *c, source_fn *fn)
+{
+	struct file_import f = {.fn = fn, .path = cli_text(c, "path")};
+	int code;
+
+	if (access(f.path, R_OK) != 0)
+		return cli_fail(c, EX_NOINPUT, "%s cannot be read: %s", f.path, strerror(errno));
+	code = cli_move_begin(c, &f.i.m, cli_text(c, "account"), "brought here");
+	f.i.in.source = new_file_source;
+	f.i.in.connections = 1;
+	if (code == 0)
+		code = run(&f.i, &f);
+	return cli_move_end(&f.i.m, code);
+}
+
+int
+cli_import_maildir(struct cli *c)
+{
+	return import_files(c, move_maildir_source);
+}
+
+int
+cli_import_mbox(struct cli *c)
+{
+	return import_files(c, move_mbox_source);
+}
+
+int
+cli_import_eml(struct cli *c)
+{
+	return import_files(c, move_eml_source);
 }
