@@ -9,7 +9,7 @@
 
 struct import {
 	struct cli_move m;
-	struct move_in in;
+	struct move_run in;
 	struct cli_server server;
 	struct slice *only;
 	int err;
@@ -20,38 +20,29 @@ run_in(void *arg)
 {
 	struct import *i = arg;
 
-	i->err = move_in_run(&i->in);
+	i->err = move_run(&i->in);
 }
 
-/* The names of folders that were given. */
+/* What a source is made of begins with a struct import. */
 static int
-take_folders(struct import *i)
+new_target(void *arg, struct move_target *out)
 {
-	json_t *v = json_object_get(i->m.c->args, "folders");
-	size_t n = json_array_size(v);
+	struct import *i = arg;
 
-	if (n == 0)
-		return 0;
-	i->only = calloc(n, sizeof(*i->only));
-	if (i->only == NULL)
-		return cli_fail(i->m.c, EX_OSERR, "out of memory");
-	for (size_t k = 0; k < n; k++)
-		i->only[k] = slice_z(json_string_value(json_array_get(v, k)));
-	i->in.only = (struct slice_list){i->only, n};
-	return 0;
+	return move_house_target(i->m.loop, &i->m.house.limits, &i->m.account, out);
 }
 
 static int
-run(struct import *i, void *source_arg)
+run(struct import *i, void *arg)
 {
 	struct cli *c = i->m.c;
-	int code = take_folders(i);
+	int code = cli_move_folders(&i->m, &i->only, &i->in.only);
 
 	i->in.loop = i->m.loop;
 	i->in.limits = &i->m.house.limits;
 	i->in.report = i->m.report;
-	i->in.account = i->m.account;
-	i->in.source_arg = source_arg;
+	i->in.target = new_target;
+	i->in.arg = arg;
 	i->in.into = slice_z(cli_text(c, "into"));
 	i->in.drop = cli_flag(c, "drop");
 	if (code == 0)

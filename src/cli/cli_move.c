@@ -231,3 +231,18 @@ cli_move_run(struct cli_move *m, void (*fn)(void *arg), void *arg)
 	loop_run(m->loop);
 	return 0;
 }
+
+int
+cli_move_folders(struct cli_move *m, struct slice **v, struct slice_list *out)
+{
+	json_t *names = json_object_get(m->c->args, "folders");
+	size_t n = json_array_size(names);
+
+	*v = n == 0 ? NULL : calloc(n, sizeof(**v));
+	if (n > 0 && *v == NULL)
+		return cli_fail(m->c, EX_OSERR, "out of memory");
+	for (size_t i = 0; i < n; i++)
+		(*v)[i] = slice_z(json_string_value(json_array_get(names, i)));
+	*out = (struct slice_list){*v, n};
+	return 0;
+}

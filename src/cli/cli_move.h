@@ -24,6 +24,8 @@ NODISCARD int cli_move_begin(struct cli *c, struct cli_move *m, const char *addr
 int cli_move_end(struct cli_move *m, int code);
 /* Runs fn(arg) on a fiber, to its end. */
 NODISCARD int cli_move_run(struct cli_move *m, void (*fn)(void *arg), void *arg);
+/* The names given with --folder; *v is the caller's to free. */
+NODISCARD int cli_move_folders(struct cli_move *m, struct slice **v, struct slice_list *out);
 /* The last line, and the exit code. */
 int cli_move_conclude(struct cli_move *m, const struct move_counts *n, size_t folders, size_t failed, int err);
 

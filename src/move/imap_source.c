@@ -1,4 +1,4 @@
-/* imap_source.c: another server's mail over IMAP. Messages are listed by sequence numbers, a few hundred at a time, so that a
+/* imap_source.c: another server's mail over IMAP, or an account's own, which its desk serves in the same way. Messages are listed by sequence numbers, a few hundred at a time, so that a
  * folder of any size costs the same memory; they are known by their UIDs. A UID that is told twice, or out of order, is none:
  * such messages are known by what they contain. */
 #include "move/move.h"
@@ -14,7 +14,8 @@
 struct imap_source {
 	struct loop *loop;
 	const struct limits *limits;
-	const struct move_server *server;
+	const struct move_server *server; /* NULL: … */
+	const struct move_account *account;
 	struct move_client c;
 	bool open;
 	struct slice prefix; /* of the personal namespace */
@@ -161,13 +162,32 @@ imap_open(void *of, const struct move_folder *f, struct move_opened *o)
 	if (err != 0)
 		return err;
 	(void)snprintf(number, sizeof(number), "%u", s->opened.uidvalidity);
-	move_source_id(
-	    s->opened.source, SLICE_LIST(SLICE("imap"), s->server->host, s->server->user, f->raw, slice_z(number)));
+	move_source_id(s->opened.source,
+	    s->server == NULL ? SLICE_LIST(SLICE("house"), f->raw, slice_z(number))
+			      : SLICE_LIST(SLICE("imap"), s->server->host, s->server->user, f->raw, slice_z(number)));
 	*o = s->opened;
 	return 0;
 }
 
 /* ---- listing ------------------------------------------------------------------------------------------------------- */
+
+uint64_t
+move_print(const struct move_answer *a)
+{
+	crypto_hash_sha256_state h;
+	int64_t date = a->has_date ? a->internal_s : 0, size = a->size;
+	struct slice id = slice_trim(a->other);
+	size_t colon = slice_find_byte(id, ':');
+	uint8_t hash[32];
+
+	id = colon == SLICE_NONE ? SLICE_EMPTY : slice_trim(slice_from(id, colon + 1));
+	(void)crypto_hash_sha256_init(&h);
+	(void)crypto_hash_sha256_update(&h, (const uint8_t *)&date, sizeof(date));
+	(void)crypto_hash_sha256_update(&h, (const uint8_t *)&size, sizeof(size));
+	(void)crypto_hash_sha256_update(&h, id.p, id.n);
+	(void)crypto_hash_sha256_final(&h, hash);
+	return (uint64_t)move_number_of(hash);
+}
 
 struct batch {
 	struct imap_source *s;
@@ -203,6 +223,8 @@ on_message(void *arg, const struct move_answer *a)
 	    .flags = a->flags,
 	    .keywords = {keywords, a->keywords.n},
 	    .internal_s = a->has_date ? a->internal_s : INT64_MIN,
+	    .size = a->size,
+	    .print = b->s->server == NULL ? move_print(a) : 0,
 	    .place = a->number};
 	memcpy(m->source, b->s->opened.source, sizeof(m->source));
 	return arena_failed(b->a) ? ERR_LIMIT : 0;
@@ -277,8 +299,8 @@ imap_next(void *of, struct arena *a, struct move_message *v, size_t *n, size_t *
 		int err;
 
 		memset(v, 0, b.n * sizeof(*v));
-		err = move_client_begin(
-		    &s->c, "FETCH %u:%u (UID FLAGS INTERNALDATE RFC822.SIZE)", b.first, b.first + (uint32_t)b.n - 1);
+		err = move_client_begin(&s->c, "FETCH %u:%u (UID FLAGS INTERNALDATE RFC822.SIZE%s)", b.first,
+		    b.first + (uint32_t)b.n - 1, s->server == NULL ? " " MOVE_PRINT_ITEM : "");
 		if (err == 0)
 			err = move_client_run(&s->c, on_message, &b);
 		if (err != 0)
@@ -399,6 +421,18 @@ imap_end(void *of)
 }
 
 static int
+begin_account(struct imap_source *s)
+{
+	int fd = -1, err = s->account->connect(s->account->arg, &fd);
+
+	if (err != 0) {
+		s->open = false;
+		return err;
+	}
+	return move_client_adopt(&s->c, s->loop, s->limits, fd);
+}
+
+static int
 imap_begin(void *of)
 {
 	struct imap_source *s = of;
@@ -407,7 +441,9 @@ imap_begin(void *of)
 	arena_reset(&s->names);
 	s->prefix = SLICE_EMPTY;
 	s->open = true;
-	return move_client_open(&s->c, s->loop, s->limits, s->server);
+	if (s->server != NULL)
+		return move_client_open(&s->c, s->loop, s->limits, s->server);
+	return begin_account(s);
 }
 
 static struct slice
@@ -429,8 +465,9 @@ imap_free(void *of)
 	free(s);
 }
 
-int
-move_imap_source(struct loop *l, const struct limits *limits, const struct move_server *server, struct move_source *out)
+static int
+new_source(struct loop *l, const struct limits *limits, const struct move_server *server,
+    const struct move_account *account, struct move_source *out)
 {
 	struct imap_source *s = calloc(1, sizeof(*s));
 
@@ -439,6 +476,7 @@ move_imap_source(struct loop *l, const struct limits *limits, const struct move_
 	s->loop = l;
 	s->limits = limits;
 	s->server = server;
+	s->account = account;
 	arena_init(&s->names, 1u << 20);
 	buf_init(&s->why, 2048);
 	*out = (struct move_source){.of = s,
@@ -451,4 +489,17 @@ move_imap_source(struct loop *l, const struct limits *limits, const struct move_
 	    .end = imap_end,
 	    .free = imap_free};
 	return 0;
+}
+
+int
+move_imap_source(struct loop *l, const struct limits *limits, const struct move_server *server, struct move_source *out)
+{
+	return new_source(l, limits, server, NULL, out);
+}
+
+int
+move_house_source(
+    struct loop *l, const struct limits *limits, const struct move_account *account, struct move_source *out)
+{
+	return new_source(l, limits, NULL, account, out);
 }

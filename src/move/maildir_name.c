@@ -6,7 +6,8 @@
 static const struct {
 	char letter;
 	uint8_t flag;
-} letters[] = {{'D', STORE_DRAFT}, {'F', STORE_FLAGGED}, {'R', STORE_ANSWERED}, {'S', STORE_SEEN}, {'T', STORE_DELETED}};
+} letters[] = {
+    {'D', STORE_DRAFT}, {'F', STORE_FLAGGED}, {'R', STORE_ANSWERED}, {'S', STORE_SEEN}, {'T', STORE_DELETED}};
 
 void
 maildir_name_parse(struct slice name, struct maildir_name *out)

@@ -57,7 +57,8 @@ is_subscribed(const struct listing *l, struct slice name)
 	for (struct slice rest = buf_slice(&l->subscriptions); rest.n > 0;) {
 		struct slice line = slice_cut(&rest, '\n');
 
-		if (slice_eq(line, name) || (slice_istarts(line, SLICE("INBOX.")) && slice_eq(slice_from(line, 6), name)))
+		if (slice_eq(line, name) ||
+		    (slice_istarts(line, SLICE("INBOX.")) && slice_eq(slice_from(line, 6), name)))
 			return true;
 	}
 	return false;
@@ -104,8 +105,9 @@ walk(struct listing *l, struct slice below, int depth)
 		return ERR_LIMIT;
 	err = move_files_list(dir, &files, &v, &n);
 	for (size_t i = 0; i < n && err == 0; i++) {
-		struct slice raw = below.n == 0 ? arena_copy(l->a, v[i].name)
-						: arena_printf(l->a, "%.*s/%.*s", SLICE_ARG(below), SLICE_ARG(v[i].name));
+		struct slice raw = below.n == 0
+		    ? arena_copy(l->a, v[i].name)
+		    : arena_printf(l->a, "%.*s/%.*s", SLICE_ARG(below), SLICE_ARG(v[i].name));
 		bool dotted = slice_at(v[i].name, 0) == '.';
 		const char *path = move_file_path(l->a, l->s->path, raw);
 
@@ -224,7 +226,8 @@ read_uids(struct maildir_source *s)
 		line = slice_trim(line);
 		if (head && !maildir_uidlist_head(line, &s->opened.uidvalidity, &s->opened.uidnext))
 			break;
-		if (!head && first && maildir_uidlist_line(line, &uid, &base) && uid > last && uid < s->opened.uidnext) {
+		if (!head && first && maildir_uidlist_line(line, &uid, &base) && uid > last &&
+		    uid < s->opened.uidnext) {
 			struct entry *e = find(s, base);
 
 			if (e != NULL && e->uid == 0)
@@ -288,15 +291,18 @@ static int
 set_message(struct maildir_source *s, const struct entry *e, struct arena *a, struct move_message *m)
 {
 	struct slice *keywords = ARENA_ARRAY(a, struct slice, KEYWORDS + 1);
+	bool forwarded = e->name.forwarded;
 	size_t n = 0;
 	uint8_t hash[32];
 
 	if (keywords == NULL)
 		return ERR_LIMIT;
 	for (size_t i = 0; i < KEYWORDS; i++)
-		if ((e->name.keywords & 1u << i) != 0 && s->keywords[i].n > 0)
+		if ((e->name.keywords & 1u << i) != 0 && s->keywords[i].n > 0) {
 			keywords[n++] = s->keywords[i];
-	if (e->name.forwarded)
+			forwarded = forwarded && !slice_ieq(s->keywords[i], SLICE("$Forwarded"));
+		}
+	if (forwarded)
 		keywords[n++] = SLICE("$Forwarded");
 	(void)crypto_hash_sha256(hash, e->name.base.p, e->name.base.n);
 	*m = (struct move_message){.number = move_number_of(hash),

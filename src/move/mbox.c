@@ -6,8 +6,7 @@
 #include "store/store.h"
 
 static const char weekdays[7][4] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
-static const char months[12][4] = {
-    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+static const char months[12][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
 
 /* ---- separators ---------------------------------------------------------------------------------------------------- */
 
@@ -165,7 +164,8 @@ letters(struct mbox_status *s, struct slice value)
 	static const struct {
 		char letter;
 		uint8_t flag;
-	} table[] = {{'R', STORE_SEEN}, {'A', STORE_ANSWERED}, {'F', STORE_FLAGGED}, {'D', STORE_DELETED}, {'T', STORE_DRAFT}};
+	} table[] = {
+	    {'R', STORE_SEEN}, {'A', STORE_ANSWERED}, {'F', STORE_FLAGGED}, {'D', STORE_DELETED}, {'T', STORE_DRAFT}};
 
 	for (size_t i = 0; i < value.n; i++)
 		for (size_t k = 0; k < COUNT_OF(table); k++)
@@ -272,8 +272,10 @@ put_piece(struct reading *r, struct slice piece, bool first)
 	if (empty)
 		r->blank = 1;
 	else if (!r->in_header || !r->dropped)
-		put(r, first && !r->in_header && slice_at(piece, 0) == '>' && mbox_is_quotable(piece) ? slice_from(piece, 1)
-												    : piece);
+		put(r,
+		    first && !r->in_header && slice_at(piece, 0) == '>' && mbox_is_quotable(piece)
+			? slice_from(piece, 1)
+			: piece);
 }
 
 /* The separator is at hand: what follows up to the next one. */

@@ -1,4 +1,4 @@
-/* mbox_source.c: mail in an mbox file, or in a folder of them (with Thunderbird's NAME.sbd below NAME). Messages have no names there: they
+/* mbox_source.c: mail in an mbox file, or in a folder of them (NAME or NAME.mbox; Thunderbird's NAME.sbd has what is below NAME). Messages have no names there: they
  * are known by what they contain, so that one that stands in a file twice comes once. */
 #include "move/mbox.h"
 #include "move/move.h"
@@ -94,8 +94,8 @@ walk(struct listing *l, struct slice below, struct slice spelled, int depth)
 			return ERR_LIMIT;
 		if (slice_at(v[i].name, 0) == '.')
 			continue;
-		if (v[i].folder && slice_iends(level, SLICE(".sbd")))
-			level = slice_head(level, level.n - 4);
+		if (v[i].folder ? slice_iends(level, SLICE(".sbd")) : slice_iends(level, SLICE(".mbox")))
+			level = slice_head(level, slice_rfind_byte(level, '.'));
 		if (v[i].folder)
 			err = walk(l, raw, join(l->a, spelled, level), depth + 1);
 		else if (is_mbox(path))
@@ -198,7 +198,8 @@ mbox_list(void *of, struct arena *a, struct move_message *v, size_t *n, size_t *
 
 	*n = *lost = 0;
 	buf_init(&m.status.keywords, KEYWORDS_BYTES);
-	while (*n < MOVE_BATCH && (err = mbox_next(&s->lines, (uint64_t)s->limits->smtp_message_bytes, &s->body, &m)) == 1) {
+	while (*n < MOVE_BATCH &&
+	    (err = mbox_next(&s->lines, (uint64_t)s->limits->smtp_message_bytes, &s->body, &m)) == 1) {
 		if (m.status.gone || m.status.internal)
 			continue;
 		if ((err = set_message(s, &m, a, &v[*n])) != 0)

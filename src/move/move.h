@@ -1,7 +1,7 @@
-/* move.h: moving mail: from a source (another server's IMAP, a Maildir, an mbox file, a directory of messages) into an account
- * (move_in.c), and out of an account to a target (move_out.c). All of it runs in the process of the operator who asked for it,
- * which reads what strangers wrote and has no file of the house; the account's mail it reaches over a connection to the account's
- * desk (imap_move_in.c). Runs on fibers; files are read and written in place.
+/* move.h: moving mail from a source to a target (move_run.c): an account of the house is one of them, the other is another server's IMAP, a
+ * Maildir, an mbox file or a folder of messages. All of it runs in the process of the operator who asked for it,
+ * which reads what strangers wrote and has no file of the house; the account's mail it reaches over a connection to its desk
+ * (imap_move_in.c). Runs on fibers; files are read and written in place.
  *
  * Errors: those of a message or folder are told to the report and passed over; those of a connection are tried again; what
  * cannot go on ends it. */
@@ -59,6 +59,8 @@ struct move_message {
 	uint8_t flags;
 	struct slice_list keywords;
 	int64_t internal_s; /* INT64_MIN: unknown */
+	uint32_t size;      /* as the source says; 0: unknown */
+	uint64_t print;     /* of a house's message: a hash of its date, size and Message-ID */
 	uint64_t place;     /* the source's own: a sequence number, an offset */
 	struct slice file;  /* the source's own */
 };
@@ -94,63 +96,79 @@ NODISCARD int move_eml_source(const struct limits *limits, const char *path, str
 void move_source_id(uint8_t out[MOVE_SOURCE_BYTES], struct slice_list words);
 /* A number of 62 bits from a hash. */
 int64_t move_number_of(const uint8_t hash[32]);
+/* "(\\Seen Work)" */
+void move_put_flags(struct buf *out, const struct move_message *m);
+/* What a message is told by on a server that keeps no UIDs of ours, from an answer to INTERNALDATE, RFC822.SIZE and this. */
+#define MOVE_PRINT_ITEM "BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)]"
+uint64_t move_print(const struct move_answer *a);
 
-/* ---- the account ------------------------------------------------------------------------------------------------------ */
+/* ---- targets ---------------------------------------------------------------------------------------------------------- */
 
+/* A struct move_counts and a report are lent to it from begin() to end(). What a target cannot take of a message it tells and counts
+ * there, and goes on. */
+struct move_target {
+	void *of;
+	int (*begin)(void *of, const struct move_report *r, struct move_counts *n);
+	/* Finds or makes the place for a folder: *there is its name, in `a`; *kept: UIDVALIDITY and UIDs are kept in it. */
+	int (*open)(void *of, const struct move_folder *f, const struct move_opened *o, struct arena *a,
+	    struct slice *there, bool *kept);
+	/* Which of v[0..n-1], all of one source, have never come there: missing[i]; of the others the flags are brought up to date. With
+	 * `drop`, what else came from numbers lo..hi goes. */
+	int (*check)(
+	    void *of, const struct move_message *v, size_t n, bool drop, int64_t lo, int64_t hi, bool *missing);
+	/* Adds a message; it may wait until flush(). */
+	int (*put)(void *of, const struct move_message *m, struct move_body *b);
+	int (*flush)(void *of);
+	/* The folder has been gone through. */
+	int (*close)(void *of);
+	struct slice (*words)(void *of);
+	/* Lets go of what begin() took; it may begin again. */
+	void (*end)(void *of);
+	void (*free)(void *of);
+};
+
+/* A way to an account of the house. */
 struct move_account {
 	void *arg;
-	/* A new connection to the account's desk: *fd, or an error (told to the report). Blocks. */
+	/* A new connection to the account's desk: *fd, or an error (told to whoever waits). Blocks. */
 	int (*connect)(void *arg, int *fd);
 };
+NODISCARD int move_house_target(
+    struct loop *l, const struct limits *limits, const struct move_account *a, struct move_target *out);
+NODISCARD int move_house_source(
+    struct loop *l, const struct limits *limits, const struct move_account *a, struct move_source *out);
 
-/* A batch of messages on their way to the account: those that fit in memory go together. */
-#define MOVE_TOGETHER 32
-#define MOVE_TOGETHER_BYTES ((size_t)2 << 20)
-struct move_house {
-	struct move_client c;
-	struct slice mailbox;
-	struct move_report *report;
-	struct move_counts *n;
-	struct arena arena; /* of the messages that wait */
-	struct move_message waiting[MOVE_TOGETHER];
-	struct slice bodies[MOVE_TOGETHER];
-	size_t waiting_n, waiting_bytes;
-	bool keep_uids;
-};
-NODISCARD int move_house_open(
-    struct move_house *h, struct loop *l, const struct limits *limits, struct move_account *a);
-void move_house_close(struct move_house *h);
-/* Finds or makes the mailbox for a folder of that name and role, subscribed if `subscribed`: h->mailbox, in `a`. */
-NODISCARD int move_house_mailbox(struct move_house *h, const struct move_folder *f, struct arena *a);
-/* store_mailbox_adopt(), where the folder has UIDs; selects the mailbox unless `done`. */
-NODISCARD int move_house_adopt(struct move_house *h, const struct move_opened *o, bool done);
-/* Which of v[0..n-1], all of one source, are missing here: missing[i]. lo..hi with `drop`: what else of this range came here goes. */
-NODISCARD int move_house_check(
-    struct move_house *h, const struct move_message *v, size_t n, bool drop, int64_t lo, int64_t hi, bool *missing);
-/* Adds a message; it may wait until move_house_flush(). */
-NODISCARD int move_house_put(struct move_house *h, const struct move_message *m, struct move_body *b);
-NODISCARD int move_house_flush(struct move_house *h);
+/* Another server: what is there already is told by its date, size and Message-ID. */
+NODISCARD int move_imap_target(
+    struct loop *l, const struct limits *limits, const struct move_server *s, struct move_target *out);
+/* A Maildir++ that Dovecot can go on with: UIDs and keywords in its own files. It is made where it is missing; messages that were
+ * written before get their flags of today. */
+NODISCARD int move_maildir_target(const struct limits *limits, const char *path, struct move_target *out);
+/* NAME.mbox for each folder, written anew; flags in Status, X-Status and X-Keywords. */
+NODISCARD int move_mbox_target(const struct limits *limits, const char *path, struct move_target *out);
+/* NAME/UID.eml; flags are lost. */
+NODISCARD int move_eml_target(const struct limits *limits, const char *path, struct move_target *out);
 
 /* ---- all of it -------------------------------------------------------------------------------------------------------- */
 
-struct move_in {
+struct move_run {
 	struct loop *loop;
 	const struct limits *limits;
 	struct move_report report;
-	struct move_account account;
-	/* A new one for each connection that works: 0 or an error. */
+	/* New ones for each connection that works: 0 or an error. */
 	int (*source)(void *arg, struct move_source *out);
-	void *source_arg;
+	int (*target)(void *arg, struct move_target *out);
+	void *arg;
 	size_t connections;
-	bool drop;              /* what went there goes here */
-	struct slice into;      /* everything into this mailbox; empty: each folder into its own */
+	bool drop;              /* what went at the source goes at the target */
+	struct slice into;      /* everything into this folder; empty: each into its own */
 	struct slice_list only; /* folders by our names; empty: all */
 	/* results */
 	struct move_counts counts;
 	size_t folders, folders_failed;
-	int err; /* why nothing could be done */
+	int err; /* why it could not go on */
 };
 /* On a fiber. 0 when every folder was gone through, whatever was found damaged. */
-NODISCARD int move_in_run(struct move_in *m);
+NODISCARD int move_run(struct move_run *m);
 
 #endif

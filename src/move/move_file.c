@@ -95,13 +95,19 @@ open_plain(const char *path, uint64_t *size)
 
 /* ---- lines --------------------------------------------------------------------------------------------------------- */
 
+void
+move_lines_adopt(struct move_lines *l, int fd)
+{
+	*l = (struct move_lines){.fd = fd};
+	buf_init(&l->buf, (size_t)4 * PIECE_BYTES);
+}
+
 int
 move_lines_open(struct move_lines *l, const char *path)
 {
 	uint64_t size;
 
-	*l = (struct move_lines){.fd = open_plain(path, &size)};
-	buf_init(&l->buf, (size_t)4 * PIECE_BYTES);
+	move_lines_adopt(l, open_plain(path, &size));
 	return l->fd < 0 ? l->fd : 0;
 }
 

@@ -35,6 +35,8 @@ struct move_lines {
 	int err;
 };
 NODISCARD int move_lines_open(struct move_lines *l, const char *path);
+/* The same of an open file; takes the descriptor. */
+void move_lines_adopt(struct move_lines *l, int fd);
 void move_lines_close(struct move_lines *l);
 /* The next piece, valid until the next call: false at the end or after a failure (l->err). *first: it begins a line. */
 bool move_lines_next(struct move_lines *l, struct slice *piece, bool *first);

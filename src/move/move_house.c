@@ -6,25 +6,55 @@
 #include "imap/imap_utf7.h"
 #include "message/date.h"
 
+#include <stdlib.h>
+
+#define TOGETHER 32
+#define TOGETHER_BYTES ((size_t)2 << 20)
+
+struct move_house {
+	struct loop *loop;
+	const struct limits *limits;
+	const struct move_account *account;
+	struct move_client c;
+	bool begun, keep_uids;
+	const struct move_report *report;
+	struct move_counts *n;
+	struct slice mailbox; /* the open one */
+	struct move_opened opened;
+	/* messages that wait for each other */
+	struct arena arena;
+	struct move_message waiting[TOGETHER];
+	struct slice bodies[TOGETHER];
+	size_t waiting_n, waiting_bytes;
+};
+
 /* ---- the session --------------------------------------------------------------------------------------------------- */
 
-int
-move_house_open(struct move_house *h, struct loop *l, const struct limits *limits, struct move_account *a)
+static void
+house_end(void *of)
 {
-	int fd = -1, err;
+	struct move_house *h = of;
 
-	*h = (struct move_house){.mailbox = SLICE_EMPTY};
-	arena_init(&h->arena, 4 * MOVE_TOGETHER_BYTES + ((size_t)64 << 20));
-	if ((err = a->connect(a->arg, &fd)) != 0)
-		return err;
-	return move_client_adopt(&h->c, l, limits, fd);
+	if (h->begun)
+		move_client_close(&h->c);
+	h->begun = false;
+	h->waiting_n = h->waiting_bytes = 0;
+	arena_reset(&h->arena);
 }
 
-void
-move_house_close(struct move_house *h)
+static int
+house_begin(void *of, const struct move_report *r, struct move_counts *n)
 {
-	move_client_close(&h->c);
-	arena_free(&h->arena);
+	struct move_house *h = of;
+	int fd = -1, err;
+
+	house_end(h);
+	h->report = r;
+	h->n = n;
+	if ((err = h->account->connect(h->account->arg, &fd)) != 0)
+		return err;
+	h->begun = true;
+	return move_client_adopt(&h->c, h->loop, h->limits, fd);
 }
 
 /* A mailbox's name as an argument. */
@@ -137,8 +167,8 @@ share_role(struct move_house *h, const struct looking *l, struct slice *name)
 	return err;
 }
 
-int
-move_house_mailbox(struct move_house *h, const struct move_folder *f, struct arena *a)
+static int
+find_mailbox(struct move_house *h, const struct move_folder *f, struct arena *a)
 {
 	struct looking l = {.a = a, .f = f};
 	struct slice name = f->name;
@@ -164,8 +194,9 @@ on_adopted(void *arg, const struct move_answer *a)
 	return 0;
 }
 
-int
-move_house_adopt(struct move_house *h, const struct move_opened *o, bool done)
+/* store_mailbox_adopt(), where the folder has UIDs; selects the mailbox unless `done`. */
+static int
+adopt(struct move_house *h, const struct move_opened *o, bool done)
 {
 	char more[64];
 	int err = 0;
@@ -178,10 +209,33 @@ move_house_adopt(struct move_house *h, const struct move_opened *o, bool done)
 	return err != 0 || done ? err : command_on(h, "SELECT", h->mailbox, "", NULL, NULL);
 }
 
+static int
+house_open(void *of, const struct move_folder *f, const struct move_opened *o, struct arena *a, struct slice *there,
+    bool *kept)
+{
+	struct move_house *h = of;
+	int err = find_mailbox(h, f, a);
+
+	if (err == 0)
+		err = adopt(h, o, false);
+	h->opened = *o;
+	*there = h->mailbox;
+	*kept = h->keep_uids;
+	return err;
+}
+
+static int
+house_close(void *of)
+{
+	struct move_house *h = of;
+
+	return h->keep_uids ? adopt(h, &h->opened, true) : 0;
+}
+
 /* ---- what is here already ------------------------------------------------------------------------------------------------ */
 
-static void
-put_flags(struct buf *out, const struct move_message *m)
+void
+move_put_flags(struct buf *out, const struct move_message *m)
 {
 	static const struct {
 		uint8_t flag;
@@ -230,10 +284,10 @@ on_missing(void *arg, const struct move_answer *a)
 	return 0;
 }
 
-int
-move_house_check(
-    struct move_house *h, const struct move_message *v, size_t n, bool drop, int64_t lo, int64_t hi, bool *missing)
+static int
+house_check(void *of, const struct move_message *v, size_t n, bool drop, int64_t lo, int64_t hi, bool *missing)
 {
+	struct move_house *h = of;
 	static const uint8_t nobody[MOVE_SOURCE_BYTES];
 	struct checking c = {h, v, n, missing};
 	struct buf BUF_CLEANUP b;
@@ -246,7 +300,7 @@ move_house_check(
 	buf_printf(&b, " %s %lld %lld (", drop ? "DROP" : "KEEP", (long long)lo, (long long)hi);
 	for (size_t i = 0; i < n; i++) {
 		buf_printf(&b, i == 0 ? "%lld " : " %lld ", (long long)v[i].number);
-		put_flags(&b, &v[i]);
+		move_put_flags(&b, &v[i]);
 	}
 	buf_put_u8(&b, ')');
 	err = b.err != 0 ? b.err : move_client_begin(&h->c, "XMOVE-CHECK ");
@@ -264,7 +318,7 @@ put_head(struct move_house *h, const struct move_message *m)
 
 	buf_init(&b, 1u << 20);
 	buf_put_u8(&b, ' ');
-	put_flags(&b, m);
+	move_put_flags(&b, m);
 	if (m->internal_s != INT64_MIN) {
 		buf_put_z(&b, " \"");
 		date_put_imap(&b, m->internal_s, 0);
@@ -330,9 +384,10 @@ put_together(struct move_house *h, size_t from, size_t n)
 	return err != 0 ? err : move_client_run(&h->c, NULL, NULL);
 }
 
-int
-move_house_flush(struct move_house *h)
+static int
+house_flush(void *of)
 {
+	struct move_house *h = of;
 	size_t n = h->waiting_n;
 	int err = n == 0 ? 0 : put_together(h, 0, n);
 
@@ -348,9 +403,10 @@ move_house_flush(struct move_house *h)
 	return err;
 }
 
-int
-move_house_put(struct move_house *h, const struct move_message *m, struct move_body *b)
+static int
+house_put(void *of, const struct move_message *m, struct move_body *b)
 {
+	struct move_house *h = of;
 	struct move_message *w = &h->waiting[h->waiting_n];
 	struct slice *keywords;
 	int err;
@@ -363,7 +419,7 @@ move_house_put(struct move_house *h, const struct move_message *m, struct move_b
 		return 0;
 	}
 	if (b->fd >= 0)
-		return (err = move_house_flush(h)) != 0 ? err : put_alone(h, m, b);
+		return (err = house_flush(h)) != 0 ? err : put_alone(h, m, b);
 	*w = *m;
 	keywords = ARENA_ARRAY(&h->arena, struct slice, m->keywords.n + 1);
 	for (size_t i = 0; keywords != NULL && i < m->keywords.n; i++)
@@ -374,7 +430,51 @@ move_house_put(struct move_house *h, const struct move_message *m, struct move_b
 	if (arena_failed(&h->arena))
 		return ERR_LIMIT;
 	h->waiting_bytes += (size_t)b->n;
-	if (++h->waiting_n == MOVE_TOGETHER || h->waiting_bytes >= MOVE_TOGETHER_BYTES)
-		return move_house_flush(h);
+	if (++h->waiting_n == TOGETHER || h->waiting_bytes >= TOGETHER_BYTES)
+		return house_flush(h);
+	return 0;
+}
+
+/* ---- the target ------------------------------------------------------------------------------------------------------ */
+
+static struct slice
+house_words(void *of)
+{
+	struct move_house *h = of;
+
+	return h->begun ? buf_slice(&h->c.words) : SLICE_EMPTY;
+}
+
+static void
+house_free(void *of)
+{
+	struct move_house *h = of;
+
+	house_end(h);
+	arena_free(&h->arena);
+	free(h);
+}
+
+int
+move_house_target(struct loop *l, const struct limits *limits, const struct move_account *a, struct move_target *out)
+{
+	struct move_house *h = calloc(1, sizeof(*h));
+
+	if (h == NULL)
+		return ERR_NOMEM;
+	h->loop = l;
+	h->limits = limits;
+	h->account = a;
+	arena_init(&h->arena, 4 * TOGETHER_BYTES + ((size_t)64 << 20));
+	*out = (struct move_target){.of = h,
+	    .begin = house_begin,
+	    .open = house_open,
+	    .check = house_check,
+	    .put = house_put,
+	    .flush = house_flush,
+	    .close = house_close,
+	    .words = house_words,
+	    .end = house_end,
+	    .free = house_free};
 	return 0;
 }

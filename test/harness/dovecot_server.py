@@ -5,6 +5,7 @@ import base64
 import os
 import pathlib
 import re
+import shutil
 import socket
 import subprocess
 import threading
@@ -74,6 +75,13 @@ namespace inbox {{
 }}
 {self.more}
 """)
+
+    def take_mail(self, name, path):
+        """Makes a Maildir the user's mail."""
+        shutil.copytree(path, self.home(name) / "mail")
+        for top, folders, files in os.walk(self.home(name) / "mail"):
+            for entry in (".", *folders, *files):
+                os.chown(os.path.join(top, entry), self.uid, self.gid)
 
     def passwd_file(self):
         return "".join(f"{name}:{hashed}:{self.uid}:{self.gid}::{self.home(name)}::\n" for name, hashed in self.users.items())

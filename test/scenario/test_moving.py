@@ -11,6 +11,7 @@ import pytest
 from harness import dovecot_server
 from harness.dovecot_server import DovecotServer, Maildirs
 from harness.house import BINARY, PASSWORD
+from harness.net import wait_until
 
 pytestmark = pytest.mark.skipif(not dovecot_server.available(), reason="Dovecot is not unpacked: script/bootstrap test")
 ALICE = "alice@example.test"
@@ -19,7 +20,7 @@ ALICE = "alice@example.test"
 def message(n, size=0):
     return (f"From: a{n}@elsewhere.test\r\nTo: {ALICE}\r\nSubject: number {n}\r\nMessage-ID: <{n}@elsewhere.test>\r\n"
             f"Date: {email.utils.formatdate(1_000_000_000 + n)}\r\n\r\nFrom here on {n}\r\n{'x' * 76}\r\n").encode() + \
-        b"0123456789abcdef" * (size // 16)
+        b"0123456789abcdef" * (size // 16) + b"\r\n" * (size > 0)
 
 
 def contents(box):
@@ -42,6 +43,11 @@ def contents(box):
             messages[uid] = (flags, date, item[1])
         out[name.replace(delimiter.decode(), "/")] = validity, messages
     return out
+
+
+def looked_at(house, user):
+    with house.imap(user) as box:
+        return contents(box)
 
 
 def brought(out):
@@ -151,6 +157,90 @@ def test_cut_off_and_gone_on(demo, source):
     assert contents(ours)["INBOX"] == here
     ours.logout()
     theirs.logout()
+
+
+def files(house, *arguments, code=0):
+    """An import from files or an export to them."""
+    done = subprocess.run([BINARY, *map(str, arguments), *house.where(), "--json"], capture_output=True, text=True, timeout=120)
+    assert done.returncode == code, (done.stdout, done.stderr)
+    return brought(done.stdout)
+
+
+def bodies(found):
+    """All messages by folder, without their UIDs: (flags, date, bytes)."""
+    return {name: sorted(((m[2], sorted(m[0]), m[1]) for m in messages.values()), key=lambda m: m[0])
+            for name, (_, messages) in found.items() if messages}
+
+
+def test_out_and_in_again(demo, folder, source):
+    """What came from Dovecot is written as a Maildir; Dovecot reads it and tells the same, UIDs and all. Files of every kind come in again."""
+    fill(source, 60)
+    bring(demo, source)
+    there = contents(source_box(source))
+    out = folder / "maildir"
+    rows, damage = files(demo, "export", "maildir", ALICE, out)
+    assert not damage and sum(row["moved"] for row in rows.values()) == 60
+    with DovecotServer(folder / "another") as reader:
+        reader.add_user(ALICE, "{PLAIN}secret")
+        reader.take_mail(ALICE, out)
+        read = contents(source_box(reader))
+        assert {name: read[name] for name in there} == there
+    box = demo.imap("alice")
+    box.select("INBOX")
+    box.uid("STORE", "2", "+FLAGS", "(\\Flagged NewWord)")
+    rows, damage = files(demo, "export", "maildir", ALICE, out)
+    assert not damage and sum(row["moved"] for row in rows.values()) == 0
+    here = contents(box)
+    # In again: into another account, from the Maildir (UIDs kept), from mbox, from single files; twice each.
+    for kind, flags in (("maildir", True), ("mbox", True), ("eml", False)):
+        account = f"{kind}@example.test"
+        demo.run("account", "add", account, "--password-stdin", input=PASSWORD + "\n")
+        path = folder / f"in-{kind}"
+        files(demo, "export", kind, ALICE, path)
+        if kind == "mbox":
+            for name in ("Drafts", "Junk", "Trash", "Archive"):
+                assert (path / f"{name}.mbox").read_bytes() == b""
+        rows, damage = files(demo, "import", kind, path, account)
+        assert not damage and sum(row["moved"] for row in rows.values()) == 60, rows
+        rows, damage = files(demo, "import", kind, path, account)
+        assert not damage and sum(row["moved"] for row in rows.values()) == 0
+        found = looked_at(demo, account)
+        wanted = bodies(here)
+        if kind == "maildir":
+            assert {name: v for name, v in found.items() if v[1]} == {name: v for name, v in here.items() if v[1]}
+        elif flags:
+            assert bodies(found) == wanted
+        else:
+            assert {name: [m[0] for m in v] for name, v in bodies(found).items()} == {name: [m[0] for m in v] for name, v in wanted.items()}
+    box.logout()
+
+
+def test_out_to_a_server(demo, folder, source):
+    """To Dovecot over IMAP; what is there already is not sent again, and a message that is there once though it is here twice is."""
+    for n in range(5):
+        demo.send("s@elsewhere.test", ALICE, message(n))
+    box = demo.imap("alice")
+    wait_until(lambda: box.status("INBOX", "(MESSAGES)")[1][0].endswith(b"MESSAGES 5)"))
+    box.create("Caf&AOk-/one.two")
+    box.select("INBOX")
+    box.uid("COPY", "1:2", '"Caf&AOk-/one.two"')
+    box.uid("STORE", "3", "+FLAGS", "(\\Seen Work)")
+
+    def send(*more):
+        done = subprocess.run([BINARY, "export", "imap", ALICE, source.url, "--no-tls", "--password-stdin", "--json", *more,
+                               *demo.where()], input="secret\n", capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, (done.stdout, done.stderr)
+        return sum(row["moved"] for row in brought(done.stdout)[0].values())
+
+    assert send("--folder", "INBOX") == 5
+    assert send() == 2
+    assert send() == 0
+    box.uid("COPY", "5", "INBOX")
+    assert send() == 1
+    there, here = bodies(contents(source_box(source))), bodies(contents(box))
+    assert there.pop("Café/one_two".encode("utf-7").decode().replace("+", "&")) == here.pop("Caf&AOk-/one.two")
+    assert there == here
+    box.logout()
 
 
 def source_box(server, user=ALICE):

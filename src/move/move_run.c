@@ -1,5 +1,5 @@
-/* move_in.c: from a source into an account. Several connections work side by side, each on a folder of its own. What has come
- * before is known to the account (store_moved.c), so that a run that was cut off anywhere is simply begun again. */
+/* move_run.c: from a source to a target. Several connections work side by side, each on a folder of its own. What has come before is
+ * known to the target (an account knows it by store_moved.c), so that a run that was cut off anywhere is simply begun again. */
 #include "move/move.h"
 
 #include <sodium.h>
@@ -12,15 +12,17 @@
 #define SKIPS_MAX 1000
 
 struct worker {
-	struct move_in *m;
+	struct move_run *m;
 	struct fiber *fiber;
 	struct move_source source;
-	struct move_house house;
-	bool source_begun, house_open;
+	struct move_target target;
+	bool source_begun, target_begun;
 	struct arena arena; /* of a folder */
 	struct move_folder folder;
+	struct slice there; /* its name at the target */
+	bool kept;
 	struct move_counts n;
-	bool at_house;      /* what failed is the house */
+	bool at_target;     /* what failed is the target */
 	int64_t next_after; /* numbers up to this one have been looked at, for dropping */
 	/* One message of this folder may be what ends the connection again and again. */
 	bool careful;
@@ -31,7 +33,7 @@ struct worker {
 };
 
 struct run {
-	struct move_in *m;
+	struct move_run *m;
 	struct arena arena;
 	struct move_folder *folders;
 	size_t folders_n, next;
@@ -88,7 +90,7 @@ tell(struct worker *w, const struct move_message *m, struct slice why)
 }
 
 static void
-note(struct move_in *m, const char *what, struct slice words)
+note(struct move_run *m, const char *what, struct slice words)
 {
 	char text[1200];
 
@@ -104,9 +106,9 @@ may_pass(int err)
 	    err == ERR_UNAVAILABLE || err == ERR_TLS || err == ERR_LIMIT;
 }
 
-/* The house lets in whoever is here: what it refuses now it may take later, but for what is too much for the account. */
+/* What a target refuses now it may take later, but for what is too much for it. */
 static int
-house_error(int err)
+target_error(int err)
 {
 	return err == ERR_QUOTA || err == ERR_NOMEM || err == ERR_CANCELLED ? err : ERR_UNAVAILABLE;
 }
@@ -117,7 +119,7 @@ struct taking {
 	struct worker *w;
 	const struct move_message *v;
 	bool *done;
-	int house_err;
+	int target_err;
 };
 
 static int
@@ -128,8 +130,8 @@ take(void *arg, size_t i, struct move_body *b)
 	if (t->done[i])
 		return 0;
 	t->done[i] = true;
-	t->house_err = move_house_put(&t->w->house, &t->v[i], b);
-	return t->house_err;
+	t->target_err = t->w->target.put(t->w->target.of, &t->v[i], b);
+	return t->target_err;
 }
 
 static bool
@@ -160,8 +162,8 @@ fetch_one(struct worker *w, struct taking *t, size_t i, struct move_body *b)
 	struct taking one = {w, m, t->done + i, 0};
 	int err = w->source.bodies(w->source.of, m, 1, b, take, &one), skipped;
 
-	t->house_err = one.house_err;
-	if (one.house_err != 0 || err == ERR_BUSY)
+	t->target_err = one.target_err;
+	if (one.target_err != 0 || err == ERR_BUSY)
 		return err;
 	if (err == ERR_DENIED)
 		return skip(w, m, w->source.words(w->source.of));
@@ -191,20 +193,20 @@ fetch(struct worker *w, const struct move_message *v, size_t n)
 	move_body_init(&b);
 	if (!w->careful) {
 		err = w->source.bodies(w->source.of, v, n, &b, take, &t);
-		if (t.house_err == 0 && err == ERR_DENIED)
+		if (t.target_err == 0 && err == ERR_DENIED)
 			err = 0;
-		else if (t.house_err == 0 && err != 0 && err != ERR_BUSY)
+		else if (t.target_err == 0 && err != 0 && err != ERR_BUSY)
 			w->careful = true;
 	}
 	for (size_t i = 0; i < n && err == 0; i++)
 		if (!done[i])
 			err = fetch_one(w, &t, i, &b);
-	w->at_house = t.house_err != 0;
-	if (w->at_house)
-		return house_error(t.house_err);
-	flushed = move_house_flush(&w->house);
-	w->at_house = flushed != 0;
-	return flushed != 0 ? house_error(flushed) : err;
+	w->at_target = t.target_err != 0;
+	if (w->at_target)
+		return target_error(t.target_err);
+	flushed = w->target.flush(w->target.of);
+	w->at_target = flushed != 0;
+	return flushed != 0 ? target_error(flushed) : err;
 }
 
 /* A run of messages of one source: v[0..n-1]. */
@@ -217,10 +219,10 @@ bring(struct worker *w, struct move_message *v, size_t n, bool complete)
 	int64_t lo = drop ? w->next_after + 1 : v->number, hi = v[n - 1].number;
 	int err;
 
-	w->at_house = true;
-	if ((err = move_house_check(&w->house, v, n, drop, lo, hi, missing)) != 0)
-		return house_error(err);
-	w->at_house = false;
+	w->at_target = true;
+	if ((err = w->target.check(w->target.of, v, n, drop, lo, hi, missing)) != 0)
+		return target_error(err);
+	w->at_target = false;
 	if (drop)
 		w->next_after = hi;
 	for (size_t i = 0; i < n; i++)
@@ -257,7 +259,7 @@ drop_rest(struct worker *w, const struct move_opened *o)
 	if (!w->m->drop || !o->complete)
 		return 0;
 	memcpy(last.source, o->source, sizeof(last.source));
-	return move_house_check(&w->house, &last, 1, true, w->next_after + 1, INT64_MAX, &missing);
+	return w->target.check(w->target.of, &last, 1, true, w->next_after + 1, INT64_MAX, &missing);
 }
 
 static int
@@ -266,19 +268,16 @@ go_through(struct worker *w)
 	struct move_message *v = ARENA_ARRAY(&w->arena, struct move_message, MOVE_BATCH);
 	struct move_opened o;
 	size_t n, lost;
-	bool kept;
 	int err;
 
 	if (v == NULL)
 		return ERR_LIMIT;
 	if ((err = w->source.open(w->source.of, &w->folder, &o)) != 0)
 		return err;
-	w->at_house = true;
-	if ((err = move_house_mailbox(&w->house, &w->folder, &w->arena)) != 0 ||
-	    (err = move_house_adopt(&w->house, &o, false)) != 0)
+	w->at_target = true;
+	if ((err = w->target.open(w->target.of, &w->folder, &o, &w->arena, &w->there, &w->kept)) != 0)
 		return err;
-	kept = w->house.keep_uids;
-	w->at_house = false;
+	w->at_target = false;
 	w->next_after = 0;
 	do {
 		struct arena_mark mark = arena_mark(&w->arena);
@@ -299,12 +298,9 @@ go_through(struct worker *w)
 	} while (err == 0 && (n > 0 || lost > 0));
 	if (err != 0)
 		return err;
-	w->at_house = true;
+	w->at_target = true;
 	err = drop_rest(w, &o);
-	if (err == 0 && kept)
-		err = move_house_adopt(&w->house, &o, true);
-	w->house.keep_uids = kept;
-	return err;
+	return err != 0 ? err : w->target.close(w->target.of);
 }
 
 static void
@@ -312,9 +308,9 @@ close_both(struct worker *w)
 {
 	if (w->source_begun)
 		w->source.end(w->source.of);
-	if (w->house_open)
-		move_house_close(&w->house);
-	w->source_begun = w->house_open = false;
+	if (w->target_begun)
+		w->target.end(w->target.of);
+	w->source_begun = w->target_begun = false;
 }
 
 static int
@@ -322,16 +318,13 @@ open_both(struct worker *w)
 {
 	int err = 0;
 
-	w->at_house = true;
-	if (!w->house_open) {
-		w->house_open = true;
-		err = move_house_open(&w->house, w->m->loop, w->m->limits, &w->m->account);
-		w->house.report = &w->m->report;
-		w->house.n = &w->n;
-		if (err != 0)
+	w->at_target = true;
+	if (!w->target_begun) {
+		w->target_begun = true;
+		if ((err = w->target.begin(w->target.of, &w->m->report, &w->n)) != 0)
 			return err;
 	}
-	w->at_house = false;
+	w->at_target = false;
 	if (!w->source_begun) {
 		w->source_begun = true;
 		err = w->source.begin(w->source.of);
@@ -353,9 +346,7 @@ add(struct move_counts *to, const struct move_counts *n)
 static struct slice
 words_of(struct worker *w, int err)
 {
-	struct slice words = !w->at_house ? w->source.words(w->source.of)
-	    : w->house_open               ? buf_slice(&w->house.c.words)
-					  : SLICE_EMPTY;
+	struct slice words = w->at_target ? w->target.words(w->target.of) : w->source.words(w->source.of);
 
 	return words.n > 0 ? words : slice_z(err_text(err));
 }
@@ -402,7 +393,7 @@ work_folder(struct worker *w, struct run *r, const struct move_folder *f)
 	err = do_folder(w, f);
 	if (err == 0) {
 		w->n.known = w->n.seen < w->n.moved + w->n.damaged ? 0 : w->n.seen - w->n.moved - w->n.damaged;
-		w->m->report.folder(w->m->report.arg, f->name, w->house.mailbox, &w->n, w->house.keep_uids);
+		w->m->report.folder(w->m->report.arg, f->name, w->there, &w->n, w->kept);
 	} else {
 		w->m->folders_failed++;
 		w->m->report.damage(w->m->report.arg, f->name, SLICE_EMPTY, words_of(w, err));
@@ -420,7 +411,7 @@ work_folder(struct worker *w, struct run *r, const struct move_folder *f)
 /* ---- all of them ------------------------------------------------------------------------------------------------------------ */
 
 static bool
-is_wanted(const struct move_in *m, const struct move_folder *f)
+is_wanted(const struct move_run *m, const struct move_folder *f)
 {
 	if (m->only.n == 0)
 		return true;
@@ -464,7 +455,7 @@ work(void *arg)
 }
 
 static int
-new_worker(struct move_in *m, struct worker **out)
+new_worker(struct move_run *m, struct worker **out)
 {
 	struct worker *w = calloc(1, sizeof(*w));
 	int err;
@@ -474,7 +465,9 @@ new_worker(struct move_in *m, struct worker **out)
 		return ERR_NOMEM;
 	w->m = m;
 	arena_init(&w->arena, (size_t)64 << 20);
-	err = m->source(m->source_arg, &w->source);
+	err = m->source(m->arg, &w->source);
+	if (err == 0 && (err = m->target(m->arg, &w->target)) != 0)
+		w->source.free(w->source.of);
 	if (err != 0) {
 		arena_free(&w->arena);
 		free(w);
@@ -490,6 +483,7 @@ free_worker(struct worker *w)
 		return;
 	close_both(w);
 	w->source.free(w->source.of);
+	w->target.free(w->target.of);
 	arena_free(&w->arena);
 	free(w);
 }
@@ -517,7 +511,7 @@ list_folders(struct worker *w, struct run *r)
 }
 
 static int
-run_workers(struct move_in *m, struct run *r, struct worker **v)
+run_workers(struct move_run *m, struct run *r, struct worker **v)
 {
 	size_t n = m->connections, running = 1;
 	struct worker_start first = {v[0], r}, *starts = calloc(n, sizeof(*starts));
@@ -539,7 +533,7 @@ run_workers(struct move_in *m, struct run *r, struct worker **v)
 }
 
 int
-move_in_run(struct move_in *m)
+move_run(struct move_run *m)
 {
 	struct run r = {.m = m};
 	struct worker **v = calloc(m->connections, sizeof(*v));
