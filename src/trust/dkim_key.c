@@ -2,6 +2,7 @@
 #include "trust/dkim_key.h"
 
 #include "trust/dkim_rsa.h"
+#include "trust/dkim_rsa.h"
 #include "trust/tag_list.h"
 
 #include <openssl/err.h>
@@ -141,23 +142,6 @@ dkim_key_algorithm(EVP_PKEY *key)
 	}
 }
 
-/* A SubjectPublicKeyInfo, or the RSAPublicKey that RFC 6376 §3.6.1 speaks of. */
-static EVP_PKEY *
-open_rsa(struct slice der)
-{
-	const uint8_t *p = der.p;
-	EVP_PKEY *key = dkim_rsa_open(der);
-
-	if (key != NULL)
-		return key;
-	/* BER, further parameters, bytes behind it: OpenSSL takes more than it should, and so there are such keys. */
-	key = d2i_PUBKEY(NULL, &p, (long)der.n);
-	if (key != NULL)
-		return key;
-	p = der.p;
-	return d2i_PublicKey(EVP_PKEY_RSA, NULL, &p, (long)der.n);
-}
-
 static bool
 exponent_is_small(EVP_PKEY *key)
 {
@@ -189,15 +173,17 @@ dkim_key_open(const struct dkim_record *r, EVP_PKEY **out, int *bits, const char
 	if (r->algorithm == DKIM_ED25519_SHA256 && r->key.n == ED25519_BYTES)
 		key = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, r->key.p, r->key.n);
 	else if (r->algorithm == DKIM_RSA_SHA256)
-		key = open_rsa(r->key);
+		key = dkim_rsa_open(r->key, DKIM_RSA_BITS_MAX, bits);
 	ERR_clear_error();
 	*why = "p= holds no key of the kind that k= names";
-	if (key == NULL || dkim_key_algorithm(key) != r->algorithm)
+	if (key == NULL && *bits <= DKIM_RSA_BITS_MAX)
 		return ERR_INVALID;
-	*bits = EVP_PKEY_get_bits(key);
-	*why = r->algorithm == DKIM_RSA_SHA256 ? rsa_fault(key, *bits) : NULL;
+	if (r->algorithm == DKIM_RSA_SHA256)
+		*why = rsa_fault(key, *bits);
+	else
+		*bits = EVP_PKEY_get_bits(key);
 	ERR_clear_error();
-	if (*why != NULL)
+	if (r->algorithm == DKIM_RSA_SHA256 && *why != NULL)
 		return ERR_INVALID;
 	*out = key;
 	key = NULL;

@@ -34,7 +34,7 @@ NODISCARD int dkim_record_parse(struct arena *a, struct slice text, struct dkim_
 NODISCARD int dkim_record_put(EVP_PKEY *key, struct buf *out);
 
 /* The key of a record that is not revoked. ERR_INVALID with a few words when it is none or is not acceptable (RFC 8301 §3.2: RSA of less
- * than 1024 bits). *bits: its size, also of one that is refused for it; else 0. */
+ * than 1024 bits). *bits: its size, also of one that is refused; else 0. */
 NODISCARD int dkim_key_open(const struct dkim_record *r, EVP_PKEY **out, int *bits, const char **why);
 void dkim_key_free(EVP_PKEY **key);
 #define DKIM_KEY_CLEANUP __attribute__((cleanup(dkim_key_free)))

@@ -1,130 +1,138 @@
+/* dkim_rsa.c: see the header. */
 #include "trust/dkim_rsa.h"
 
 #include "base/cursor.h"
 
+#include <openssl/bn.h>
 #include <openssl/core_names.h>
 #include <openssl/param_build.h>
 
-#define DER_INTEGER 0x02
-#define DER_BIT_STRING 0x03
-#define DER_SEQUENCE 0x30
+enum { TAG_INTEGER = 0x02, TAG_BIT_STRING = 0x03, TAG_SEQUENCE = 0x30 };
 
-/* ---- DER --------------------------------------------------------------------------------------------------- */
+/* rsaEncryption, and its parameters, NULL (RFC 8017 appendix A.1). */
+static const struct slice algorithm = SLICE_INIT("\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01\x05\x00");
 
-/* A length of up to two bytes of its own (X.690 §8.1.3). */
-static size_t
-take_length(struct cursor *c)
-{
-	uint8_t first = cursor_u8(c);
-
-	if (first < 0x80)
-		return first;
-	if (first == 0x81)
-		return cursor_u8(c);
-	if (first == 0x82)
-		return cursor_be16(c);
-	cursor_fail(c, ERR_SYNTAX);
-	return 0;
-}
-
-/* The content of the next value, which must have this tag. */
+/* The content of the next element, which must have this tag. Lengths of up to three bytes, in their shortest form. */
 static struct slice
-take(struct cursor *c, uint8_t tag)
+element(struct cursor *c, uint8_t tag)
 {
+	size_t n, bytes;
+
 	cursor_expect_byte(c, tag);
-	return cursor_take(c, take_length(c));
+	n = cursor_u8(c);
+	if (n >= 0x80) {
+		bytes = n & 0x7f;
+		n = 0;
+		if (bytes == 0 || bytes > 3)
+			cursor_fail(c, ERR_SYNTAX);
+		for (size_t i = 0; c->err == 0 && i < bytes; i++)
+			n = n << 8 | cursor_u8(c);
+		if (n < 0x80 || (bytes > 1 && n >> (8 * (bytes - 1)) == 0))
+			cursor_fail(c, ERR_SYNTAX);
+	}
+	return cursor_take(c, n);
 }
 
-/* A positive INTEGER. */
+/* A positive INTEGER without the zero that keeps it positive. */
 static struct slice
-take_number(struct cursor *c)
+positive(struct cursor *c)
 {
-	struct slice s = take(c, DER_INTEGER);
+	struct slice s = element(c, TAG_INTEGER);
 
 	if (s.n == 0 || slice_at(s, 0) >= 0x80)
+		cursor_fail(c, ERR_SYNTAX);
+	else if (slice_at(s, 0) == 0)
+		s = slice_from(s, 1);
+	if (s.n == 0 || slice_at(s, 0) == 0)
 		cursor_fail(c, ERR_SYNTAX);
 	return s;
 }
 
-/* RSAPublicKey ::= SEQUENCE { modulus INTEGER, publicExponent INTEGER } (RFC 8017 §A.1.1) */
-static int
-read_numbers(struct slice sequence, struct slice *n, struct slice *e)
+/* RSAPublicKey. */
+static bool
+read_key(struct slice der, struct slice *modulus, struct slice *exponent)
 {
-	struct cursor c = cursor_of(sequence);
+	struct cursor outer = cursor_of(der), c = cursor_of(element(&outer, TAG_SEQUENCE));
 
-	*n = take_number(&c);
-	*e = take_number(&c);
-	return c.err == 0 && cursor_end(&c) ? 0 : ERR_SYNTAX;
+	*modulus = positive(&c);
+	*exponent = positive(&c);
+	return outer.err == 0 && cursor_end(&outer) && c.err == 0 && cursor_end(&c);
 }
 
-/* What is within the outer sequence of either form. */
-static int
-read_key(struct slice sequence, struct slice *n, struct slice *e)
+/* The RSAPublicKey in a SubjectPublicKeyInfo. */
+static bool
+unwrap(struct slice der, struct slice *key)
 {
-	static const uint8_t rsa_encryption[] = {
-	    0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01, 0x05, 0x00};
-	struct cursor c = cursor_of(sequence), inner;
-	struct slice algorithm, bits;
+	struct cursor outer = cursor_of(der), c = cursor_of(element(&outer, TAG_SEQUENCE));
+	struct slice kind = element(&c, TAG_SEQUENCE), bits = element(&c, TAG_BIT_STRING);
 
-	if (cursor_peek(&c) == DER_INTEGER)
-		return read_numbers(sequence, n, e);
-	algorithm = take(&c, DER_SEQUENCE);
-	bits = take(&c, DER_BIT_STRING);
-	if (c.err != 0 || !cursor_end(&c) || !slice_eq(algorithm, slice_of(rsa_encryption, sizeof(rsa_encryption))))
-		return ERR_SYNTAX;
-	inner = cursor_of(bits);
-	cursor_expect_byte(&inner, 0); /* no unused bits */
-	sequence = take(&inner, DER_SEQUENCE);
-	return inner.err == 0 && cursor_end(&inner) ? read_numbers(sequence, n, e) : ERR_SYNTAX;
+	if (outer.err != 0 || !cursor_end(&outer) || c.err != 0 || !cursor_end(&c) || !slice_eq(kind, algorithm) ||
+	    bits.n == 0 || slice_at(bits, 0) != 0)
+		return false;
+	*key = slice_from(bits, 1);
+	return true;
 }
 
-/* ---- the key ------------------------------------------------------------------------------------------------- */
+static int
+bit_count(struct slice number)
+{
+	int n = (int)(number.n - 1) * 8;
 
-/* What OpenSSL wants to make a key of two numbers. */
-struct making {
-	BIGNUM *n, *e;
-	OSSL_PARAM_BLD *build;
-	OSSL_PARAM *params;
-	EVP_PKEY_CTX *ctx;
-};
+	for (uint8_t top = slice_at(number, 0); top != 0; top >>= 1)
+		n++;
+	return n;
+}
 
 static void
-making_end(struct making *m)
+free_bn(BIGNUM **b)
 {
-	EVP_PKEY_CTX_free(m->ctx);
-	OSSL_PARAM_free(m->params);
-	OSSL_PARAM_BLD_free(m->build);
-	BN_free(m->e);
-	BN_free(m->n);
+	BN_free(*b);
+}
+static void
+free_bld(OSSL_PARAM_BLD **b)
+{
+	OSSL_PARAM_BLD_free(*b);
+}
+static void
+free_param(OSSL_PARAM **p)
+{
+	OSSL_PARAM_free(*p);
+}
+static void
+free_ctx(EVP_PKEY_CTX **c)
+{
+	EVP_PKEY_CTX_free(*c);
 }
 
 static EVP_PKEY *
-make_key(struct slice n, struct slice e)
+make(struct slice modulus, struct slice exponent)
 {
-	__attribute__((cleanup(making_end))) struct making m = {.n = BN_bin2bn(n.p, (int)n.n, NULL),
-	    .e = BN_bin2bn(e.p, (int)e.n, NULL),
-	    .build = OSSL_PARAM_BLD_new(),
-	    .ctx = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL)};
+	BIGNUM *n __attribute__((cleanup(free_bn))) = BN_bin2bn(modulus.p, (int)modulus.n, NULL);
+	BIGNUM *e __attribute__((cleanup(free_bn))) = BN_bin2bn(exponent.p, (int)exponent.n, NULL);
+	OSSL_PARAM_BLD *b __attribute__((cleanup(free_bld))) = OSSL_PARAM_BLD_new();
+	OSSL_PARAM *p __attribute__((cleanup(free_param))) = NULL;
+	EVP_PKEY_CTX *c __attribute__((cleanup(free_ctx))) = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
 	EVP_PKEY *key = NULL;
 
-	if (m.n == NULL || m.e == NULL || m.build == NULL || m.ctx == NULL ||
-	    OSSL_PARAM_BLD_push_BN(m.build, OSSL_PKEY_PARAM_RSA_N, m.n) != 1 ||
-	    OSSL_PARAM_BLD_push_BN(m.build, OSSL_PKEY_PARAM_RSA_E, m.e) != 1)
+	if (n == NULL || e == NULL || b == NULL || c == NULL ||
+	    OSSL_PARAM_BLD_push_BN(b, OSSL_PKEY_PARAM_RSA_N, n) != 1 ||
+	    OSSL_PARAM_BLD_push_BN(b, OSSL_PKEY_PARAM_RSA_E, e) != 1)
 		return NULL;
-	m.params = OSSL_PARAM_BLD_to_param(m.build);
-	if (m.params == NULL || EVP_PKEY_fromdata_init(m.ctx) != 1 ||
-	    EVP_PKEY_fromdata(m.ctx, &key, EVP_PKEY_PUBLIC_KEY, m.params) != 1)
+	p = OSSL_PARAM_BLD_to_param(b);
+	if (p == NULL || EVP_PKEY_fromdata_init(c) != 1 || EVP_PKEY_fromdata(c, &key, EVP_PKEY_PUBLIC_KEY, p) != 1)
 		return NULL;
 	return key;
 }
 
 EVP_PKEY *
-dkim_rsa_open(struct slice der)
+dkim_rsa_open(struct slice der, int bits_max, int *bits)
 {
-	struct cursor c = cursor_of(der);
-	struct slice sequence = take(&c, DER_SEQUENCE), n, e;
+	struct slice key = der, modulus, exponent;
 
-	if (c.err != 0 || !cursor_end(&c) || read_key(sequence, &n, &e) != 0)
+	*bits = 0;
+	if (der.n > (size_t)1 << 16 ||
+	    (!read_key(der, &modulus, &exponent) && (!unwrap(der, &key) || !read_key(key, &modulus, &exponent))))
 		return NULL;
-	return make_key(n, e);
+	*bits = bit_count(modulus);
+	return *bits > bits_max || exponent.n > modulus.n ? NULL : make(modulus, exponent);
 }

@@ -305,6 +305,51 @@ signed_here(void **state)
 	assert_int_equal(verify_at(w, sign(w, slice_z(messages[0])), 7, NOW - 1000), TRUST_PASS);
 }
 
+/* DER (ITU-T X.690): a tag, the length, the content. */
+static void
+put_der(struct buf *out, uint8_t tag, struct slice content)
+{
+	buf_put_u8(out, tag);
+	if (content.n >= 0x80)
+		buf_put_u8(out, 0x82);
+	if (content.n >= 0x80)
+		buf_put_be16(out, (uint16_t)content.n);
+	else
+		buf_put_u8(out, (uint8_t)content.n);
+	buf_put(out, content);
+}
+
+static void
+put_number(struct buf *out, unsigned bits)
+{
+	struct buf n BUF_CLEANUP;
+
+	buf_init(&n, 8192);
+	buf_put_u8(&n, bits % 8 == 0 ? 0 : 1);
+	for (unsigned i = 0; i < bits / 8; i++)
+		buf_put_u8(&n, 0xff);
+	put_der(out, 2, buf_slice(&n));
+}
+
+/* Publishes a key of that many bits, with an exponent of that many; returns the message. */
+static struct slice
+with_rsa_key(struct world *w, struct slice message, unsigned bits, unsigned exponent_bits)
+{
+	struct buf numbers BUF_CLEANUP, der BUF_CLEANUP;
+
+	buf_init(&numbers, 65536);
+	buf_init(&der, 65536);
+	put_number(&numbers, bits);
+	put_number(&numbers, exponent_bits);
+	put_der(&der, 0x30, buf_slice(&numbers));
+	buf_reset(&w->zone_text);
+	buf_put_z(&w->zone_text, "r._domainkey.example.org. TXT \"v=DKIM1; p=");
+	buf_put_base64(&w->zone_text, buf_slice(&der));
+	buf_put_z(&w->zone_text, "\"\n");
+	use_zone(w, buf_slice(&w->zone_text));
+	return message;
+}
+
 static void
 bad_keys(void **state)
 {
@@ -317,7 +362,13 @@ bad_keys(void **state)
 	text = sign(w, SLICE("From: a@example.org\r\n\r\nx\r\n"));
 	assert_int_equal(verify(w, text), TRUST_POLICY);
 	assert_int_equal(w->results.v[0].key_bits, 512);
-	assert_int_equal(w->results.v[1].result, TRUST_PASS);
+	/* an exponent as long as the modulus; more bits than are worth the while */
+	assert_int_equal(verify(w, with_rsa_key(w, text, 2048, 2048)), TRUST_POLICY);
+	assert_int_equal(verify(w, with_rsa_key(w, text, 16384, 17)), TRUST_POLICY);
+	assert_int_equal(w->results.v[0].key_bits, 16384);
+	assert_int_equal(verify(w, with_rsa_key(w, text, 2048, 17)), TRUST_FAIL);
+	make_keys(w, 512);
+	assert_int_equal(verify(w, text), TRUST_POLICY);
 }
 
 /* A field as the first of the message, signed or not. */
