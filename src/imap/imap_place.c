@@ -29,8 +29,10 @@ split(struct slice name, struct slice *address, struct slice *inner)
 {
 	size_t at;
 
+	if (!slice_starts(name, PREFIX))
+		return false;
 	*address = slice_from(name, PREFIX.n);
-	if (!slice_starts(name, PREFIX) || (at = slice_find_byte(*address, '/')) == SLICE_NONE)
+	if ((at = slice_find_byte(*address, '/')) == SLICE_NONE)
 		return false;
 	*inner = slice_from(*address, at + 1);
 	*address = slice_head(*address, at);
