@@ -8,6 +8,8 @@
 #include <openssl/err.h>
 #include <openssl/x509.h>
 
+#define TRIES 10 /* to read keys that change meanwhile */
+
 struct ready_key {
 	struct slice selector;
 	enum dkim_algorithm algorithm;
@@ -144,7 +146,7 @@ load(struct vault *v, struct slice domain, bool *known, struct dkim_ready **out)
 	*known = r.known;
 	if (err == 0 && changes != v->dkim.changes)
 		err = ERR_CONFLICT;
-	if (err == 0)
+	if (err == 0 && r.known)
 		keep(v, ready);
 	if (err != 0 || !list_linked(&ready->node))
 		drop(v, ready);
@@ -152,26 +154,24 @@ load(struct vault *v, struct slice domain, bool *known, struct dkim_ready **out)
 	return err;
 }
 
-/* The keys of a domain, without parking between the return and the caller's next wait. */
+/* The keys of a domain, without parking between the return and the caller's next wait. ERR_NOTFOUND: it never had any. */
 static int
 find(struct vault *v, struct slice domain, bool make, struct dkim_ready **out)
 {
-	bool known = true;
-	int err = 0;
+	int err = ERR_CONFLICT;
 
 	*out = map_get(&v->dkim.domains, domain);
-	for (int i = 0; i < 10 && *out == NULL && (err == 0 || err == ERR_CONFLICT); i++) {
+	for (int i = 0; i < TRIES && *out == NULL && err == ERR_CONFLICT; i++) {
+		bool known = false;
+
 		err = load(v, domain, &known, out);
-		if (err == 0 && !known && make) {
-			err = vault_dkim_make_first(v, domain);
-			*out = NULL;
-			known = true;
-		}
+		if (err == 0 && !known)
+			err = make ? vault_dkim_make_first(v, domain) : ERR_NOTFOUND;
+		if (err == 0 && *out == NULL)
+			err = ERR_CONFLICT;
 	}
-	if (err == 0 && *out == NULL)
-		err = ERR_UNAVAILABLE;
-	if (err != 0)
-		return err;
+	if (*out == NULL)
+		return err == ERR_CONFLICT ? ERR_BUSY : err;
 	/* used last */
 	list_remove(&(*out)->node);
 	list_push(&v->dkim.oldest_first, &(*out)->node);
@@ -190,7 +190,7 @@ vault_on_dkim_keys(struct vault *v, struct bus_peer *from, struct bus_vault_dkim
 
 	(void)from;
 	if (err != 0)
-		return err;
+		return err == ERR_NOTFOUND ? 0 : err;
 	for (size_t i = 0; i < ready->n; i++) {
 		selectors[i] = arena_copy(a, ready->v[i].selector);
 		algorithms[i] = slice_z(dkim_algorithm_name(ready->v[i].algorithm));

@@ -583,6 +583,120 @@ configured(struct world *w)
 	assert_true(role_vault_ops.reload(&w->context, &fresh, &w->detail) < 0);
 }
 
+/* ---- keys of DKIM ------------------------------------------------------------------------------------------------- */
+
+static struct bus_vault_dkim_keys_reply
+dkim_keys(struct world *w, struct slice domain, bool make)
+{
+	struct bus_vault_dkim_keys_reply r = {0};
+
+	assert_int_equal(ASK(w, ROLE_CLERK, vault_dkim_keys, &r, .domain = domain, .make = make), 0);
+	assert_int_equal(r.selectors.n, r.algorithms.n);
+	return r;
+}
+
+static int
+sign_for(struct world *w, struct slice domain, struct slice selector, struct slice hash)
+{
+	struct bus_vault_dkim_sign_reply r = {0};
+	int err = ASK(w, ROLE_CLERK, vault_dkim_sign, &r, .domain = domain, .selectors = SLICE_LIST(selector),
+	    .hashes = SLICE_LIST(hash));
+
+	if (err == 0) {
+		assert_int_equal(r.signatures.n, 1);
+		assert_true(r.signatures.v[0].n == 64 || r.signatures.v[0].n == 256);
+	}
+	return err;
+}
+
+static void
+dkim_change(struct world *w, struct slice domain, struct slice selector, int64_t change, bool good)
+{
+	struct bus_vault_dkim_change_reply r = {0};
+
+	assert_int_equal(
+	    ASK(w, ROLE_CLERK, vault_dkim_change, &r, .domain = domain, .selector = selector, .change = change), 0);
+	assert_int_equal(r.detail.n == 0, good);
+}
+
+struct asking {
+	struct world *w;
+	int left;
+};
+
+static void
+ask_for_first_keys(void *arg)
+{
+	struct asking *a = arg;
+
+	assert_int_equal(dkim_keys(a->w, SLICE("at.once.test"), true).selectors.n, 2);
+	a->left--;
+}
+
+static void
+dkim(struct world *w)
+{
+	struct bus_vault_dkim_keys_reply keys;
+	struct bus_vault_dkim_list_reply list = {0};
+	struct bus_vault_dkim_add_reply add = {0};
+	struct slice hash = SLICE("0123456789abcdef0123456789abcdef"), domain = SLICE("example.test");
+	struct asking asking = {w, 3};
+
+	/* nothing is made before it is wanted */
+	assert_int_equal(dkim_keys(w, domain, false).selectors.n, 0);
+	assert_int_equal(sign_for(w, domain, SLICE("x"), hash), ERR_NOTFOUND);
+	keys = dkim_keys(w, domain, true);
+	assert_int_equal(keys.selectors.n, 2);
+	assert_true(slice_eq(keys.algorithms.v[0], SLICE("rsa-sha256")));
+	for (size_t i = 0; i < 2; i++)
+		assert_int_equal(sign_for(w, domain, keys.selectors.v[i], hash), 0);
+	/* only hashes, and with keys of that domain */
+	assert_int_equal(sign_for(w, domain, keys.selectors.v[0], SLICE("short")), ERR_INVALID);
+	assert_int_equal(sign_for(w, domain, SLICE("other"), hash), ERR_NOTFOUND);
+	assert_int_equal(sign_for(w, SLICE("other.test"), keys.selectors.v[0], hash), ERR_NOTFOUND);
+	/* several who need the first keys at once get the same */
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(fiber_start(w->loop, "ask", ask_for_first_keys, &asking, NULL), 0);
+	while (asking.left > 0)
+		assert_int_equal(fiber_sleep(w->loop, 5), 0);
+	assert_int_equal(ASK(w, ROLE_CLERK, vault_dkim_list, &list, .domain = SLICE("at.once.test")), 0);
+	assert_int_equal(list.json.n, 2);
+	assert_int_equal(ASK(w, ROLE_CLERK, vault_dkim_list, &list, .after_domain = SLICE("at.once.test"),
+			     .after_selector = SLICE("zzz")),
+	    0);
+	assert_int_equal(list.json.n, 2);
+	/* what is retired signs no more, and what is next not yet */
+	dkim_change(w, domain, keys.selectors.v[0], DKIM_RETIRE, true);
+	assert_int_equal(sign_for(w, domain, keys.selectors.v[0], hash), ERR_NOTFOUND);
+	assert_int_equal(sign_for(w, domain, keys.selectors.v[1], hash), 0);
+	assert_int_equal(ASK(w, ROLE_CLERK, vault_dkim_add, &add, .domain = domain, .selector = SLICE("coming"),
+			     .algorithm = SLICE("ed25519-sha256"), .state = SLICE("next")),
+	    0);
+	assert_int_equal(add.detail.n, 0);
+	assert_int_equal(sign_for(w, domain, SLICE("coming"), hash), ERR_NOTFOUND);
+	dkim_change(w, domain, SLICE(""), DKIM_ACTIVATE, true);
+	assert_int_equal(sign_for(w, domain, SLICE("coming"), hash), 0);
+	assert_int_equal(sign_for(w, domain, keys.selectors.v[1], hash), ERR_NOTFOUND);
+	dkim_change(w, domain, SLICE(""), DKIM_ACTIVATE, false);
+	dkim_change(w, domain, SLICE("none"), DKIM_REMOVE, false);
+	/* the limit of a domain */
+	for (int i = 3; i < 9; i++)
+		assert_int_equal(ASK(w, ROLE_CLERK, vault_dkim_add, &add, .domain = domain,
+				     .selector = arena_printf(&w->arena, "k%d", i),
+				     .algorithm = SLICE("ed25519-sha256"), .state = SLICE("active")),
+		    0);
+	assert_true(add.detail.n > 0);
+	dkim_change(w, domain, SLICE(""), DKIM_FORGET, true);
+	assert_int_equal(dkim_keys(w, domain, false).selectors.n, 0);
+}
+
+static void
+test_dkim(void **state)
+{
+	(void)state;
+	run(dkim);
+}
+
 static void
 test_passwords(void **state)
 {
@@ -630,6 +744,7 @@ main(void)
 	    cmocka_unit_test(test_scrams),
 	    cmocka_unit_test(test_self_signed),
 	    cmocka_unit_test(test_configured),
+	    cmocka_unit_test(test_dkim),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
