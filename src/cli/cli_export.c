@@ -3,7 +3,8 @@
 
 typedef int target_fn(const struct limits *limits, const char *path, struct move_target *out);
 
-struct export {
+struct export
+{
 	struct cli_move m;
 	struct move_run run;
 	struct cli_server server;
@@ -37,8 +38,7 @@ run_out(void *arg)
 	e->err = move_run(&e->run);
 }
 
-static int
-export(struct export *e, int code)
+static int export(struct export *e, int code)
 {
 	if (code == 0)
 		code = cli_move_folders(&e->m, &e->only, &e->run.only);

@@ -26,7 +26,7 @@ struct imap_target {
 	uint32_t exists;
 	uint64_t *prints; /* of the messages that are there, ascending … */
 	size_t prints_n, prints_cap;
-	bool *matched;            /* … and whether one of ours was found to be that */
+	bool *matched; /* … and whether one of ours was found to be that */
 };
 
 /* ---- the session ----------------------------------------------------------------------------------------------------- */

@@ -388,8 +388,8 @@ maildir_close(void *of)
 	if (err == 0 && t->subscriptions.n > 0)
 		err = write_text(t, t->path, "subscriptions", &t->subscriptions);
 	if (t->keywords_lost > 0)
-		t->report->note(
-		    t->report->arg, SLICE("a Maildir has 26 keywords in a folder: some of a folder with more are left out"));
+		t->report->note(t->report->arg,
+		    SLICE("a Maildir has 26 keywords in a folder: some of a folder with more are left out"));
 	return err == 0 ? 0 : fail(t, "the folder cannot be finished", err);
 }
 

@@ -42,8 +42,9 @@ with_room(void (*fn)(struct room *r))
 static void
 answers(struct room *r)
 {
-	struct move_answer a = answer(r, "* 7 FETCH (FLAGS (\\Seen \\Recent $Forwarded \\Odd a]b) UID 9 INTERNALDATE \"17-Jul-1996 02:44:25 -0700\""
-					 " RFC822.SIZE 12 ENVELOPE (\"x\" NIL ((NIL NIL \"a\" {3}\r\nb c))) BODY[] \"hi\")");
+	struct move_answer a = answer(r,
+	    "* 7 FETCH (FLAGS (\\Seen \\Recent $Forwarded \\Odd a]b) UID 9 INTERNALDATE \"17-Jul-1996 02:44:25 -0700\""
+	    " RFC822.SIZE 12 ENVELOPE (\"x\" NIL ((NIL NIL \"a\" {3}\r\nb c))) BODY[] \"hi\")");
 	uint32_t n;
 
 	assert_int_equal(a.kind, MOVE_ANSWER_FETCH);
@@ -97,18 +98,27 @@ names(struct room *r)
 
 	assert_name(r, "INBOX.Sent.2024", '.', "Sent/2024");
 	assert_name(r, "inbox", '.', "INBOX");
-	assert_name(r, "a/b.c", '.', "a\xe2\x88\x95" "b/c");
+	assert_name(r, "a/b.c", '.',
+	    "a\xe2\x88\x95"
+	    "b/c");
 	assert_name(r, "a.b/c", '/', "a.b/c");
 	assert_name(r, "Entw&APw-rfe", '/', "Entw\xc3\xbcrfe");
 	assert_name(r, "caf\xc3\xa9", '/', "caf\xc3\xa9");
 	assert_name(r, "caf\xe9", '/', "caf\xef\xbf\xbd");
 	assert_name(r, "a..b.", '.', "a/b");
 	assert_name(r, "..", '/', "_");
-	assert_name(r, "a\x01" "b", '/', "a_b");
+	assert_name(r,
+	    "a\x01"
+	    "b",
+	    '/', "a_b");
 	assert_name(r, "&IC4-x", '/', "\xe2\x80\xaex"); /* a bidi mark is a character */
 	assert_name(r, "&ICg-x", '/', "_x");            /* a line separator is none */
-	assert_int_equal(move_name_read(SLICE("..."), '.', SLICE_EMPTY, &r->house.limits, &r->arena, &out), ERR_INVALID);
-	assert_int_equal(move_name_write(SLICE("a\xe2\x88\x95" "b/c.d"), '.', SLICE("INBOX."), &r->arena, &out), 0);
+	assert_int_equal(
+	    move_name_read(SLICE("..."), '.', SLICE_EMPTY, &r->house.limits, &r->arena, &out), ERR_INVALID);
+	assert_int_equal(move_name_write(SLICE("a\xe2\x88\x95"
+					       "b/c.d"),
+			     '.', SLICE("INBOX."), &r->arena, &out),
+	    0);
 	assert_true(slice_eq(out, SLICE("INBOX.a/b.c_d")));
 	assert_int_equal(move_name_role(SLICE("gesendete objekte")), STORE_ROLE_SENT);
 	assert_int_equal(move_name_role(SLICE("[Gmail]/Spam")), STORE_ROLE_JUNK);
@@ -131,7 +141,8 @@ maildirs(struct room *r)
 	assert_true(m.forwarded && m.flags == STORE_DELETED);
 	maildir_name_parse(SLICE("foreign file"), &m);
 	assert_true(slice_eq(m.base, SLICE("foreign file")) && m.flags == 0);
-	assert_true(maildir_uidlist_head(SLICE("3 V1275660208 N25022 G3085f01b"), &v, &n) && v == 1275660208 && n == 25022);
+	assert_true(
+	    maildir_uidlist_head(SLICE("3 V1275660208 N25022 G3085f01b"), &v, &n) && v == 1275660208 && n == 25022);
 	assert_false(maildir_uidlist_head(SLICE("1 1275660208 25022"), &v, &n));
 	assert_true(maildir_uidlist_line(SLICE("25006 W2341 :1276528487.M364837P9451.host,S=1355:2,S"), &v, &base));
 	assert_true(v == 25006 && slice_eq(base, SLICE("1276528487.M364837P9451.host,S=1355")));

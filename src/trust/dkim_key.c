@@ -2,7 +2,6 @@
 #include "trust/dkim_key.h"
 
 #include "trust/dkim_rsa.h"
-#include "trust/dkim_rsa.h"
 #include "trust/tag_list.h"
 
 #include <openssl/err.h>
