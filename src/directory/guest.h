@@ -22,6 +22,7 @@ struct guest_config {
 	struct loop *loop;
 	struct tls_server *tls; /* NULL: upgrading is not offered; implicit TLS is done by the caller beforehand */
 	bool cleartext_sign_in; /* else no way to sign in is offered or taken until TLS */
+	bool again;             /* it was signed in before, and has left the account: it is not greeted */
 	struct slice client;    /* address text */
 	struct guest_counters *counters;
 	const bool *stopping; /* when it becomes true (and the fiber is woken) the session ends */

@@ -20,7 +20,7 @@ struct imap_counters {
 	int64_t idling; /* now */
 };
 
-/* Serves an unauthenticated client. 0: signed in, `*desk` is the stream to join with stream_proxy(), nothing of
+/* Serves an unauthenticated client; c->again: one that was signed in before and is not greeted. 0: signed in, `*desk` is the stream to join with stream_proxy(), nothing of
  * the session's memory is left. Otherwise the session is over (the client has its BYE where that could be
  * sent): ERR_CLOSED after LOGOUT or the client's end, ERR_TIMEOUT, ERR_DENIED after too many failures, … The stream
  * stays the caller's. */
@@ -63,6 +63,8 @@ struct imap_session_config {
 	const struct imap_sharing *sharing; /* NULL: no account shares anything */
 	struct imap_counters *counters;
 	const bool *stopping; /* as above */
+	bool *
+	    back; /* becomes true when the client has left the account and stays, uncompressed (RFC 8437); NULL: it may not */
 };
 
 /* Serves a signed-in client until it leaves. The stream and the account stay the caller's. The result is why it

@@ -276,7 +276,8 @@ imap_presession(struct stream *st, const struct guest_config *c, const struct si
 	guest_begin(&b.g, st, c, ops, SERVICE_IMAP);
 	arena_init(&b.arena, 65536);
 	buf_init(&b.command.text, 3 * PRESESSION_BYTES);
-	greet(&b);
+	if (!c->again)
+		greet(&b);
 	while (b.g.desk == NULL &&
 	    guest_wait(&b.g, SLICE("* BYE the server is shutting down\r\n"), SLICE("* BYE no sign-in in time\r\n"))) {
 		serve(&b);

@@ -293,10 +293,9 @@ on_session(struct desk *d, struct bus_peer *from, struct bus_desk_session_reques
 {
 	int err;
 
-	(void)from;
 	(void)a;
 	d->requests++;
-	err = desk_session_take(d, q);
+	err = desk_session_take(d, bus_peer_index(from), q);
 	d->requests--;
 	rep->result = err == 0;
 	return err;

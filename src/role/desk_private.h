@@ -69,7 +69,7 @@ bool desk_pop3_too_soon(struct desk *d, struct slice account_id);
 void desk_vacation(struct desk *d, struct store_account *account, const struct bus_desk_deliver_request *q);
 
 /* desk_session.c */
-NODISCARD int desk_session_take(struct desk *d, struct bus_desk_session_request *q);
+NODISCARD int desk_session_take(struct desk *d, int porch, struct bus_desk_session_request *q);
 /* The same for one that the clerk has let in. */
 NODISCARD int desk_session_take_operator(struct desk *d, struct bus_desk_operator_request *q);
 /* Ends those of one account: IMAP and POP3 politely, submission at once. */

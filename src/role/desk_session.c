@@ -5,6 +5,8 @@
 #include "role/submit_bus.h"
 
 #define CANCEL_MS 5000
+#define BACK_MS 30000 /* the porch is asked to take a client back */
+#define BACK_BYTES_MAX ((size_t)1 << 20)
 
 struct session {
 	struct list_node node;
@@ -14,8 +16,11 @@ struct session {
 	struct store_account *account;
 	enum bus_service service;
 	bool utf8, stopping;
-	bool moving;      /* the operator's */
-	struct arena mem; /* what follows lies here */
+	bool back;            /* the client has left the account and goes back to its porch */
+	int porch;            /* index */
+	int64_t porch_number; /* what that knows the session by; 0: nothing */
+	bool moving;          /* the operator's */
+	struct arena mem;     /* what follows lies here */
 	struct slice account_id, login, client, helo, tls, tag;
 };
 
@@ -64,7 +69,8 @@ serve_imap(struct session *s)
 		.moving = s->moving,
 		.sharing = &sharing,
 		.counters = &d->imap,
-		.stopping = &s->stopping});
+		.stopping = &s->stopping,
+		.back = s->porch_number != 0 ? &s->back : NULL});
 }
 
 static int
@@ -97,6 +103,29 @@ session_free(struct session *s)
 	free(s);
 }
 
+/* Gives the client back to its porch, with all that it has sent meanwhile. */
+static int
+give_back(struct session *s)
+{
+	struct bus *b = s->d->c->bus;
+	struct bus_porch_return_request q = {.session = s->porch_number};
+	struct bus_porch_returned_request last = {.session = s->porch_number};
+	struct bus_porch_return_reply rep;
+	struct bus_porch_returned_reply last_rep;
+	struct arena ARENA_CLEANUP a;
+	int err;
+
+	arena_init(&a, 65536);
+	err = BUS_CALL(b, ROLE_PORCH, s->porch, porch_return, &q, &a, &rep, BACK_MS);
+	stream_set_timeouts(s->stream, BACK_MS, BACK_MS);
+	while (err == 0)
+		err = stream_fill(s->stream, BACK_BYTES_MAX);
+	if (err != ERR_CLOSED)
+		return err;
+	last.pending = stream_pending(s->stream);
+	return BUS_CALL(b, ROLE_PORCH, s->porch, porch_returned, &last, &a, &last_rep, BACK_MS);
+}
+
 static void
 run_session(void *arg)
 {
@@ -110,6 +139,8 @@ run_session(void *arg)
 	case SERVICE_SUBMISSION: serve_submission(s); break;
 	default: break;
 	}
+	if (s->back && err == 0)
+		err = give_back(s);
 	LOG(s->d->c->house, DEBUG, "session_ended", LOG_S("account", s->account_id), LOG_S("client", s->client),
 	    LOG_I("service", s->service), LOG_E(err));
 	session_free(s);
@@ -149,6 +180,7 @@ fill_session(struct session *s, const struct bus_desk_session_request *q)
 		return err;
 	s->service = (enum bus_service)q->service;
 	s->utf8 = q->utf8 == 1;
+	s->porch_number = q->session;
 	s->login = arena_copy(mem, q->login);
 	s->client = arena_copy(mem, q->client);
 	s->helo = arena_copy(mem, q->helo);
@@ -209,7 +241,7 @@ begin_session(struct session *s, int err, int64_t *socket)
 }
 
 int
-desk_session_take(struct desk *d, struct bus_desk_session_request *q)
+desk_session_take(struct desk *d, int porch, struct bus_desk_session_request *q)
 {
 	struct session *s;
 	int err;
@@ -219,7 +251,10 @@ desk_session_take(struct desk *d, struct bus_desk_session_request *q)
 	if (q->service != SERVICE_IMAP && q->service != SERVICE_POP3 && q->service != SERVICE_SUBMISSION)
 		return ERR_UNSUPPORTED;
 	err = new_session(d, &s);
-	return err != 0 ? err : begin_session(s, fill_session(s, q), &q->socket);
+	if (err != 0)
+		return err;
+	s->porch = porch;
+	return begin_session(s, fill_session(s, q), &q->socket);
 }
 
 int

@@ -10,6 +10,8 @@
 #include "role/submitters.h"
 
 #define STOP_POLL_MS 20
+/* The most that comes back from a desk: what sockets and streams hold. */
+#define RETURNED_BYTES_MAX ((size_t)1 << 20)
 
 /* ---- one session -------------------------------------------------------------------------------------------------- */
 
@@ -29,12 +31,13 @@ talk(struct porch_session *s)
 	    .loop = p->c->loop,
 	    .tls = tls_bus_server(p->tls),
 	    .cleartext_sign_in = p->c->settings->cleartext_sign_in,
+	    .again = s->returned,
 	    .client = slice_z(s->address),
 	    .counters = imap ? &p->imap : &p->pop3,
 	    .stopping = &p->stopping};
 	int e = 0;
 
-	if (is_implicit_tls(s->service))
+	if (is_implicit_tls(s->service) && !s->returned)
 		e = stream_start_tls_server(s->client, tls_bus_server(p->tls),
 		    loop_deadline(p->c->loop, p->c->house->limits.handshake_timeout_ms));
 	if (e != 0) {
@@ -63,7 +66,7 @@ run_talk(struct porch_session *s)
 {
 	struct porch *p = s->porch;
 
-	s->waiter = fiber_self(p->c->loop);
+	s->done = false;
 	if (fiber_start(p->c->loop, "sign-in", talk_fiber, s, &s->talk) != 0)
 		return;
 	list_push(&p->waiting, &s->node);
@@ -104,6 +107,36 @@ serve_submission(struct porch_session *s)
 		.signin = porch_signin_ops(s)});
 }
 
+/* The client with its desk. True when it comes back, to sign in again. */
+static bool
+join(struct porch_session *s)
+{
+	struct porch *p = s->porch;
+	int e;
+
+	p->joined++;
+	/* The desk decides how long its client may idle. */
+	e = stream_proxy_until(s->client, s->desk, p->c->house->limits.imap_idle_timeout_ms * 2, &s->returning);
+	p->joined--;
+	if (e == ERR_TIMEOUT)
+		LOG(p->c->house, INFO, "session_stalled", LOG_Z("client", s->address));
+	porch_return_forget(s);
+	stream_close(&s->desk);
+	if (e == 0 && s->returned)
+		e = stream_unread(s->client, buf_slice(&s->unread));
+	/* It may hold a password. */
+	if (s->unread.p != NULL)
+		explicit_bzero(s->unread.p, s->unread.n);
+	buf_free(&s->unread);
+	buf_init(&s->unread, RETURNED_BYTES_MAX);
+	if (e != 0 || !s->returned)
+		return false;
+	/* Without an account it counts among those of its address again. */
+	if (!p->c->settings->plain)
+		s->brake = porch_brake_arrive(&p->brake, &s->peer);
+	return s->brake != NULL || p->c->settings->plain;
+}
+
 static void
 serve_session(struct porch_session *s)
 {
@@ -113,14 +146,13 @@ serve_session(struct porch_session *s)
 		serve_submission(s);
 		return;
 	}
-	run_talk(s);
-	if (s->desk == NULL)
-		return;
-	p->joined++;
-	/* The desk decides how long its client may idle. */
-	if (stream_proxy(s->client, s->desk, p->c->house->limits.imap_idle_timeout_ms * 2) == ERR_TIMEOUT)
-		LOG(p->c->house, INFO, "session_stalled", LOG_Z("client", s->address));
-	p->joined--;
+	s->waiter = fiber_self(p->c->loop);
+	buf_init(&s->unread, RETURNED_BYTES_MAX);
+	do {
+		run_talk(s);
+	} while (s->desk != NULL && join(s));
+	porch_return_forget(s);
+	buf_free(&s->unread);
 }
 
 static void
@@ -128,7 +160,8 @@ admitted(struct net_session *n)
 {
 	const struct door *d = n->arg;
 	struct porch *p = d->porch;
-	struct porch_session s = {.porch = p, .service = d->listener->settings->service, .client = n->stream};
+	struct porch_session s = {
+	    .porch = p, .service = d->listener->settings->service, .client = n->stream, .peer = n->peer};
 
 	n->stream = NULL;
 	net_address_text(&n->peer, s.address);
@@ -197,6 +230,7 @@ start(struct role_context *c, struct buf *detail)
 	list_init(&p->waiting);
 	smtp_sessions_init(&p->smtp);
 	porch_brake_init(&p->brake, c->loop);
+	porch_return_start(p);
 	e = tls_bus_new(&p->tls, c->loop, c->bus, detail);
 	return e == 0 ? listen_all(p, detail) : e;
 }

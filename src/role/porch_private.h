@@ -7,6 +7,7 @@
 #include "role/tls_bus.h"
 
 #include "base/log.h"
+#include "base/map.h"
 #include "imap/imap.h"
 #include "pop3/pop3.h"
 #include "smtp/smtp.h"
@@ -25,6 +26,8 @@ struct porch {
 	size_t doors_count;
 	struct list waiting; /* struct porch_session: before sign-in */
 	bool stopping;
+	struct map returns; /* struct porch_session by number: IMAP sessions with their desk (porch_return.c) */
+	int64_t numbers;
 	struct guest_counters imap, pop3;
 	struct smtp_sessions smtp;
 	int64_t joined; /* sessions with their desk now */
@@ -41,10 +44,20 @@ struct porch_session {
 	char address[NET_ADDRESS_TEXT_MAX];
 	struct brake_address *brake; /* until it is signed in; NULL where nothing is braked */
 	struct fiber *waiter, *talk;
-	bool listed; /* may submit without signing in */
+	struct net_address peer;
+	int64_t number; /* 0: none */
+	int desk_index;
+	bool returning, returned; /* from its desk */
+	struct buf unread;        /* what it had sent there that its desk did not want any more */
+	bool listed;              /* may submit without signing in */
 	bool done;
 };
 
+/* porch_return.c */
+void porch_return_start(struct porch *p);
+/* Before the desk gets the session: gives it a number. */
+NODISCARD int porch_return_expect(struct porch_session *s);
+void porch_return_forget(struct porch_session *s);
 /* porch_submitter.c: for smtp_presession_config, with a porch_session as its ctx. */
 NODISCARD int porch_join_gate(void *ctx, struct slice helo, struct slice tls, struct stream **session);
 /* porch_signin.c: with a porch_session as their ctx. */

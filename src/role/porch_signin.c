@@ -78,9 +78,10 @@ verify(struct porch *p, const struct signin_request *r, const struct found *who,
 
 /* Hands one end of a pair to the account's desk. */
 static int
-join_desk(struct porch *p, const struct signin_request *r, struct slice account_id, struct slice ticket,
+join_desk(struct porch_session *s, const struct signin_request *r, struct slice account_id, struct slice ticket,
     struct arena *a, struct stream **desk)
 {
+	struct porch *p = s->porch;
 	struct bus_desk_session_request q = {.service = r->service,
 	    .ticket = ticket,
 	    .login = r->login,
@@ -89,21 +90,27 @@ join_desk(struct porch *p, const struct signin_request *r, struct slice account_
 	    .tag = r->tag,
 	    .utf8 = r->utf8};
 	struct bus_desk_session_reply rep = {0};
-	int fds[2], e;
+	int fds[2], e = r->service == SERVICE_IMAP ? porch_return_expect(s) : 0;
 
+	if (e != 0)
+		return e;
+	q.session = s->number;
+	s->desk_index = account_desk(account_id, p->c->desks);
 	if (r->helo.n > 0 && slice_is_utf8(r->helo, true))
 		q.helo = r->helo;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) != 0)
 		return err_from_errno(errno);
 	q.socket = fds[1];
-	e = BUS_CALL(p->c->bus, ROLE_DESK, account_desk(account_id, p->c->desks), desk_session, &q, a, &rep, DESK_MS);
+	e = BUS_CALL(p->c->bus, ROLE_DESK, s->desk_index, desk_session, &q, a, &rep, DESK_MS);
 	(void)close(fds[1]);
 	if (e == 0 && rep.result < 0)
 		e = (int)rep.result;
 	if (e == 0)
 		e = stream_new(desk, p->c->loop, fds[0]);
-	if (e != 0)
+	if (e != 0) {
 		(void)close(fds[0]);
+		porch_return_forget(s);
+	}
 	return e;
 }
 
@@ -150,8 +157,9 @@ leave(struct porch_session *s, int e)
 /* ---- passwords ----------------------------------------------------------------------------------------------- */
 
 static int
-check_and_join(struct porch *p, const struct signin_request *r, struct arena *a, struct stream **desk)
+check_and_join(struct porch_session *s, const struct signin_request *r, struct arena *a, struct stream **desk)
 {
+	struct porch *p = s->porch;
 	struct found who;
 	struct slice ticket;
 	int e = find_accounts(p, r, a, &who);
@@ -160,7 +168,7 @@ check_and_join(struct porch *p, const struct signin_request *r, struct arena *a,
 		e = verify(p, r, &who, a, &ticket);
 	if (e == 0 && slice_eq(who.account_id, NOBODY))
 		e = ERR_DENIED;
-	return e != 0 ? e : join_desk(p, r, who.account_id, ticket, a, desk);
+	return e != 0 ? e : join_desk(s, r, who.account_id, ticket, a, desk);
 }
 
 static int
@@ -174,7 +182,7 @@ sign_in(void *ctx, const struct signin_request *r, struct stream **desk)
 	if (e != 0)
 		return told(s, r, e);
 	arena_init(&a, REPLY_BYTES_MAX);
-	e = check_and_join(s->porch, r, &a, desk);
+	e = check_and_join(s, r, &a, desk);
 	leave(s, e);
 	return told(s, r, e);
 }
@@ -254,7 +262,7 @@ sign_in_certificate(void *ctx, const struct signin_request *request, const struc
 	arena_init(&a, REPLY_BYTES_MAX);
 	e = verify_certificate(s->porch, &r, peer, &a, &account_id, &ticket);
 	if (e == 0)
-		e = join_desk(s->porch, &r, account_id, ticket, &a, desk);
+		e = join_desk(s, &r, account_id, ticket, &a, desk);
 	leave(s, e);
 	return told(s, &r, e);
 }
@@ -319,7 +327,7 @@ scram_join(void *ctx, const struct signin_request *r, const struct signin_scram 
 	struct arena ARENA_CLEANUP a;
 
 	arena_init(&a, REPLY_BYTES_MAX);
-	return told(session, r, join_desk(session->porch, r, s->account_id, s->ticket, &a, desk));
+	return told(session, r, join_desk(session, r, s->account_id, s->ticket, &a, desk));
 }
 
 struct signin_ops

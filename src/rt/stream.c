@@ -175,6 +175,24 @@ stream_detach(struct stream **stp, struct buf *unread, int *fd)
 	return 0;
 }
 
+int
+stream_unread(struct stream *st, struct slice bytes)
+{
+	struct stream_bytes all = {0};
+	int r = bytes.n == 0 ? 0 : stream_bytes_put(&all, bytes.p, bytes.n);
+
+	if (r == 0 && st->in.n > 0)
+		r = stream_bytes_put(&all, stream_bytes_first(&st->in), st->in.n);
+	if (r != 0 || bytes.n == 0) {
+		stream_bytes_free(&all);
+		return r;
+	}
+	stream_bytes_free(&st->in);
+	st->in = all;
+	st->scanned = 0;
+	return 0;
+}
+
 void
 stream_set_timeouts(struct stream *st, int64_t read_ms, int64_t write_ms)
 {

@@ -71,10 +71,18 @@ NODISCARD int stream_shutdown(struct stream *st);
  * read that meets it. */
 NODISCARD int stream_start_deflate(struct stream *st);
 bool stream_is_deflate(const struct stream *st);
+/* Sends what is to be sent, and ends the compression of both directions, if there is one: the peer's ends with the flush of what was
+ * read last, or with a final block. Waits for the rest of that. Unread input that was compressed is an error (ERR_SYNTAX). */
+NODISCARD int stream_stop_deflate(struct stream *st);
+/* Puts bytes in front of what is pending, as if they had just been read. */
+NODISCARD int stream_unread(struct stream *st, struct slice bytes);
 
 /* Copies bytes both ways between a and b until both directions ended, an error, or `idle_ms` without a
  * byte. Gives buffers back whenever idle; meant for thousands of idle sessions. */
 NODISCARD int stream_proxy(struct stream *a, struct stream *b, int64_t idle_ms);
+/* The same until `*stop`, too, which is looked at when the fiber is woken: then b gets what was read of a, and the end, but a is not
+ * read any more, and not ended when b ends: it can be used after. */
+NODISCARD int stream_proxy_until(struct stream *a, struct stream *b, int64_t idle_ms, const bool *stop);
 
 /* TLS. Unread cleartext input at the moment of the upgrade is an error (ERR_SYNTAX: command injection,
  * RFC 3207 §5 and CVE-2011-0411); callers discard nothing silently. */

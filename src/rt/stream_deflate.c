@@ -85,7 +85,8 @@ stream_deflate_free(struct stream_deflate **dp)
 
 /* ---- input ---- */
 
-/* Inflates what is there into p: the bytes made, or ERR_SYNTAX. */
+/* Inflates what is there into p, one block at most, so that nothing is looked at before it has to be: the bytes made, or
+ * ERR_SYNTAX. */
 static int64_t
 inflate_some(struct stream_deflate *d, void *p, size_t n)
 {
@@ -96,7 +97,7 @@ inflate_some(struct stream_deflate *d, void *p, size_t n)
 	d->inflater.avail_in = (uInt)d->in.n;
 	d->inflater.next_out = p;
 	d->inflater.avail_out = room;
-	r = inflate(&d->inflater, Z_SYNC_FLUSH);
+	r = inflate(&d->inflater, Z_BLOCK);
 	stream_bytes_took(&d->in, d->in.n - d->inflater.avail_in);
 	d->more = d->inflater.avail_out == 0;
 	if (r == Z_STREAM_END)
@@ -116,8 +117,11 @@ stream_deflate_read(struct stream *st, void *p, size_t n, int *want)
 		int64_t got = 0;
 		int r;
 
-		if (d->in.n > 0 || d->more)
-			got = d->ended ? 0 : inflate_some(d, p, n);
+		for (size_t before = SIZE_MAX;
+		     got == 0 && !d->ended && (d->in.n > 0 || d->more) && d->in.n != before;) {
+			before = d->in.n;
+			got = inflate_some(d, p, n);
+		}
 		if (got != 0)
 			return got > 0 ? got : stream_fail(st, (int)got);
 		if (d->ended)
@@ -209,4 +213,57 @@ stream_deflate_flush(struct stream *st, int *want)
 			d->unflushed = false;
 	}
 	return r == 0 ? drain(st, want) : r;
+}
+
+/* ---- the end ---- */
+
+/* Is the peer's stream at the end of a block that ends with a byte, with nothing made of it? */
+static bool
+is_between(const struct stream_deflate *d)
+{
+	return d->ended || ((d->inflater.data_type & 128) != 0 && (d->inflater.data_type & 7) == 0);
+}
+
+/* A flush is an empty block. Takes it, byte by byte, and what comes before it must make nothing. */
+static int
+finish_input(struct stream *st)
+{
+	struct stream_deflate *d = st->deflate;
+	int64_t end_ms = stream_wait_end(st, st->read_ms);
+
+	while (!is_between(d) || d->more) {
+		uint8_t raw, made;
+		int want = 0;
+		int64_t got = d->in.n > 0 || d->more ? inflate_some(d, &made, 1) : 0;
+
+		if (got != 0)
+			return got < 0 ? (int)got : ERR_SYNTAX;
+		if (d->in.n > 0 || is_between(d))
+			continue;
+		got = stream_transport_read(st, &raw, 1, &want);
+		if (got == 1)
+			got = stream_bytes_put(&d->in, &raw, 1);
+		else if (got == ERR_BUSY)
+			got = stream_wait(st, STREAM_READER, want, end_ms);
+		if (got < 0)
+			return (int)got;
+	}
+	return 0;
+}
+
+int
+stream_stop_deflate(struct stream *st)
+{
+	int r = stream_flush(st);
+
+	if (r != 0 || st->deflate == NULL)
+		return r;
+	r = st->in.n > 0 ? ERR_SYNTAX : finish_input(st);
+	if (r == 0 && st->deflate->in.n > 0)
+		r = stream_bytes_put(&st->in, stream_bytes_first(&st->deflate->in), st->deflate->in.n);
+	if (r != 0)
+		return stream_fail(st, r);
+	st->scanned = 0;
+	stream_deflate_free(&st->deflate);
+	return 0;
 }

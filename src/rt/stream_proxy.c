@@ -8,6 +8,8 @@
 
 struct direction {
 	struct stream *from, *to;
+	const bool *stop; /* NULL: never */
+	bool kept; /* when that is true `to` is used after and must not be ended; else `from` is not read any more */
 	bool ended;
 	bool broken;            /* `to` takes nothing any more, but what it has sent before still arrives */
 	int want_from, want_to; /* what to wait for */
@@ -28,10 +30,16 @@ drain(struct stream_bytes *b, struct stream *to, int *want, size_t *moved)
 	return 0;
 }
 
+static bool
+is_stopped(const struct direction *d)
+{
+	return d->stop != NULL && *d->stop;
+}
+
 static int
 end_direction(struct direction *d)
 {
-	int r = stream_try_shutdown(d->to, &d->want_to);
+	int r = d->kept && is_stopped(d) ? 0 : stream_try_shutdown(d->to, &d->want_to);
 
 	if (r == 0)
 		d->ended = true;
@@ -78,7 +86,7 @@ pump(struct direction *d, size_t *moved)
 			r = drain(&d->from->in, d->to, &d->want_to, &turn);
 		if (r != 0)
 			break;
-		r = d->from->err_in != 0 ? end_direction(d) : copy_once(d, &turn);
+		r = d->from->err_in != 0 || (!d->kept && is_stopped(d)) ? end_direction(d) : copy_once(d, &turn);
 	}
 	*moved += turn;
 	if (r == ERR_CLOSED && d->from->err_out == 0) {
@@ -90,9 +98,9 @@ pump(struct direction *d, size_t *moved)
 	return r == ERR_BUSY ? 0 : r;
 }
 
-/* Waits until one of the two streams can go on. */
+/* Waits until one of the two streams can go on, or the fiber is woken where somebody may do that. */
 static int
-wait_both(struct stream *a, int events_a, struct stream *b, int events_b, int64_t deadline_ms)
+wait_both(struct stream *a, int events_a, struct stream *b, int events_b, int64_t deadline_ms, bool wakeable)
 {
 	int r = 0;
 
@@ -103,7 +111,7 @@ wait_both(struct stream *a, int events_a, struct stream *b, int events_b, int64_
 	if (r == 0 && events_b != 0)
 		r = stream_watch(b, STREAM_READER, events_b);
 	if (r == 0)
-		r = fiber_wait(a->loop, deadline_ms);
+		r = wakeable ? fiber_park(a->loop, deadline_ms) : fiber_wait(a->loop, deadline_ms);
 	if (a->wait[STREAM_READER].fired || b->wait[STREAM_READER].fired)
 		r = 0;
 	stream_unwatch(a, STREAM_READER);
@@ -114,7 +122,14 @@ wait_both(struct stream *a, int events_a, struct stream *b, int events_b, int64_
 int
 stream_proxy(struct stream *a, struct stream *b, int64_t idle_ms)
 {
-	struct direction there = {.from = a, .to = b}, back = {.from = b, .to = a};
+	return stream_proxy_until(a, b, idle_ms, NULL);
+}
+
+int
+stream_proxy_until(struct stream *a, struct stream *b, int64_t idle_ms, const bool *stop)
+{
+	struct direction there = {.from = a, .to = b, .stop = stop};
+	struct direction back = {.from = b, .to = a, .stop = stop, .kept = true};
 	struct loop *l = a->loop;
 	int64_t idle_end = loop_deadline(l, idle_ms);
 	int r = a->err_out != 0 ? a->err_out : b->err_out;
@@ -137,7 +152,8 @@ stream_proxy(struct stream *a, struct stream *b, int64_t idle_ms)
 		else if (moved_there >= TURN_BYTES || moved_back >= TURN_BYTES)
 			r = fiber_yield(l);
 		else
-			r = wait_both(a, there.want_from | back.want_to, b, there.want_to | back.want_from, end);
+			r = wait_both(
+			    a, there.want_from | back.want_to, b, there.want_to | back.want_from, end, stop != NULL);
 	}
 	if (r == 0 && (there.broken || back.broken))
 		r = ERR_CLOSED;
