@@ -40,8 +40,8 @@ next_uidvalidity(struct store_account *a, struct account_row *ar)
 	return ar->uidvalidity > UINT32_MAX ? ERR_LIMIT : 0;
 }
 
-static int
-insert_mailbox(
+int
+store_mailbox_insert_row(
     struct sqltx *tx, struct store_account *a, struct account_row *ar, struct slice name, int role, int64_t *id_out)
 {
 	uint8_t id[STORE_ID_BYTES];
@@ -91,7 +91,7 @@ insert_parents(struct sqltx *tx, struct store_account *a, struct account_row *ar
 		err = row_mailbox_by_name(tx, a, slice_head(name, i), NULL, &row);
 		if (err == ERR_NOTFOUND) {
 			*made = *made == 0 ? i : *made;
-			err = insert_mailbox(tx, a, ar, slice_head(name, i), STORE_ROLE_NONE, &id);
+			err = store_mailbox_insert_row(tx, a, ar, slice_head(name, i), STORE_ROLE_NONE, &id);
 		}
 		if (err != 0)
 			return err;
@@ -131,7 +131,7 @@ create_tx(struct sqltx *tx, void *arg)
 	} else if (err == ERR_NOTFOUND) {
 		if ((err = check_room(tx, a, o->name)) == 0 &&
 		    (err = insert_parents(tx, a, &ar, o->name, &o->made)) == 0)
-			err = insert_mailbox(tx, a, &ar, o->name, o->role, &o->id);
+			err = store_mailbox_insert_row(tx, a, &ar, o->name, o->role, &o->id);
 	}
 	return err != 0 ? err : row_account_save(tx, a, &ar);
 }
@@ -181,7 +181,7 @@ store_defaults_insert(struct sqltx *tx, void *account)
 	if (err == 0)
 		err = row_account_load(tx, a, &ar);
 	for (size_t i = 0; i < COUNT_OF(defaults) && err == 0; i++) {
-		err = insert_mailbox(tx, a, &ar, defaults[i].name, defaults[i].role, &id);
+		err = store_mailbox_insert_row(tx, a, &ar, defaults[i].name, defaults[i].role, &id);
 		if (err == 0)
 			err = SQL_EXEC(tx, &store_sql_subscription_insert, ACC(a), SQLT(defaults[i].name));
 	}
@@ -425,7 +425,7 @@ static int
 move_inbox(struct sqltx *tx, struct mailbox_op *o, struct account_row *ar, struct mailbox_row *inbox)
 {
 	int64_t id;
-	int err = insert_mailbox(tx, o->a, ar, o->to, STORE_ROLE_NONE, &id);
+	int err = store_mailbox_insert_row(tx, o->a, ar, o->to, STORE_ROLE_NONE, &id);
 
 	if (err != 0 || (err = row_mailbox_by_id(tx, o->a, id, NULL, &o->target)) != 0)
 		return err;

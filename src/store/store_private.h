@@ -74,6 +74,7 @@ struct store_sync_work {
 struct store_keywords;
 struct store_index;
 struct store_journal;
+struct account_row;
 
 struct store_account {
 	struct store *store;
@@ -147,6 +148,9 @@ void store_mark_dirty(struct store_account *a);
 void store_clear_dirty(struct store_account *a);
 /* The row of a new account and its default mailboxes (store_mailboxes.c). */
 NODISCARD int store_defaults_insert(struct sqltx *tx, void *account);
+/* A mailbox whose parents are there. */
+NODISCARD int store_mailbox_insert_row(
+    struct sqltx *tx, struct store_account *a, struct account_row *ar, struct slice name, int role, int64_t *id_out);
 /* The account's sync work, made at the first use; NULL when out of memory. */
 struct store_sync_work *store_work(struct store_account *a);
 void store_work_free(struct store_sync_work **w);
