@@ -82,7 +82,7 @@ cli_fn cli_help, cli_version, cli_demo, cli_setup, cli_serve, cli_house, cli_sto
     cli_config_diff, cli_message, cli_sendmail, cli_trust;
 cli_fn cli_import_imap, cli_import_maildir, cli_import_mbox, cli_import_eml;
 cli_fn cli_export_imap, cli_export_maildir, cli_export_mbox, cli_export_eml;
-cli_fn cli_backup, cli_backup_list, cli_backup_key, cli_backup_prune, cli_restore;
+cli_fn cli_house_long, cli_backup, cli_backup_list, cli_backup_key, cli_backup_prune, cli_restore;
 
 /* cli_where.c: where the house is and what its configuration says. */
 struct cli_where {
@@ -102,7 +102,8 @@ struct cli_reply {
 	json_t *rows;  /* array */
 	json_t *final; /* {"ok":true,...} or {"error":{...}} */
 };
-#define CLI_SILENCE_S 60 /* a house that says nothing for so long hangs */
+#define CLI_LONG_SILENCE_S 7200 /* one that looks through a large account has much to do */
+#define CLI_SILENCE_S 60        /* a house that says nothing for so long hangs */
 /* Connects to DIR/run/control: the descriptor, or -1 with errno when no house answers there. */
 int cli_connect(const char *dir);
 /* The same for the socket DIR/run/NAME (a short name); a wait in either direction ends after silence_s seconds. */

@@ -41,8 +41,8 @@ cli_reach_house(struct cli *c, const struct cli_where *w, struct cli_quiet *quie
 	    c, EX_TEMPFAIL, "the house in %s does not answer; %s/lock names the process that has it", w->dir, w->dir);
 }
 
-int
-cli_house(struct cli *c)
+static int
+ask_house(struct cli *c, int silence_s)
 {
 	struct cli_where w CLI_WHERE_CLEANUP;
 	struct cli_quiet quiet = {0};
@@ -50,13 +50,25 @@ cli_house(struct cli *c)
 
 	if (code != 0)
 		return code;
-	code = cli_reach_house(c, &w, &quiet, CLI_SILENCE_S, &fd);
+	code = cli_reach_house(c, &w, &quiet, silence_s, &fd);
 	if (code == 0)
 		code = ask_and_print(c, fd);
 	if (fd >= 0)
 		(void)close(fd);
 	ended = cli_quiet_stop(&quiet);
 	return code == 0 ? ended : code;
+}
+
+int
+cli_house(struct cli *c)
+{
+	return ask_house(c, CLI_SILENCE_S);
+}
+
+int
+cli_house_long(struct cli *c)
+{
+	return ask_house(c, CLI_LONG_SILENCE_S);
 }
 
 int

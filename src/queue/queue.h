@@ -214,4 +214,11 @@ NODISCARD int queue_trace(struct queue *q, struct slice key, queue_row_fn *fn, v
 /* Counters and gauges. */
 void queue_status(struct queue *q, json_t *into);
 
+/* What of the queue does not fit together, for `posthouse fsck`; in the arena. */
+struct queue_flaw {
+	const char *kind; /* a word */
+	struct slice detail;
+};
+NODISCARD int queue_check(struct queue *q, struct arena *a, struct queue_flaw **v, size_t *n);
+
 #endif

@@ -73,7 +73,8 @@ read_from(struct salvage *s, const char *fmt, int64_t from, int64_t *last)
 static bool
 can_read(struct salvage *s, int64_t from, int64_t *found, bool *end)
 {
-	sqlite3_stmt *st = prepare(s->from, "SELECT rowid, * FROM \"%w\" WHERE rowid >= ?1 ORDER BY rowid LIMIT 1", s->table);
+	sqlite3_stmt *st = prepare(
+	    s->from, "SELECT rowid, * FROM \"%w\" WHERE rowid >= ?1 ORDER BY rowid LIMIT 1", s->table);
 	int rc = SQLITE_CORRUPT;
 
 	*end = false;
@@ -93,27 +94,24 @@ copy_by_rowid(struct salvage *s)
 {
 	static const char up[] = "SELECT rowid, * FROM \"%w\" WHERE rowid >= ?1 ORDER BY rowid",
 			  down[] = "SELECT rowid, * FROM \"%w\" WHERE rowid < ?1 ORDER BY rowid DESC";
-	int64_t last = INT64_MIN, from = INT64_MIN, back;
+	int64_t from = 0, last = -1, ignored;
 
+	/* Nothing of ours gives a rowid below 1. */
 	for (int breaks = 0; breaks < BREAKS_MAX && s->err == 0; breaks++) {
-		int64_t at = from;
+		int64_t broken;
 		bool end = false;
 
 		if (read_from(s, up, from, &last))
 			return;
 		s->n->breaks++;
-		if (last > at)
-			at = last;
-		from = at;
+		broken = (last >= from ? last : from) + 1;
+		from = broken;
 		for (int64_t step = 1; !can_read(s, from, &from, &end) && !end; step *= 2) {
-			if (at > INT64_MAX - step || step > INT64_MAX / 4)
-				end = true;
-			else
-				from = (at < 0 && breaks == 0 && at == INT64_MIN ? 0 : at) + step;
+			end = step > INT64_MAX / 4 || broken > INT64_MAX / 2;
+			from = end ? from : broken + step;
 		}
-		back = end ? INT64_MAX : from;
 		/* What lies between the break and there, from its far end. */
-		(void)read_from(s, down, back, &(int64_t){0});
+		(void)read_from(s, down, end ? INT64_MAX : from, &ignored);
 		if (end)
 			return;
 	}
@@ -122,7 +120,8 @@ copy_by_rowid(struct salvage *s)
 static void
 copy_from_both_ends(struct salvage *s)
 {
-	static const char *const orders[] = {"SELECT * FROM \"%w\"", "SELECT * FROM \"%w\" ORDER BY 1 DESC, 2 DESC, 3 DESC"};
+	static const char *const orders[] = {
+	    "SELECT * FROM \"%w\"", "SELECT * FROM \"%w\" ORDER BY 1 DESC, 2 DESC, 3 DESC"};
 
 	for (size_t i = 0; i < COUNT_OF(orders) && s->err == 0; i++) {
 		sqlite3_stmt *st = prepare(s->from, orders[i], s->table);
@@ -187,8 +186,9 @@ copy_tables(struct salvage *s)
 {
 	sqlite3_stmt *list = NULL;
 	int rc = sqlite3_prepare_v2(s->to,
-	    "SELECT name, wr FROM pragma_table_list WHERE schema = 'main' AND type = 'table' AND name NOT LIKE 'sqlite_%'", -1,
-	    &list, NULL);
+	    "SELECT name, wr FROM pragma_table_list WHERE schema = 'main' AND type = 'table' AND name NOT LIKE "
+	    "'sqlite_%'",
+	    -1, &list, NULL);
 
 	while (rc == SQLITE_OK && s->err == 0 && sqlite3_step(list) == SQLITE_ROW) {
 		s->table = (const char *)sqlite3_column_text(list, 0);
@@ -209,7 +209,8 @@ sql_salvage(const char *from, const char *to, struct sql_salvaged *out, struct b
 	*out = (struct sql_salvaged){0};
 	rc = sqlite3_open_v2(from, &s.from, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
 	if (rc == SQLITE_OK)
-		rc = sqlite3_exec(s.from, "PRAGMA locking_mode = EXCLUSIVE; SELECT COUNT(*) FROM sqlite_schema", NULL, NULL, NULL);
+		rc = sqlite3_exec(
+		    s.from, "PRAGMA locking_mode = EXCLUSIVE; SELECT COUNT(*) FROM sqlite_schema", NULL, NULL, NULL);
 	if (rc != SQLITE_OK) {
 		buf_printf(detail, "%s cannot be read: %s", from, sqlite3_errmsg(s.from));
 		(void)sqlite3_close_v2(s.from);
@@ -217,7 +218,8 @@ sql_salvage(const char *from, const char *to, struct sql_salvaged *out, struct b
 	}
 	rc = sqlite3_open_v2(to, &s.to, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
 	if (rc == SQLITE_OK)
-		rc = sqlite3_exec(s.to, "PRAGMA locking_mode = EXCLUSIVE; PRAGMA synchronous = FULL; BEGIN IMMEDIATE", NULL, NULL, NULL);
+		rc = sqlite3_exec(s.to, "PRAGMA locking_mode = EXCLUSIVE; PRAGMA synchronous = FULL; BEGIN IMMEDIATE",
+		    NULL, NULL, NULL);
 	if (rc == SQLITE_OK)
 		copy_tables(&s);
 	if (rc == SQLITE_OK && s.err == 0)

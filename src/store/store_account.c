@@ -191,13 +191,14 @@ recover_rows(struct sqltx *tx, void *arg)
 	return SQL_EXEC(tx, &store_sql_mailbox_gap, ACC(a), SQLI(STORE_GAP_UID), SQLI(row.modseq));
 }
 
-struct blob_names {
-	struct store_account *a;
-	struct buf names;
-};
-
 static int
-read_blob_names(struct sqltx *tx, void *arg)
+compare_names(const void *a, const void *b)
+{
+	return memcmp(a, b, STORE_BLOB_NAME);
+}
+
+int
+store_blob_names(struct sqltx *tx, void *arg)
 {
 	struct blob_names *b = arg;
 	struct sql_rows SQL_ROWS_CLEANUP q = {0};
@@ -209,13 +210,9 @@ read_blob_names(struct sqltx *tx, void *arg)
 	while ((err = sql_next(&q)) == 1)
 		if (sql_col_bytes(&q, 0).n == STORE_BLOB_NAME)
 			buf_put(&b->names, sql_col_bytes(&q, 0));
+	if (b->names.n > 0)
+		qsort(b->names.p, b->names.n / STORE_BLOB_NAME, STORE_BLOB_NAME, compare_names);
 	return err != 0 ? err : b->names.err;
-}
-
-static int
-compare_names(const void *a, const void *b)
-{
-	return memcmp(a, b, STORE_BLOB_NAME);
 }
 
 /* After an unclean end: what was shown but not durable may be lost, so that numbers go on behind a gap; and files of
@@ -230,12 +227,9 @@ recover(struct store_account *a, const uint8_t boot[STORE_ID_BYTES])
 
 	buf_init(&b.names, 256u << 20);
 	buf_init(&r.journal, 2 * STORE_JOURNAL_BYTES);
-	err = sql_read_blocking(a->db, read_blob_names, &b);
-	if (err == 0) {
-		if (b.names.n > 0)
-			qsort(b.names.p, b.names.n / STORE_BLOB_NAME, STORE_BLOB_NAME, compare_names);
-		err = store_blobs_reconcile(a, buf_slice(&b.names));
-	}
+	err = sql_read_blocking(a->db, store_blob_names, &b);
+	if (err == 0)
+		err = store_blobs_reconcile(a, buf_slice(&b.names), NULL);
 	buf_free(&b.names);
 	if (err == 0)
 		err = journal_read(a, boot, &r.journal);

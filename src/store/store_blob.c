@@ -163,8 +163,12 @@ store_account_look(const struct store *s, struct slice account_id)
 static int
 finish_removal(const char *path, const char *removed)
 {
+	char aside[STORE_PATH_MAX];
 	int err;
 
+	(void)snprintf(aside, sizeof(aside), "%.*s/aside", STORE_PATH_MAX - 8, path);
+	if ((err = empty_dir(aside)) != 0 || (rmdir(aside) != 0 && errno != ENOENT))
+		return err != 0 ? err : err_from_errno(errno);
 	if ((err = empty_dir(path)) != 0 || (err = empty_dir(removed)) != 0 || (err = store_fsync_dir(path)) != 0)
 		return err;
 	return rmdir(removed) != 0 && errno != ENOENT ? err_from_errno(errno) : 0;
@@ -254,7 +258,7 @@ sorted_contains(struct slice names, const char *name)
 }
 
 int
-store_blobs_reconcile(const struct store_account *a, struct slice keep)
+store_blobs_reconcile(const struct store_account *a, struct slice keep, const char *aside)
 {
 	char path[STORE_PATH_MAX], file[STORE_PATH_MAX];
 	DIR *d;
@@ -271,6 +275,10 @@ store_blobs_reconcile(const struct store_account *a, struct slice keep)
 		if (strlen(e->d_name) == STORE_BLOB_NAME && sorted_contains(keep, e->d_name)) {
 			if ((err = store_blob_path(a, e->d_name, false, file)) == 0)
 				err = sync_path(file, 0, true);
+		} else if (aside != NULL && strlen(e->d_name) == STORE_BLOB_NAME) {
+			(void)snprintf(file, sizeof(file), "%.*s/%s.eml", (int)(STORE_PATH_MAX - 64), aside, e->d_name);
+			if (renameat(dirfd(d), e->d_name, AT_FDCWD, file) != 0)
+				err = err_from_errno(errno);
 		} else {
 			(void)unlinkat(dirfd(d), e->d_name, 0);
 		}

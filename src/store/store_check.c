@@ -91,7 +91,8 @@ static const struct {
 	const char *kind, *what;
 	const struct sql_text *count, *remove;
 } leftovers[] = {
-    {"cache_without_email", "descriptions of messages that are no more", &store_sql_check_caches, &store_sql_mend_caches},
+    {"cache_without_email", "descriptions of messages that are no more", &store_sql_check_caches,
+	&store_sql_mend_caches},
     {"unindexed_without_email", "messages to be indexed that are no more", &store_sql_check_unindexed,
 	&store_sql_mend_unindexed},
     {"thread_without_email", "references of messages that are no more", &store_sql_check_threads,
@@ -100,7 +101,8 @@ static const struct {
 	&store_sql_mend_metadata},
     {"tombstone_without_mailbox", "expunged UIDs of mailboxes that are no more", &store_sql_check_tombstones,
 	&store_sql_mend_tombstones},
-    {"tombstone_of_living", "UIDs that count as expunged, but are there", &store_sql_check_risen, &store_sql_mend_risen},
+    {"tombstone_of_living", "UIDs that count as expunged, but are there", &store_sql_check_risen,
+	&store_sql_mend_risen},
 };
 
 static int
@@ -147,8 +149,8 @@ place_recovered(struct sqltx *tx, struct checking *k, struct message *msg, struc
 	int err = find_recovered(tx, k);
 
 	if (err == 0)
-		err = row_place(tx, k->a, &k->recovered, msg, keywords, ++k->ar.modseq,
-		    house_now_s(k->a->store->house));
+		err = row_place(
+		    tx, k->a, &k->recovered, msg, keywords, ++k->ar.modseq, house_now_s(k->a->store->house));
 	if (err == 0)
 		err = row_mailbox_save(tx, k->a, &k->recovered);
 	k->shape = true;
@@ -191,11 +193,12 @@ check_sizes(struct sqltx *tx, struct checking *k, struct arena *mem)
 		err = list_items(tx, k, &store_sql_check_placed_sizes, mem, &l);
 	for (size_t i = 0; i < l.n && err == 0; i++) {
 		k->shape |= k->repair;
-		err = found(k, as_told(k), "placement_size", "UID %lld of mailbox %lld has another size than its message",
-		    (long long)l.v[i].b, (long long)l.v[i].a);
+		err = found(k, as_told(k), "placement_size",
+		    "UID %lld of mailbox %lld has another size than its message", (long long)l.v[i].b,
+		    (long long)l.v[i].a);
 		if (err == 0 && k->repair)
-			err = SQL_EXEC(tx, &store_sql_mend_placed_size, ACC(k->a), SQLI(l.v[i].a), SQLI(l.v[i].b),
-			    SQLI(l.v[i].c));
+			err = SQL_EXEC(
+			    tx, &store_sql_mend_placed_size, ACC(k->a), SQLI(l.v[i].a), SQLI(l.v[i].b), SQLI(l.v[i].c));
 	}
 	return err;
 }
@@ -292,9 +295,11 @@ check_mailbox(struct sqltx *tx, struct checking *k, struct sums *s)
 	int err = add_up(tx, k, s);
 
 	if (err == 0 &&
-	    (m->messages != s->messages || m->unseen != s->unseen || m->deleted != s->deleted || m->bytes != s->bytes)) {
+	    (m->messages != s->messages || m->unseen != s->unseen || m->deleted != s->deleted ||
+		m->bytes != s->bytes)) {
 		err = found(k, as_told(k), "mailbox_counts",
-		    "%.*s has %lld messages (%lld unseen, %lld deleted, %lld bytes), and counts %lld (%lld, %lld, %lld)",
+		    "%.*s has %lld messages (%lld unseen, %lld deleted, %lld bytes), and counts %lld (%lld, %lld, "
+		    "%lld)",
 		    SLICE_ARG(m->name), (long long)s->messages, (long long)s->unseen, (long long)s->deleted,
 		    (long long)s->bytes, (long long)m->messages, (long long)m->unseen, (long long)m->deleted,
 		    (long long)m->bytes);
@@ -367,22 +372,6 @@ check_account(struct sqltx *tx, struct checking *k, int64_t modseq_before)
 }
 
 static int
-read_account(struct sqltx *tx, struct checking *k)
-{
-	int err = row_account_load(tx, k->a, &k->ar);
-
-	if (err != ERR_NOTFOUND)
-		return err;
-	err = found(k, as_told(k), "account_missing", "the row of the account is missing");
-	k->ar = (struct account_row){.next_mailbox = 1000, .modseq = STORE_GAP_MODSEQ, .quota_bytes = 0, .changes = 1};
-	memcpy(k->ar.boot, k->a->store->boot, STORE_ID_BYTES);
-	if (err == 0 && k->repair)
-		err = SQL_EXEC(tx, &store_sql_account_insert, ACC(k->a), SQLB(slice_of(k->ar.boot, STORE_ID_BYTES)),
-		    SQLI(k->a->quota_bytes >= 0 ? k->a->quota_bytes : 0));
-	return err;
-}
-
-static int
 check_rows(struct sqltx *tx, void *arg)
 {
 	struct checking *k = arg;
@@ -402,7 +391,7 @@ check_rows(struct sqltx *tx, void *arg)
 		return found(k, STORE_FOUND, "database_damaged", "mail.db: %.*s", SLICE_ARG(slice_head(line, 400)));
 	}
 	if (err == 0)
-		err = read_account(tx, k);
+		err = row_account_load(tx, k->a, &k->ar);
 	modseq = k->ar.modseq;
 	if (err == 0)
 		err = check_placements(tx, k, &mem);
@@ -529,8 +518,8 @@ look_in_folder(struct files *f)
 		file->seen = fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0;
 		if (file->seen && st.st_size != file->size) {
 			err = found(k, STORE_FOUND, "file_size",
-			    "blobs/%s has %lld bytes and its message %lld: bring the file back from a backup", e->d_name,
-			    (long long)st.st_size, (long long)file->size);
+			    "blobs/%s has %lld bytes and its message %lld: bring the file back from a backup",
+			    e->d_name, (long long)st.st_size, (long long)file->size);
 		}
 	}
 	closedir(d);
@@ -697,7 +686,8 @@ salvage(struct checking *k)
 	}
 	if (err == 0)
 		err = found(k, STORE_ASIDE, s->nothing ? "database_lost" : "database_salvaged",
-		    s->nothing ? "nothing of mail.db could be read; it is now %s, with all its mail: restore the account from a "
+		    s->nothing ? "nothing of mail.db could be read; it is now %s, with all its mail: restore the "
+				 "account from a "
 				 "backup"
 			       : "a new mail.db has the %2$lld rows that could be read; the old one is now %1$s",
 		    s->aside, (long long)s->n.rows);

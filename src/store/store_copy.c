@@ -27,6 +27,9 @@ mark_before(struct store_account *a, void *arg)
 	size_t n = 0;
 
 	out[0] = '\0';
+	/* So are those that a run which was cut off has left in its journal. */
+	if (store_path(a->store, acc_id(a), "/flags", path) == 0 && a->db == NULL && access(path, F_OK) == 0)
+		return 0;
 	for (size_t i = 0; i < COUNT_OF(names); i++) {
 		struct stat st;
 		int err = store_path(a->store, acc_id(a), names[i], path);
@@ -46,11 +49,21 @@ mark_before(struct store_account *a, void *arg)
 	return 0;
 }
 
+/* Flags that the database does not have yet are a change. */
+static int
+mark_prepare(void *arg)
+{
+	struct mark *m = arg;
+
+	m->out[0] = '\0';
+	return m->a->unsaved_n > 0;
+}
+
 int
 store_account_mark(struct store_account *a, char out[STORE_MARK_MAX])
 {
 	struct mark m = {a, out};
-	struct store_op op = {.before = mark_before, .arg = &m, .closed = true};
+	struct store_op op = {.prepare = mark_prepare, .before = mark_before, .arg = &m, .closed = true};
 	int err = store_run(a, &op);
 
 	if (a->unsaved_n > 0) /* the files are about to change */

@@ -211,8 +211,15 @@ NODISCARD int store_folder_create(const struct store *s, struct slice account_id
 /* After the database is durable: from now on the account exists. */
 NODISCARD int store_folder_finish(const struct store *s, struct slice account_id);
 NODISCARD int store_folder_remove(const struct store *s, struct slice account_id);
-/* Removes files that no row names and syncs the others: after an unclean end. `keep` are names of 32 bytes, sorted. */
-NODISCARD int store_blobs_reconcile(const struct store_account *a, struct slice keep);
+/* Removes files that no row names and syncs the others: after an unclean end. `keep` are names of 32 bytes, sorted. With `aside`
+ * (a folder) they are moved there instead, as NAME.eml. */
+NODISCARD int store_blobs_reconcile(const struct store_account *a, struct slice keep, const char *aside);
+/* A transaction function: names of all files that rows name, sorted. */
+struct blob_names {
+	struct store_account *a;
+	struct buf names;
+};
+NODISCARD int store_blob_names(struct sqltx *tx, void *blob_names);
 NODISCARD int store_blobs_sync(const struct store_account *a, struct slice names);
 void store_blobs_unlink(const struct store_account *a, struct slice names);
 /* Reads and writes the mark that tells a clean end from an unclean one. */

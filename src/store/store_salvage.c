@@ -5,6 +5,7 @@
 
 #include "sql/sql_salvage.h"
 #include "store/store_index.h"
+#include "store/store_journal.h"
 #include "store/store_salvage.h"
 
 #include <errno.h>
@@ -24,10 +25,11 @@ insert_account_row(struct sqltx *tx, void *arg)
 	static const uint8_t no_boot[STORE_ID_BYTES];
 	int err = row_account_load(tx, a, &row);
 
-	if (err == 0 || err != ERR_NOTFOUND)
-		return err == 0 ? SQL_EXEC(tx, &store_sql_account_boot, ACC(a), SQLB(slice_of(no_boot, STORE_ID_BYTES)),
-				      SQLI(STORE_GAP_MODSEQ))
-				: err;
+	/* Of another boot: the first use skips ahead, as after an unclean end. */
+	if (err != ERR_NOTFOUND)
+		return err != 0 ? err
+				: SQL_EXEC(tx, &store_sql_account_boot, ACC(a), SQLB(slice_of(no_boot, STORE_ID_BYTES)),
+				      SQLI(STORE_GAP_MODSEQ));
 	/* Its counters are lost: beyond what they can have been. */
 	err = SQL_EXEC(tx, &store_sql_account_insert, ACC(a), SQLB(slice_of(no_boot, STORE_ID_BYTES)), SQLI(0));
 	if (err == 0)
@@ -66,6 +68,38 @@ remove_database(const char *path)
 	}
 }
 
+static int
+make_aside(struct store_account *a, char out[STORE_PATH_MAX])
+{
+	int err = account_path(a, "/aside", out);
+
+	return err == 0 && mkdir(out, 0700) != 0 && errno != EEXIST ? err_from_errno(errno) : err;
+}
+
+/* Large messages whose rows are lost are messages all the same: the first use of the new database would remove their files. */
+static int
+keep_blobs(struct store_account *a, struct salvaging *s)
+{
+	struct blob_names b = {.a = a};
+	struct sqldb_config c = {.path = s->fresh,
+	    .durability = SQL_FULL,
+	    .migrations = store_migrations,
+	    .migrations_count = store_migrations_count};
+	struct sqldb *db = NULL;
+	int err = make_aside(a, s->aside);
+
+	buf_init(&b.names, 256u << 20);
+	if (err == 0)
+		err = sqldb_open(&db, a->store->house, &c, s->detail);
+	if (err == 0)
+		err = sql_read_blocking(db, store_blob_names, &b);
+	sqldb_close(&db);
+	if (err == 0)
+		err = store_blobs_reconcile(a, buf_slice(&b.names), s->aside);
+	buf_free(&b.names);
+	return err;
+}
+
 /* mail.db and its log go to aside/, mail.db.new takes the name. */
 static int
 exchange(struct store_account *a, struct salvaging *s)
@@ -75,10 +109,6 @@ exchange(struct store_account *a, struct salvaging *s)
 
 	house_ulid(a->store->house, id);
 	(void)snprintf(tail, sizeof(tail), "/aside/mail.db-%s", id);
-	if ((err = account_path(a, "/aside", s->aside)) != 0)
-		return err;
-	if (mkdir(s->aside, 0700) != 0 && errno != EEXIST)
-		return err_from_errno(errno);
 	if ((err = account_path(a, tail, s->aside)) != 0 || (err = account_path(a, "/mail.db-wal", wal)) != 0)
 		return err;
 	(void)snprintf(to, sizeof(to), "%s-wal", s->aside);
@@ -98,6 +128,7 @@ salvage_account(struct store_account *a, void *arg)
 	int err, read;
 
 	sqldb_close(&a->db);
+	journal_close(a, &a->journal);
 	if ((err = account_path(a, "/mail.db", s->from)) != 0 || (err = account_path(a, "/mail.db.new", s->fresh)) != 0)
 		return err;
 	remove_database(s->fresh);
@@ -107,7 +138,7 @@ salvage_account(struct store_account *a, void *arg)
 	if (read != 0 && read != ERR_DAMAGED)
 		return read;
 	s->nothing = read == ERR_DAMAGED || s->n.rows == 0;
-	if ((err = open_new(a, s->fresh, insert_account_row, s->detail)) != 0)
+	if ((err = open_new(a, s->fresh, insert_account_row, s->detail)) != 0 || (err = keep_blobs(a, s)) != 0)
 		return err;
 	return exchange(a, s);
 }
@@ -120,6 +151,7 @@ salvage_finish(void *arg, int err)
 	if (err != 0)
 		return;
 	a->broken = 0;
+	unsaved_drop(a);
 	keywords_free(&a->keywords);
 	store_clear_dirty(a);
 	LIST_FOREACH (&a->boxes, n)

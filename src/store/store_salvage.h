@@ -8,7 +8,7 @@
 struct salvaging {
 	struct store_account *a;
 	struct sql_salvaged n;
-	bool nothing;               /* of the old file could be read */
+	bool nothing; /* of the old file could be read */
 	char from[STORE_PATH_MAX], fresh[STORE_PATH_MAX];
 	char aside[STORE_PATH_MAX]; /* where it lies now */
 	struct buf *detail;
