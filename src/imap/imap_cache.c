@@ -4,7 +4,7 @@
 #include "base/cursor.h"
 
 /* Changes with what is told: an older text is not told any more. */
-#define MARK SLICE("imap2")
+#define MARK SLICE("imap3")
 
 void
 imap_cache_write(const struct slice told[IMAP_TOLD], struct buf *out)

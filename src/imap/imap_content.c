@@ -129,45 +129,26 @@ struct structure {
 	bool extended;
 };
 
-/* Decoded values beyond ASCII travel in the form of RFC 2231, which clients decode. */
 static void
-put_param(struct buf *out, struct slice name, struct slice value)
+put_param(const struct structure *s, const struct mime_param *p)
 {
-	static const struct slice hex = SLICE_INIT("0123456789ABCDEF");
-	struct buf BUF_CLEANUP b;
+	struct arena_mark mark = arena_mark(s->a);
+	struct slice name, value;
 
-	if (slice_is_ascii(value)) {
-		imap_put_string(out, name);
-		buf_put_u8(out, ' ');
-		imap_put_string(out, value);
-		return;
-	}
-	buf_init(&b, name.n + value.n * 3 + 16);
-	buf_put(&b, name);
-	buf_put_u8(&b, '*');
-	imap_put_string(out, buf_slice(&b));
-	buf_put_u8(out, ' ');
-	buf_reset(&b);
-	buf_put(&b, SLICE("utf-8''"));
-	for (size_t i = 0; i < value.n; i++) {
-		uint8_t c = slice_at(value, i);
-
-		if (ascii_is_alnum(c) || c == '.' || c == '-' || c == '_') {
-			buf_put_u8(&b, c);
-		} else {
-			buf_put_u8(&b, '%');
-			buf_put_u8(&b, slice_at(hex, c >> 4));
-			buf_put_u8(&b, slice_at(hex, c & 15));
-		}
-	}
-	if (b.err != 0 && out->err == 0)
-		out->err = b.err;
-	imap_put_string(out, buf_slice(&b));
+	params_wire(s->a, p, &name, &value);
+	imap_put_string(s->out, name);
+	buf_put_u8(s->out, ' ');
+	imap_put_string(s->out, value);
+	if (arena_failed(s->a) && s->out->err == 0)
+		s->out->err = ERR_LIMIT;
+	arena_release(s->a, mark);
 }
 
 static void
-put_params(struct buf *out, const struct mime_params *p, bool ascii)
+put_params(const struct structure *s, const struct mime_params *p, bool ascii)
 {
+	struct buf *out = s->out;
+
 	if (p->n == 0 && !ascii) {
 		buf_put(out, SLICE("NIL"));
 		return;
@@ -176,7 +157,7 @@ put_params(struct buf *out, const struct mime_params *p, bool ascii)
 	for (size_t i = 0; i < p->n; i++) {
 		if (i > 0)
 			buf_put_u8(out, ' ');
-		put_param(out, p->v[i].name, p->v[i].value);
+		put_param(s, &p->v[i]);
 	}
 	if (ascii)
 		buf_put(out, p->n > 0 ? SLICE(" \"charset\" \"us-ascii\"") : SLICE("\"charset\" \"us-ascii\""));
@@ -185,8 +166,10 @@ put_params(struct buf *out, const struct mime_params *p, bool ascii)
 
 /* body-fld-dsp, body-fld-lang, body-fld-loc, each with its space. */
 static void
-put_extension_tail(struct buf *out, const struct mime_part *p)
+put_extension_tail(const struct structure *t, const struct mime_part *p)
 {
+	struct buf *out = t->out;
+
 	buf_put_u8(out, ' ');
 	if (p->disposition.n == 0) {
 		buf_put(out, SLICE("NIL"));
@@ -194,7 +177,7 @@ put_extension_tail(struct buf *out, const struct mime_part *p)
 		buf_put_u8(out, '(');
 		imap_put_string(out, p->disposition);
 		buf_put_u8(out, ' ');
-		put_params(out, &p->disposition_params, false);
+		put_params(t, &p->disposition_params, false);
 		buf_put_u8(out, ')');
 	}
 	buf_put_u8(out, ' ');
@@ -225,8 +208,8 @@ put_multipart(const struct structure *t, const struct mime_part *p)
 	imap_put_string(t->out, p->subtype);
 	if (t->extended) {
 		buf_put_u8(t->out, ' ');
-		put_params(t->out, &p->params, false);
-		put_extension_tail(t->out, p);
+		put_params(t, &p->params, false);
+		put_extension_tail(t, p);
 	}
 	buf_put_u8(t->out, ')');
 }
@@ -248,7 +231,7 @@ put_type(const struct structure *t, const struct mime_part *p, bool *text, bool 
 	imap_put_string(t->out, p->subtype);
 	buf_put_u8(t->out, ' ');
 	/* Text that does not say is in US-ASCII (RFC 2045 §5.2). */
-	put_params(t->out, &p->params, *text && p->charset.n == 0);
+	put_params(t, &p->params, *text && p->charset.n == 0);
 }
 
 static void
@@ -287,7 +270,7 @@ put_single(const struct structure *t, const struct mime_part *p)
 	if (t->extended) {
 		buf_put_u8(out, ' ');
 		imap_put_nstring(out, p->md5.n == 0 ? SLICE_EMPTY : p->md5);
-		put_extension_tail(out, p);
+		put_extension_tail(t, p);
 	}
 	buf_put_u8(out, ')');
 }

@@ -257,8 +257,9 @@ clean_copy(struct arena *a, struct buf *b, size_t from)
 }
 
 /* Joins the pieces v[0..n) of one name: sections 0, 1, … without a gap (some begin with 1). */
-static struct slice
-join(struct reader *r, const struct piece *v, size_t n, enum charset_place place, struct buf *scratch, struct buf *done)
+static void
+join(struct reader *r, const struct piece *v, size_t n, enum charset_place place, struct buf *scratch, struct buf *done,
+    struct mime_param *out)
 {
 	struct slice charset = SLICE_EMPTY, text = buf_slice(&r->text);
 	int expect = v[0].section;
@@ -288,24 +289,30 @@ join(struct reader *r, const struct piece *v, size_t n, enum charset_place place
 		(void)charset_to_utf8(charset, buf_slice(scratch), place, done);
 	else
 		words_decode(buf_slice(scratch), place, done);
-	return clean_copy(r->a, done, 0);
+	if (!extended && slice_is_ascii(buf_slice(scratch)) && !slice_eq(buf_slice(scratch), buf_slice(done)))
+		out->written = clean_copy(r->a, scratch, 0);
+	out->value = clean_copy(r->a, done, 0);
 }
 
 /* Chooses among the pieces of one name: first the continued ones, then `name*`, then the plain one. */
-static struct slice
-choose(
-    struct reader *r, const struct piece *v, size_t n, enum charset_place place, struct buf *scratch, struct buf *done)
+static void
+choose(struct reader *r, const struct piece *v, size_t n, enum charset_place place, struct buf *scratch,
+    struct buf *done, struct mime_param *out)
 {
 	size_t numbered = 0;
 
 	while (numbered < n && v[numbered].section == SECTION_NONE)
 		numbered++;
-	if (numbered < n && v[numbered].section <= 1)
-		return join(r, v + numbered, n - numbered, place, scratch, done);
+	if (numbered < n && v[numbered].section <= 1) {
+		join(r, v + numbered, n - numbered, place, scratch, done, out);
+		return;
+	}
 	for (size_t i = 0; i < numbered; i++)
-		if (v[i].extended)
-			return join(r, v + i, 1, place, scratch, done);
-	return join(r, v, 1, place, scratch, done);
+		if (v[i].extended) {
+			join(r, v + i, 1, place, scratch, done, out);
+			return;
+		}
+	join(r, v, 1, place, scratch, done, out);
 }
 
 static void
@@ -340,8 +347,8 @@ assemble(struct reader *r, size_t max, enum charset_place place, struct mime_par
 		v = arena_grow(r->a, v, out->n, &cap, sizeof(*v), max);
 		if (v == NULL)
 			return ERR_LIMIT;
-		v[out->n].name = r->v[i].name;
-		v[out->n].value = choose(r, r->v + i, end - i, place, &scratch, &done);
+		v[out->n] = (struct mime_param){.name = r->v[i].name};
+		choose(r, r->v + i, end - i, place, &scratch, &done, &v[out->n]);
 		/* Continuations of a boundary are no common sight, but they are allowed. */
 		if (out->boundary.n == 0 && slice_eq(v[out->n].name, SLICE("boundary")))
 			out->boundary = v[out->n].value;
@@ -445,8 +452,8 @@ params_wire(struct arena *a, const struct mime_param *p, struct slice *name, str
 	BUF_CLEANUP struct buf b;
 
 	*name = p->name;
-	*value = p->value;
-	if (slice_is_ascii(p->value))
+	*value = p->written.n > 0 ? p->written : p->value;
+	if (slice_is_ascii(*value))
 		return;
 	buf_init(&b, p->value.n * 3 + 16);
 	buf_put(&b, SLICE("utf-8''"));

@@ -10,6 +10,8 @@
 struct mime_param {
 	struct slice name;  /* lower case; without RFC 2231 marks */
 	struct slice value; /* unquoted, continuations joined, decoded: valid UTF-8 without NUL */
+	/* The value before encoded words in it were decoded; empty if there were none. By RFC 2047 §5 they mean nothing there. */
+	struct slice written;
 };
 
 struct mime_params {
@@ -26,7 +28,7 @@ NODISCARD int params_parse(struct arena *a, struct slice raw, const struct limit
     struct slice *value, struct mime_params *out);
 /* The value of the parameter (name in lower case), or NULL. */
 const struct slice *params_get(const struct mime_params *p, struct slice name);
-/* The pair for an IMAP body structure, which is ASCII: as it is, or `name*` with the value in RFC 2231 form. */
+/* The pair for an IMAP body structure, which is ASCII: as it was written, or `name*` with the value in RFC 2231 form. */
 void params_wire(struct arena *a, const struct mime_param *p, struct slice *name, struct slice *value);
 /* Appends `; name=value`, quoted or in RFC 2231 form with continuations where needed, folded. *column is the
  * current column. */

@@ -146,7 +146,7 @@ static void
 test_writing(void **state)
 {
 	ARENA_CLEANUP struct arena a;
-	struct mime_param p = {SLICE("name"), SLICE("\xc3\xa4 b")};
+	struct mime_param p = {.name = SLICE("name"), .value = SLICE("\xc3\xa4 b")};
 	struct slice name, value;
 
 	(void)state;
@@ -162,6 +162,9 @@ test_writing(void **state)
 	p.value = SLICE("plain b");
 	params_wire(&a, &p, &name, &value);
 	assert_true(slice_eq(name, SLICE("name")) && slice_eq(value, SLICE("plain b")));
+	p.written = SLICE("=?us-ascii?Q?plain_b?=");
+	params_wire(&a, &p, &name, &value);
+	assert_true(slice_eq(name, SLICE("name")) && slice_eq(value, p.written));
 }
 
 /* Long names of any kind come back as they were. */
