@@ -93,26 +93,50 @@ parse_select(struct imap_session *s, struct imap_lex *x, struct select *o)
 
 /* ---- what happened meanwhile ---- */
 
+static void
+tell_line(struct imap_session *s, size_t *pieces)
+{
+	buf_put(&s->line, SLICE("\r\n"));
+	imap_write_buf(s, &s->line);
+	buf_reset(&s->line);
+	*pieces = 0;
+}
+
+/* One range of the answer; lines do not grow for ever. */
+static void
+put_vanished(struct imap_session *s, uint32_t lo, uint32_t hi, size_t *pieces)
+{
+	struct buf *b = &s->line;
+
+	if (*pieces == VANISHED_STEP)
+		tell_line(s, pieces);
+	buf_put(b, *pieces == 0 ? SLICE("* VANISHED (EARLIER) ") : SLICE(","));
+	buf_put_u64(b, lo);
+	if (hi > lo) {
+		buf_put_u8(b, ':');
+		buf_put_u64(b, hi);
+	}
+	++*pieces;
+}
+
 int
 imap_tell_vanished_earlier(struct imap_session *s, uint64_t modseq, const struct imap_sequence *set)
 {
-	uint32_t *uids;
-	size_t n, kept = 0;
-	int err = store_vanished(s->view, modseq, &s->arena, &uids, &n);
+	struct store_uid_range *v;
+	size_t n, pieces = 0, at = 0;
+	int err = store_vanished(s->view, modseq, &s->arena, &v, &n);
 
-	if (err != 0)
-		return err;
-	for (size_t i = 0; i < n; i++)
-		if (imap_sequence_has(set, uids[i]))
-			uids[kept++] = uids[i];
-	for (size_t i = 0; i < kept && !s->ended; i += VANISHED_STEP) {
-		buf_reset(&s->line);
-		buf_put(&s->line, SLICE("* VANISHED (EARLIER) "));
-		imap_sequence_print(&s->line, uids + i, kept - i < VANISHED_STEP ? kept - i : VANISHED_STEP);
-		buf_put(&s->line, SLICE("\r\n"));
-		imap_write_buf(s, &s->line);
+	buf_reset(&s->line);
+	for (size_t i = 0; i < n && err == 0 && !s->ended; i++) {
+		while (at < set->n && set->v[at].hi < v[i].lo)
+			at++;
+		for (size_t k = at; k < set->n && set->v[k].lo <= v[i].hi; k++)
+			put_vanished(s, set->v[k].lo > v[i].lo ? set->v[k].lo : v[i].lo,
+			    set->v[k].hi < v[i].hi ? set->v[k].hi : v[i].hi, &pieces);
 	}
-	return 0;
+	if (pieces > 0)
+		tell_line(s, &pieces);
+	return err;
 }
 
 /* RFC 7162 §3.2.5.1: as UID FETCH known-uids (FLAGS) (CHANGEDSINCE modseq VANISHED). */

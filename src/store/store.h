@@ -320,9 +320,14 @@ NODISCARD int store_flags(
  * that, with `deleted_only`, also have STORE_DELETED. Durable when it returns; take the news to number and report them. */
 NODISCARD int store_expunge(struct store_view *v, const uint32_t *uids, size_t n, bool deleted_only);
 
-/* The UIDs of the view's mailbox that were expunged after `modseq` (RFC 7162 §3.2), ascending, in the arena. Those that the view
- * has yet to be told of are left out. ERR_LIMIT: too many for the arena. */
-NODISCARD int store_vanished(struct store_view *v, uint64_t modseq, struct arena *a, uint32_t **uids, size_t *n);
+/* The UIDs of the view's mailbox that were expunged after `modseq` (RFC 7162 §3.2), as ranges, ascending, in the arena. Those that the
+ * view has yet to be told of are left out. Where that is too long ago, all UIDs below UIDNEXT that are not there.
+ * ERR_LIMIT: too many for the arena. */
+struct store_uid_range {
+	uint32_t lo, hi; /* both included */
+};
+NODISCARD int store_vanished(
+    struct store_view *v, uint64_t modseq, struct arena *a, struct store_uid_range **out, size_t *n);
 
 /* Copied or appended UIDs, for COPYUID and APPENDUID (RFC 4315): source[i] became target[i]. Arrays lie in the arena. */
 struct store_copied {

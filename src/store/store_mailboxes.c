@@ -314,7 +314,7 @@ delete_tx(struct sqltx *tx, void *arg)
 	if ((err = empty_mailbox(tx, o, &ar, &row, NULL)) != 0)
 		return err;
 	if (children == 1) {
-		row.messages = row.unseen = row.deleted = row.bytes = 0;
+		row.messages = row.unseen = row.deleted = row.bytes = row.tombstones = 0;
 		if ((err = row_mailbox_save(tx, a, &row)) == 0 &&
 		    (err = SQL_EXEC(tx, &store_sql_tombstone_clear, ACC(a), SQLI(row.id))) == 0 &&
 		    (err = SQL_EXEC(tx, &store_sql_metadata_clear, ACC(a), SQLI(row.id))) == 0 &&

@@ -247,6 +247,7 @@ struct mailbox_row {
 	uint32_t uidvalidity;
 	int64_t uidnext, highestmodseq, first_recent, messages, unseen, deleted, bytes, changes;
 	int64_t uid_floor; /* of UIDs that are not given by row_place_next() */
+	int64_t tombstones, vanished_from;
 };
 /* One message of a mailbox as it is in memory: 40 bytes. */
 struct message {
@@ -273,7 +274,8 @@ NODISCARD int row_mailbox_by_id(
     struct sqltx *tx, struct store_account *a, int64_t id, struct arena *mem, struct mailbox_row *r);
 NODISCARD int row_mailbox_by_role(
     struct sqltx *tx, struct store_account *a, int role, struct arena *mem, struct mailbox_row *r);
-NODISCARD int row_mailbox_save(struct sqltx *tx, struct store_account *a, const struct mailbox_row *r);
+/* Writes the counters, and forgets tombstones that are too many. */
+NODISCARD int row_mailbox_save(struct sqltx *tx, struct store_account *a, struct mailbox_row *r);
 /* Inserts a placement with the mailbox's next UID and counts it. keywords: be16 ids. */
 NODISCARD int row_place(struct sqltx *tx, struct store_account *a, struct mailbox_row *m, struct message *msg,
     struct slice keywords, int64_t modseq, int64_t saved_s);
@@ -290,6 +292,8 @@ NODISCARD int row_email_drop(
 /* 1 if the account has the email with that id (`id`: STORE_ID_BYTES), which has come by a copy from another account or gone by
  * one: its number and size into *m (may be NULL). */
 NODISCARD int row_email_known(struct sqltx *tx, struct store_account *a, const uint8_t *id, struct message *m);
+/* store_vanished.c: forgets the older half of a mailbox's tombstones. */
+NODISCARD int tombstones_prune(struct sqltx *tx, struct store_account *a, struct mailbox_row *m);
 /* 1 if the query has a row. */
 NODISCARD int row_exists(struct sqltx *tx, const struct sql_text *t, const struct sql_value *v, size_t n);
 NODISCARD int row_count(struct sqltx *tx, struct store_account *a, const struct sql_text *t, int64_t *out);

@@ -101,6 +101,8 @@ row_mailbox_read(struct sql_rows *q, struct arena *mem, struct mailbox_row *r)
 	r->bytes = sql_col_int(q, 12);
 	r->changes = sql_col_int(q, 13);
 	r->uid_floor = sql_col_int(q, 14);
+	r->tombstones = sql_col_int(q, 15);
+	r->vanished_from = sql_col_int(q, 16);
 	return 0;
 }
 
@@ -136,10 +138,15 @@ row_mailbox_by_role(struct sqltx *tx, struct store_account *a, int role, struct 
 }
 
 int
-row_mailbox_save(struct sqltx *tx, struct store_account *a, const struct mailbox_row *r)
+row_mailbox_save(struct sqltx *tx, struct store_account *a, struct mailbox_row *r)
 {
+	int err = r->tombstones > a->store->house->limits.mailbox_tombstones ? tombstones_prune(tx, a, r) : 0;
+
+	if (err != 0)
+		return err;
 	return SQL_EXEC(tx, &store_sql_mailbox_counters, ACC(a), SQLI(r->id), SQLI(r->uidnext), SQLI(r->highestmodseq),
-	    SQLI(r->messages), SQLI(r->unseen), SQLI(r->deleted), SQLI(r->bytes));
+	    SQLI(r->messages), SQLI(r->unseen), SQLI(r->deleted), SQLI(r->bytes), SQLI(r->tombstones),
+	    SQLI(r->vanished_from));
 }
 
 /* ---- placements -------------------------------------------------------------------------------------- */
@@ -235,6 +242,7 @@ row_unplace(struct sqltx *tx, struct store_account *a, struct account_row *ar, s
 		return ERR_DAMAGED;
 	if ((err = SQL_EXEC(tx, &store_sql_tombstone_insert, ACC(a), SQLI(m->id), SQLI(modseq), SQLI(msg->uid))) != 0)
 		return err;
+	m->tombstones++;
 	m->highestmodseq = modseq;
 	count_message(m, msg, -1);
 	return unlink == NULL ? 0 : row_email_drop(tx, a, ar, msg->email, unlink);

@@ -407,6 +407,76 @@ test_model(void **state)
 	}
 }
 
+static void
+vanished_are(struct store_view *v, uint64_t modseq, const struct store_uid_range *expected, size_t n)
+{
+	struct arena ARENA_CLEANUP mem;
+	struct store_uid_range *found;
+	size_t found_n;
+
+	arena_init(&mem, 1u << 20);
+	assert_int_equal(store_vanished(v, modseq, &mem, &found, &found_n), 0);
+	assert_int_equal(found_n, n);
+	for (size_t i = 0; i < n; i++) {
+		assert_int_equal(found[i].lo, expected[i].lo);
+		assert_int_equal(found[i].hi, expected[i].hi);
+	}
+}
+#define VANISHED(v, modseq, ...) \
+	vanished_are((v), (modseq), (const struct store_uid_range[]){__VA_ARGS__}, \
+	    COUNT_OF(((const struct store_uid_range[]){__VA_ARGS__})))
+
+static void
+expunge_one(struct store_view *v, uint32_t uid)
+{
+	assert_int_equal(store_expunge(v, &uid, 1, false), 0);
+}
+
+/* Of what was expunged long ago only that it is not there is known. */
+static void
+body_vanished(struct place *p)
+{
+	struct store_account *a = make_account(p, "01A");
+	struct store_view *v, *late;
+	uint64_t modseq[31];
+
+	p->house.limits.mailbox_tombstones = 10;
+	for (int i = 0; i < 30; i++)
+		(void)append_ok(a, "INBOX", "Subject: x\r\n\r\n", 0);
+	v = open_view(a, "INBOX");
+	late = open_view(a, "INBOX");
+	for (uint32_t uid = 2; uid <= 20; uid += 2) {
+		expunge_one(v, uid);
+		while (store_view_next(v, true).kind != STORE_EVENT_NONE)
+			;
+		modseq[uid] = store_view_highestmodseq(v);
+	}
+	VANISHED(v, modseq[2], {4, 4}, {6, 6}, {8, 8}, {10, 10}, {12, 12}, {14, 14}, {16, 16}, {18, 18}, {20, 20});
+	VANISHED(v, modseq[18], {20, 20});
+	vanished_are(v, modseq[20], NULL, 0);
+	expunge_one(v, 3); /* one too many: the newest five stay */
+	expunge_one(v, 30);
+	while (store_view_next(v, true).kind != STORE_EVENT_NONE)
+		;
+	VANISHED(v, modseq[18], {3, 3}, {20, 20}, {30, 30});
+	VANISHED(
+	    v, modseq[2], {2, 4}, {6, 6}, {8, 8}, {10, 10}, {12, 12}, {14, 14}, {16, 16}, {18, 18}, {20, 20}, {30, 30});
+	vanished_are(late, modseq[2], NULL, 0); /* it counts them all still */
+	while (store_view_next(late, true).kind != STORE_EVENT_NONE)
+		;
+	VANISHED(late, 0, {2, 4}, {6, 6}, {8, 8}, {10, 10}, {12, 12}, {14, 14}, {16, 16}, {18, 18}, {20, 20}, {30, 30});
+	store_view_close(&late);
+	store_view_close(&v);
+	store_account_put(&a);
+}
+
+static void
+test_vanished(void **state)
+{
+	(void)state;
+	with_place(body_vanished);
+}
+
 int
 main(void)
 {
@@ -416,6 +486,7 @@ main(void)
 	    cmocka_unit_test(test_unchanged_since),
 	    cmocka_unit_test(test_idle),
 	    cmocka_unit_test(test_model),
+	    cmocka_unit_test(test_vanished),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
