@@ -192,7 +192,9 @@ def test_envelopes(both):
     ours, theirs = both.fetch("FETCH 1:* (ENVELOPE RFC822.SIZE)")
     report([(n, "ENVELOPE", ours[n]["ENVELOPE"], theirs[n]["ENVELOPE"]) for n in theirs
             if not same_envelope(ours[n]["ENVELOPE"], theirs[n]["ENVELOPE"], both.messages[n - 1][1])], both.messages)
-    assert [ours[n]["RFC822.SIZE"] for n in ours] == [theirs[n]["RFC822.SIZE"] for n in theirs]
+    # Dovecot leaves CRs that are not before LF out of sizes. Ours are those of what FETCH sends.
+    assert [ours[n]["RFC822.SIZE"] for n in ours] == [
+        str(len(raw)) if re.search(rb"\r(?!\n)", raw) else theirs[n]["RFC822.SIZE"] for n, (_, raw) in enumerate(both.messages, 1)]
 
 
 def test_structures(both):
