@@ -174,3 +174,32 @@ def test_pyspf_agrees(folder):
 def test_pyspf_agrees_for_long(folder):
     pytest.importorskip("spf")
     assert compare(folder, range(1000, 3000)) == []
+
+
+# ---- the command --------------------------------------------------------------------------------------------------------------
+
+
+def run_trust(*arguments, text=""):
+    return subprocess.run([BINARY, "trust", *map(str, arguments)], input=text, capture_output=True, text=True, timeout=60)
+
+
+def test_what_people_see(folder):
+    (folder / "zone").write_text('$ORIGIN example.org.\n@ TXT "v=spf1 include:b.example.org -all exp=why.%{d}"\nb TXT "v=spf1 ip4:192.0.2.1"\n'
+                                 'why TXT "%{i} is none of ours"\n')
+    done = run_trust("-", "--ip", "192.0.2.1", "--from", "ann@example.org", "--dns", folder / "zone", text="From: ann@example.org\n\nhi\n")
+    assert done.returncode == 0
+    assert ('192.0.2.1 may send for example.org: it matches "include:b.example.org", there "ip4:192.0.2.1" of b.example.org'
+            in done.stdout)
+    done = run_trust("-", "--ip", "192.0.2.2", "--from", "ann@example.org", "--dns", folder / "zone", text="From: ann@example.org\n\nhi\n")
+    assert "explanation=192.0.2.2 is none of ours" in done.stdout and "spf     mailfrom  fail" in done.stdout
+
+
+def test_mistakes_are_told(folder):
+    (folder / "zone").write_text("example.org. TXT x\nexample.org. A 192.0.2.300\n")
+    done = run_trust("/dev/null", "--ip", "192.0.2.1", "--dns", folder / "zone")
+    assert done.returncode == 65 and "zone: line 2: A takes one address" in done.stderr
+    done = run_trust("/dev/null", "--ip", "192.0.2", "--dns", folder / "zone")
+    assert done.returncode == 64 and "192.0.2 is not an IP address" in done.stderr
+    done = run_trust("/dev/null", "--dns", folder / "nothing")
+    assert done.returncode == 66 and "nothing" in done.stderr
+    assert run_trust(folder / "nothing", "--dns", folder / "zone").returncode == 66
