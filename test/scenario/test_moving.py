@@ -3,13 +3,14 @@ import email.utils
 import imaplib
 import json
 import re
+import socket
 import subprocess
 import threading
 
 import pytest
 
 from harness import dovecot_server
-from harness.dovecot_server import DovecotServer, Maildirs
+from harness.dovecot_server import DovecotServer, Maildirs, crypt
 from harness.house import BINARY, PASSWORD
 from harness.net import wait_until
 
@@ -247,3 +248,184 @@ def source_box(server, user=ALICE):
     box = imaplib.IMAP4("127.0.0.1", server.port, timeout=60)
     box.login(user, "secret")
     return box
+
+
+# ---- a move day ----
+
+SCHEMES = {"SHA512-CRYPT": crypt.METHOD_SHA512, "SHA256-CRYPT": crypt.METHOD_SHA256, "MD5-CRYPT": crypt.METHOD_MD5}
+
+
+def hashed(password, n):
+    scheme, method = list(SCHEMES.items())[n % len(SCHEMES)]
+    return f"{{{scheme}}}{crypt.crypt(password, crypt.mksalt(method))}"
+
+
+def test_move_day(demo, folder, request):
+    """Postfix and Dovecot with twenty accounts become this house: the same names, passwords, aliases and UIDs; mail that came there after the
+    first pass comes with the last. (Mail of all of them with --all.)"""
+    names, everything = [f"user{n:02}" for n in range(20)], request.config.getoption("--all")
+    with DovecotServer(folder / "dovecot") as server:
+        server.masters["mover"] = "{PLAIN}master-secret"
+        mails = {}
+        with_mail = names if everything else names[:4]
+        for n, name in enumerate(names):
+            server.add_user(f"{name}@move.test", hashed(f"secret of {name}", n))
+            if name in with_mail:
+                mails[name] = fill(server, 6, f"{name}@move.test")
+        (folder / "passwd").write_text("# users\n" + server.passwd_file() + "locked@move.test:*:::::\nbroken\n:x\n")
+        (folder / "domains").write_text("move.test OK\n# old\nalso.test   OK\n")
+        (folder / "virtual").write_text("sales@move.test  user01@move.test,\n   User02@move.test\nuser03@move.test user03@move.test, user04@move.test\n"
+                                        "user05@move.test user05@move.test\n@old.test @move.test\nlist@move.test :include:/etc/list\n"
+                                        "@also.test user06@move.test\nuser07@move.test away@elsewhere.test\n")
+        assert "added" in demo.run("import", "domains", folder / "domains")
+        out = demo.run("import", "accounts", folder / "passwd", check=False)
+        assert out.splitlines()[-1] == "21 taken over, 0 there already, 2 refused."
+        rows = [json.loads(line) for line in demo.run("import", "aliases", folder / "virtual", "--json", check=False).splitlines()]
+        assert [row["result"] for row in rows] == ["added", "is forwarded", "leads to itself", "stands for that domain", "refused", "added",
+                                                   "is forwarded"]
+
+        def move(some):
+            moved = 0
+            for name in some:
+                done = subprocess.run([BINARY, *arguments(demo, server, "--master", "mover", "--connections", "1", "--json",
+                                                          account=f"{name}@move.test")],
+                                      input="master-secret\n", capture_output=True, text=True, timeout=60)
+                assert done.returncode == 0, (done.stdout, done.stderr)
+                moved += sum(row["moved"] for row in brought(done.stdout)[0].values())
+            return moved
+
+        assert move(with_mail) == 6 * len(with_mail)
+        mails["user00"].put(message(77))
+        assert move(with_mail[:2]) == 1
+        for name in (*with_mail[:2], names[-1]):
+            with imaplib.IMAP4("127.0.0.1", server.port) as theirs, demo.imap(f"{name}@move.test", f"secret of {name}") as ours:
+                theirs.login(f"{name}@move.test", f"secret of {name}")
+                there, here = contents(theirs), contents(ours)
+                assert name not in with_mail or {folder: here[folder] for folder in there} == there
+    # The MX has been switched: everything arrives here.
+    for address in ("sales@move.test", "user09@old.test", "anybody@also.test"):
+        demo.send("s@elsewhere.test", address, f"Subject: to {address}\r\n\r\nhi\r\n".encode())
+    for name, address in (("user01", "sales@move.test"), ("user02", "sales@move.test"), ("user09", "user09@old.test"),
+                          ("user06", "anybody@also.test")):
+        with demo.imap(f"{name}@move.test", f"secret of {name}") as box:
+            wait_until(lambda: box.select("INBOX", readonly=True)[0] == "OK" and
+                       box.search(None, "SUBJECT", f'"to {address}"')[1][0] != b"", 60)
+
+
+# ---- servers that lie ----
+
+class Liar:
+    """An IMAP server that says what it is told to: `answers` maps the beginning of a command to a function from its words to bytes,
+    or to None, which ends the connection."""
+
+    def __init__(self, answers):
+        self.answers = answers
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"imap://127.0.0.1:{self.listener.getsockname()[1]}"
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.serve, args=(client,), daemon=True).start()
+
+    def serve(self, client):
+        try:
+            self.talk(client)
+        except OSError:
+            pass  # the client has had enough
+
+    def talk(self, client):
+        with client, client.makefile("rb") as lines:
+            client.sendall(b"* PREAUTH ready\r\n")
+            for line in lines:
+                while literal := re.search(rb"\{(\d+)\}\r\n\Z", line):
+                    client.sendall(b"+ go on\r\n")
+                    line += lines.read(int(literal.group(1))) + lines.readline()
+                tag, _, command = line.decode("latin-1").strip().partition(" ")
+                for beginning, answer in self.answers.items():
+                    if command.startswith(beginning):
+                        said = answer(command)
+                        if said is None:
+                            return
+                        client.sendall(said)
+                        if said.endswith(b"short"):
+                            return
+                        break
+                client.sendall(f"{tag} OK done\r\n".encode())
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+
+
+def row(seq, uid, flags="", date="17-Jul-1996 02:44:25 -0700", size=20):
+    return f'* {seq} FETCH (UID {uid} FLAGS ({flags}) INTERNALDATE "{date}" RFC822.SIZE {size})\r\n'.encode()
+
+
+@pytest.mark.sanitized
+def test_a_server_that_lies(shared_demo):
+    """UIDs that come twice or go back, sizes and dates that are none, bodies that are missing, and a message at which the connection always
+    ends: everything else arrives, once, and what does not is told."""
+    listed = (row(1, 5) + row(2, 6, "\\Seen") + row(3, 6) + row(4, 4, date="99-Xyz-0000 00:00:00 +0000") + row(5, 9, size=4294967295) +
+              row(6, 10) + row(7, 11, "\\Seen $Fine b\\ad") + b"* 400 FETCH (UID 400 FLAGS ())\r\n* 0 FETCH (UID 3 FLAGS ())\r\n")
+    text = {5: b"Subject: five\r\n\r\nx", 6: b"Subject: six\r\n\r\nx", 9: b"Subject: nine\r\n\r\nx", 11: b"Subject: eleven\r\n\r\nx"}
+    by_place = {3: b"Subject: again\r\n\r\nx", 4: b"Subject: back\r\n\r\nx"}
+
+    def uid_fetch(command):
+        out = b""
+        for uid in map(int, command.split()[2].split(",")):
+            if uid == 10:
+                return None  # as far as it came, and then nothing
+            out += b"* 1 FETCH (UID %d BODY[] {%d}\r\n%s)\r\n" % (uid, len(text[uid]), text[uid])
+        return out
+
+    def fetch(command):
+        if "INTERNALDATE" in command:
+            return listed
+        seq = int(command.split()[1])
+        return b"* %d FETCH (BODY[] {%d}\r\n%s)\r\n" % (seq, len(by_place[seq]), by_place[seq])
+
+    answers = {"LIST": lambda c: b'* LIST () "." INBOX\r\n* LIST () "." "odd \x01\xff name"\r\n* LIST () "." "&bad"\r\n* LIST (\\Noselect) "." x\r\n',
+               "EXAMINE": lambda c: b"* 7 EXISTS\r\n* OK [UIDVALIDITY 3] x\r\n* OK [UIDNEXT 12] x\r\n" if "INBOX" in c else b"* 0 EXISTS\r\n",
+               "UID FETCH": uid_fetch, "FETCH": fetch}
+    with Liar(answers) as server:
+        rows, damage = bring(shared_demo, server, "--connections", "1", code=65)
+        assert [row["message"] for row in damage] == ["UID 10"]
+        assert rows["INBOX"]["moved"] == 6 and rows["INBOX"]["uids_kept"]
+        rows, damage = bring(shared_demo, server, "--connections", "1", code=65)
+        assert rows["INBOX"]["moved"] == 0 and len(damage) == 1
+    found = looked_at(shared_demo, "alice")["INBOX"]
+    assert found[0] == 3
+    subjects = {uid: m[2].split(b"\r\n")[0] for uid, m in found[1].items()}
+    assert sorted(subjects.values()) == [b"Subject: " + word for word in (b"again", b"back", b"eleven", b"five", b"nine", b"six")]
+    assert {uid: subjects[uid] for uid in (5, 6)} == {5: b"Subject: five", 6: b"Subject: six"}
+    assert all(m[0] == {b"\\Seen", b"$Fine"} for m in found[1].values() if b"eleven" in m[2])
+
+
+BODIES_THAT_LIE = [b"* 1 FETCH (UID 5 BODY[] {99999999999999999999}\r\n", b"* 1 FETCH (UID 5 BODY[] {1000000}\r\nshort",
+                   b"* 1 FETCH (UID 5 BODY[] {3}\r\ntoo long)\r\n", b"* BYE [UNAVAILABLE] too busy\r\n", b"\0" * 3_000_000,
+                   b"(" * 100_000 + b"\r\n"]
+
+
+@pytest.mark.sanitized
+def test_bodies_that_lie(shared_demo):
+    """The one message that such an answer is about is told, and the program ends."""
+    for answer in BODIES_THAT_LIE:
+        served = []
+
+        def uid_fetch(command):
+            served.append(1)
+            return answer if len(served) % 2 else None
+
+        answers = {"LIST": lambda c: b'* LIST () "/" INBOX\r\n', "UID FETCH": uid_fetch, "FETCH": lambda c: row(1, 5),
+                   "EXAMINE": lambda c: b"* 1 EXISTS\r\n* OK [UIDVALIDITY 3] x\r\n* OK [UIDNEXT 6] x\r\n"}
+        with Liar(answers) as server:
+            rows, damage = bring(shared_demo, server, "--connections", "1", code=65)
+            assert [row["message"] for row in damage] == ["UID 5"] and rows["INBOX"]["moved"] == 0
