@@ -5,6 +5,7 @@
 #include "base/map.h"
 
 #define PREFIX SLICE("Other Users/")
+#define FLAG_RIGHTS (STORE_RIGHT_SEEN | STORE_RIGHT_WRITE | STORE_RIGHT_DELETED)
 
 /* Another account that the command at hand has to do with. */
 struct imap_other {
@@ -375,7 +376,7 @@ imap_view_check(struct imap_session *s)
 		return;
 	}
 	s->rights = rights;
-	if (rights != before && !store_view_gone(s->view))
+	if (((rights ^ before) & FLAG_RIGHTS) != 0 && !store_view_gone(s->view))
 		imap_tell_flag_names(s);
 }
 
