@@ -425,7 +425,7 @@ def test_bodies_that_lie(shared_demo):
             return answer if len(served) % 2 else None
 
         answers = {"LIST": lambda c: b'* LIST () "/" INBOX\r\n', "UID FETCH": uid_fetch, "FETCH": lambda c: row(1, 5),
-                   "EXAMINE": lambda c: b"* 1 EXISTS\r\n* OK [UIDVALIDITY 3] x\r\n* OK [UIDNEXT 6] x\r\n"}
+                   "EXAMINE": lambda c: b"* 1 EXISTS\r\n* OK [UIDVALIDITY 4] x\r\n* OK [UIDNEXT 6] x\r\n"}
         with Liar(answers) as server:
             rows, damage = bring(shared_demo, server, "--connections", "1", code=65)
             assert [row["message"] for row in damage] == ["UID 5"] and rows["INBOX"]["moved"] == 0
