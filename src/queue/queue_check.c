@@ -43,8 +43,9 @@ check_files(struct sqltx *tx, struct flaws *f)
 		err = slice_to_z(id, name, sizeof(name));
 		if (err == 0 && faccessat(f->q->blobs_fd, name, R_OK, AT_SYMLINK_NOFOLLOW) != 0)
 			err = add(f, "file_missing",
-			    arena_printf(f->a, "the body of message %s is gone: bring books/queue/blobs/%s back from a backup, or "
-					       "remove the message",
+			    arena_printf(f->a,
+				"the body of message %s is gone: bring books/queue/blobs/%s back from a backup, or "
+				"remove the message",
 				name, name));
 	}
 	return err;
@@ -70,10 +71,11 @@ check_tx(struct sqltx *tx, void *arg)
 	f->n = 0;
 	err = check_files(tx, f);
 	if (err == 0)
-		err = check_rows(tx, f, &queue_sql_check_no_content, "message_without_content", "nothing is kept of message");
-	if (err == 0)
 		err = check_rows(
-		    tx, f, &queue_sql_check_no_message, "recipient_without_message", "there are recipients of no message");
+		    tx, f, &queue_sql_check_no_content, "message_without_content", "nothing is kept of message");
+	if (err == 0)
+		err = check_rows(tx, f, &queue_sql_check_no_message, "recipient_without_message",
+		    "there are recipients of no message");
 	return err;
 }
 

@@ -1,5 +1,5 @@
 /* store_box.c: a selected mailbox in memory, shared by all sessions that have it selected: its messages in UID order
- * (40 bytes each) and what changed lately. Exists while there is a view of it.
+ * (38 bytes each) and what changed lately. Exists while there is a view of it.
  *
  * A message that is expunged stays in the array, marked dead, as long as some view still counts it. Changes of flags are
  * noted as (modseq, range of UIDs): the modseq is that of one operation, so the messages of the range that

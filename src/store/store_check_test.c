@@ -41,7 +41,8 @@ static void
 with_sql(struct place *p, const char *id, const char *sql)
 {
 	char place[STORE_PLACE_MAX], path[256];
-	struct sqldb_config c = {.path = path, .migrations = store_migrations, .migrations_count = store_migrations_count};
+	struct sqldb_config c = {
+	    .path = path, .migrations = store_migrations, .migrations_count = store_migrations_count};
 	struct buf BUF_CLEANUP detail;
 	struct sqldb *db;
 
@@ -117,7 +118,8 @@ body_recovered(struct place *p)
 	struct store_view *v;
 
 	make_mail(p);
-	with_sql(p, "01A", "DELETE FROM placements WHERE mailbox IN (SELECT mailbox FROM mailboxes WHERE name = 'INBOX')");
+	with_sql(
+	    p, "01A", "DELETE FROM placements WHERE mailbox IN (SELECT mailbox FROM mailboxes WHERE name = 'INBOX')");
 	a = get_account(p, "01A");
 	v = open_view(a, "INBOX");
 	assert_int_equal(check(p, "01A", true, "email_unplaced"), 5);

@@ -564,6 +564,7 @@ read_messages(struct sqltx *tx, struct open_op *o)
 		return ERR_NOMEM;
 	while (err == 0 && (err = sql_next(&q)) == 1) {
 		struct message *m;
+		uint32_t place = 0;
 
 		if (o->n == cap)
 			return ERR_DAMAGED; /* the sums do not agree with the rows */
@@ -577,7 +578,8 @@ read_messages(struct sqltx *tx, struct open_op *o)
 		if (o->n > 0 && m->uid <= o->v[o->n - 1].uid)
 			return ERR_DAMAGED;
 		o->n++;
-		err = note_set(o, sql_col_bytes(&q, 3), &m->keywords);
+		err = note_set(o, sql_col_bytes(&q, 3), &place);
+		m->keywords = place;
 	}
 	return err;
 }
@@ -612,11 +614,11 @@ adopt_keywords(struct open_op *o)
 		o->dictionary = NULL;
 	}
 	for (size_t i = 0; i < o->n; i++) {
-		uint32_t place = o->v[i].keywords;
+		uint32_t place = o->v[i].keywords, handle = 0;
 
-		o->v[i].keywords = 0;
 		if (place != 0 && err == 0)
-			err = keywords_intern_bytes(o->a, o->sets[place - 1], &o->v[i].keywords);
+			err = keywords_intern_bytes(o->a, o->sets[place - 1], &handle);
+		o->v[i].keywords = handle;
 	}
 	return err;
 }
