@@ -10,6 +10,7 @@
 #include "trust/zone_file.h"
 
 #include <openssl/rsa.h>
+#include <sys/resource.h>
 
 #define NOW 1528640000
 
@@ -197,6 +198,7 @@ key_records(void **state)
 	    {"brisbane.", "$TEMPFAIL brisbane._domainkey.football.example.com.\nperth.", TRUST_TEMPERROR},
 	};
 	struct world *w = *state;
+	struct slice text;
 
 	for (size_t i = 0; i < COUNT_OF(cases); i++) {
 		use_zone(w, with(w, slice_z(rfc8463_zone), cases[i].from, cases[i].to));
@@ -209,6 +211,12 @@ key_records(void **state)
 	assert_false(w->results.v[1].testing);
 	assert_int_equal(verify(w, with(w, slice_z(rfc8463), "dinner", "supper")), TRUST_NEUTRAL);
 	assert_int_equal(w->results.v[1].result, TRUST_FAIL);
+	/* a key that is not for names below its domain */
+	text = with(w, slice_z(rfc8463), "i=@football", "i=joe@sub.football");
+	use_zone(w, slice_z(rfc8463_zone));
+	assert_int_equal(verify(w, text), TRUST_FAIL);
+	use_zone(w, with(w, slice_z(rfc8463_zone), "k=ed25519", "k=ed25519; t=s"));
+	assert_int_equal(verify(w, text), TRUST_PERMERROR);
 	/* of two records the one that fits */
 	use_zone(w,
 	    with(w, slice_z(rfc8463_zone), "brisbane.",
@@ -507,6 +515,43 @@ many(void **state)
 	assert_int_equal(verify(w, buf_slice(&text)), TRUST_PERMERROR);
 }
 
+static long
+resident_kib(void)
+{
+	struct rusage u;
+
+	assert_int_equal(getrusage(RUSAGE_SELF, &u), 0);
+	return u.ru_maxrss;
+}
+
+/* A body of 50 MB takes no more memory than none. */
+static void
+large_body(void **state)
+{
+	struct world *w = *state;
+	struct dkim_reader *r;
+	struct slice head;
+	uint8_t *piece = malloc(65536);
+	long before;
+
+	assert_non_null(piece);
+	make_keys(w, 1024);
+	head = sign(w, SLICE("From: a@example.org\r\n\r\nx\r\n"));
+	for (size_t i = 0; i < 65536; i++)
+		piece[i] = (uint8_t) "a b\r\n\r\n \t"[i % 10];
+	assert_int_equal(dkim_reader_new(&r, &w->limits, DKIM_VERIFYING), 0);
+	dkim_reader_feed(r, head);
+	before = resident_kib();
+	for (int i = 0; i < 50 << 4; i++)
+		dkim_reader_feed(r, slice_of(piece, 65536));
+	assert_int_equal(dkim_reader_end(r), 0);
+	assert_true(resident_kib() - before < 4096);
+	assert_int_equal(dkim_verify(r, &w->dns, NOW, &w->arena, &w->results), 0);
+	assert_int_equal(w->results.v[0].result, TRUST_FAIL);
+	dkim_reader_free(&r);
+	free(piece);
+}
+
 int
 main(void)
 {
@@ -518,6 +563,7 @@ main(void)
 	    cmocka_unit_test_setup_teardown(broken_fields, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(lengths, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(many, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(large_body, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
