@@ -33,7 +33,8 @@ tell(struct config_import *i, size_t line, struct slice what, const char *result
 
 		json_object_set_new(o, "line", json_integer((json_int_t)line));
 		if (slice_is_utf8(what, true))
-			json_object_set_new(o, "address", json_stringn(what.n == 0 ? "" : (const char *)what.p, what.n));
+			json_object_set_new(
+			    o, "address", json_stringn(what.n == 0 ? "" : (const char *)what.p, what.n));
 		json_object_set_new(o, "result", json_string(result));
 		json_object_set_new(o, "detail", json_string(why));
 		text = json_dumps(o, JSON_COMPACT);
@@ -95,8 +96,9 @@ address_of(struct config_import *i, struct slice s)
 {
 	const char *domain = cli_text(i->c, "domain");
 
-	return domain == NULL || slice_find_byte(s, '@') != SLICE_NONE ? arena_copy(&i->arena, s)
-									: arena_printf(&i->arena, "%.*s@%s", SLICE_ARG(s), domain);
+	return domain == NULL || slice_find_byte(s, '@') != SLICE_NONE
+	    ? arena_copy(&i->arena, s)
+	    : arena_printf(&i->arena, "%.*s@%s", SLICE_ARG(s), domain);
 }
 
 /* ---- beginning and ending ------------------------------------------------------------------------------------------- */
@@ -114,7 +116,8 @@ begin(struct config_import *i, struct cli *c)
 	if ((err = move_file_text(file, FILE_BYTES, &i->text)) != 0)
 		return cli_fail(c, EX_NOINPUT, "%s cannot be read: %s", file, err_text(err));
 	if (!slice_is_utf8(buf_slice(&i->text), true))
-		return cli_fail(c, EX_DATAERR, "%s is not a text in UTF-8; give the text that Postfix makes its map from", file);
+		return cli_fail(
+		    c, EX_DATAERR, "%s is not a text in UTF-8; give the text that Postfix makes its map from", file);
 	code = cli_find_house(c, &i->w);
 	return code != 0 ? code : cli_reach_house(c, &i->w, &i->quiet, CLI_SILENCE_S, &i->fd);
 }
@@ -128,7 +131,8 @@ end(struct config_import *i, int code, int err)
 	if (code == 0 && err != 0)
 		code = cli_fail(c, EX_TEMPFAIL, "the house did not answer: %s; run this again", err_text(err));
 	if (code == 0 && !c->json)
-		(void)fprintf(c->out, "%zu taken over, %zu there already, %zu refused.\n", i->done, i->kept, i->refused);
+		(void)fprintf(
+		    c->out, "%zu taken over, %zu there already, %zu refused.\n", i->done, i->kept, i->refused);
 	if (code == 0 && i->refused > 0)
 		code = EX_DATAERR;
 	if (i->fd >= 0)
@@ -257,7 +261,8 @@ targets_of(struct config_import *i, size_t line, struct slice address, struct sl
 		struct slice target;
 
 		if (is_program(one)) {
-			refuse(i, line, address, "it leads to a program, a file or a list in a file, which no address of the house does");
+			refuse(i, line, address,
+			    "it leads to a program, a file or a list in a file, which no address of the house does");
 			json_decref(targets);
 			return NULL;
 		}
@@ -299,10 +304,12 @@ add_alias(struct config_import *i, size_t line, const struct postfix_entry *e)
 	}
 	if (account)
 		return ask(i, line, address, "account forward",
-		    json_pack("{s:o, s:o, s:b}", "address", text_of(address), "targets", targets, "keep", keep), "is forwarded");
+		    json_pack("{s:o, s:o, s:b}", "address", text_of(address), "targets", targets, "keep", keep),
+		    "is forwarded");
 	if (keep)
 		json_array_append_new(targets, text_of(address));
-	return ask(i, line, address, "alias add", json_pack("{s:o, s:o}", "address", text_of(address), "targets", targets), "added");
+	return ask(i, line, address, "alias add",
+	    json_pack("{s:o, s:o}", "address", text_of(address), "targets", targets), "added");
 }
 
 int

@@ -155,7 +155,8 @@ add(struct control_session *s, struct bus_vault_dkim_add_request *q)
 		return err;
 	err = BUS_CALL(s->k->c->bus, ROLE_VAULT, 0, vault_dkim_add, q, &s->arena, &rep, CLERK_ASK_MS);
 	if (err == 0 && rep.detail.n > 0)
-		return control_fail(s, ERR_INVALID, "`posthouse dkim list` shows the keys.", "%.*s", SLICE_ARG(rep.detail));
+		return control_fail(
+		    s, ERR_INVALID, "`posthouse dkim list` shows the keys.", "%.*s", SLICE_ARG(rep.detail));
 	return err != 0 ? control_fail_role(s, "vault", err, SLICE_EMPTY) : send_domain(s, q->domain);
 }
 
