@@ -30,7 +30,9 @@ def world():
     if postfix.available():
         peer = postfix.Postfix(path / "pf", free_port(), "mx.pf.test", main_cf={
             "virtual_mailbox_domains": "pf.test", "virtual_mailbox_maps": "inline:{ {pat@pf.test = pat/} }",
-            "smtp_line_length_limit": "0", "message_size_limit": "30000000"}).start()
+            "smtp_line_length_limit": "0", "message_size_limit": "30000000",
+            # For a server elsewhere: of clients on its own machine Postfix corrects addresses in the header.
+            "local_header_rewrite_clients": ""}).start()
         routes.append(f"pf.test=127.0.0.1:{peer.port}")
     with Demo(path / "demo", routes=routes, plain=True) as house:
         yield house, sink, peer
@@ -212,7 +214,8 @@ def test_theirs_are_valid_here(corpus, request, folder):
         signed = dkim.sign(signed, b"e", DOMAIN.encode(), ed_private, canonicalize=way, signature_algorithm=b"ed25519-sha256") + signed
         count = 2
         if opendkim.available():
-            signed = opendkim.sign(folder, signed, DOMAIN, "r", rsa, b"/".join(way).decode())
+            # Its header is always relaxed: a filter of mail servers is not told of white space behind the colon.
+            signed = opendkim.sign(folder, signed, DOMAIN, "r", rsa, f"relaxed/{way[1].decode()}")
             count = 3
         rows = here(signed, folder, keys)
         assert [r["result"] for r in rows] == ["pass"] * count, (f, way, rows)
