@@ -148,7 +148,7 @@ cli_backup_key(struct cli *c)
 	} else {
 		for (size_t i = 0; i < sizeof(text) - 1; i += 4)
 			(void)fprintf(c->out, "%.4s%s", text + i, i % 32 == 28 ? "\n" : " ");
-		(void)fprintf(c->out, "\nKeep it where the backups are not: without it nobody can read them.\n");
+		(void)fputs("Keep it where the backups are not: without it nobody can read them.\n", c->err);
 	}
 	sodium_memzero(key, sizeof(key));
 	sodium_memzero(text, sizeof(text));

@@ -76,6 +76,41 @@ restore_file(struct restore *r, int at, const char *path, const json_t *file)
 	return code;
 }
 
+int
+restore_scratch(struct restore *r, const json_t *file, char path[RESTORE_PATH_BYTES], bool *bad)
+{
+	const char *dir = cli_text(r->w.c, "scratch");
+	int64_t damaged = 0;
+	int fd, err;
+
+	(void)snprintf(path, RESTORE_PATH_BYTES, "%s/posthouse-restore-XXXXXX", dir == NULL ? "/var/tmp" : dir);
+	fd = mkstemp(path);
+	if (fd < 0)
+		return cli_fail(r->w.c, EX_CANTCREAT, "%s cannot be made: %s; --scratch DIR names another folder", path,
+		    strerror(errno));
+	err = backup_file_get(r->w.repo, file, fd, true, &damaged);
+	(void)close(fd);
+	*bad = damaged > 0;
+	if (err == 0)
+		return 0;
+	(void)unlink(path);
+	return err == ERR_FULL
+	    ? cli_fail(r->w.c, EX_TEMPFAIL, "there is no room for %s; --scratch DIR names another folder", path)
+	    : backup_fail(&r->w, err);
+}
+
+void
+restore_scratch_remove(const char *path)
+{
+	static const char *const tails[] = {"", "-wal", "-shm"};
+	char one[RESTORE_PATH_BYTES + 8];
+
+	for (size_t i = 0; i < COUNT_OF(tails); i++) {
+		(void)snprintf(one, sizeof(one), "%s%s", path, tails[i]);
+		(void)unlink(one);
+	}
+}
+
 static int
 restore_account(struct restore *r, int at, const json_t *account)
 {
@@ -267,19 +302,19 @@ cli_restore(struct cli *c)
 {
 	struct restore r = {.accounts = 0};
 	struct arena a ARENA_CLEANUP;
-	bool verify = cli_flag(c, "verify");
+	bool verify = cli_flag(c, "verify"), into = cli_text(c, "account") != NULL;
 	json_t *row = NULL;
 	int code;
 
 	arena_init(&a, (size_t)64 << 20);
 	code = backup_begin(&r.w, c, false);
-	if (code == 0 && !verify)
+	if (code == 0 && !verify && !into)
 		code = check_key(c);
 	if (code == 0)
 		code = open_backup(&r, &a);
 	if (code == 0)
-		code = verify ? restore_verify(&r) : restore_house(&r);
-	if (code == 0 && !verify) {
+		code = verify ? restore_verify(&r) : into ? restore_into_account(&r) : restore_house(&r);
+	if (code == 0 && !verify && !into) {
 		row = json_pack("{s:s, s:s%, s:I, s:I, s:I}", "dir", r.w.where.dir, "backup", (const char *)r.name.p,
 		    r.name.n, "files", (json_int_t)r.files, "accounts", (json_int_t)r.accounts, "damaged",
 		    (json_int_t)r.damaged);

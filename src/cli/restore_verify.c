@@ -11,7 +11,7 @@ struct verify {
 	struct restore *r;
 	struct cli_reply reply;
 	struct buf scratch;
-	char path[HOUSE_PATH_BYTES + 64];
+	char path[RESTORE_PATH_BYTES];
 	struct map blobs; /* of one account: name → its file */
 	int64_t messages, bytes, missing, files_bad;
 };
@@ -35,40 +35,6 @@ count_message(void *arg, const struct store_archived *m)
 	return 0;
 }
 
-/* The database as a file, where it can be opened. */
-static int
-put_scratch(struct verify *v, const json_t *file, bool *bad)
-{
-	const char *dir = cli_text(v->r->w.c, "scratch");
-	int64_t damaged = 0;
-	int fd, err;
-
-	(void)snprintf(v->path, sizeof(v->path), "%s/posthouse-verify-XXXXXX", dir == NULL ? "/var/tmp" : dir);
-	fd = mkstemp(v->path);
-	if (fd < 0)
-		return cli_fail(v->r->w.c, EX_CANTCREAT, "%s cannot be made: %s; --scratch DIR names another folder",
-		    v->path, strerror(errno));
-	err = backup_file_get(v->r->w.repo, file, fd, true, &damaged);
-	(void)close(fd);
-	*bad = damaged > 0;
-	return err == 0 ? 0
-	    : err == ERR_FULL
-	    ? cli_fail(v->r->w.c, EX_TEMPFAIL, "there is no room for %s; --scratch DIR names another folder", v->path)
-	    : backup_fail(&v->r->w, err);
-}
-
-static void
-remove_scratch(struct verify *v)
-{
-	static const char *const tails[] = {"", "-wal", "-shm"};
-	char path[sizeof(v->path) + 8];
-
-	for (size_t i = 0; i < COUNT_OF(tails); i++) {
-		(void)snprintf(path, sizeof(path), "%s%s", v->path, tails[i]);
-		(void)unlink(path);
-	}
-}
-
 /* Counts what the database has, mailbox by mailbox. */
 static int
 look_through(struct verify *v, struct slice id, struct buf *detail)
@@ -86,7 +52,7 @@ look_through(struct verify *v, struct slice id, struct buf *detail)
 	if (err == 0)
 		err = store_archive_mailboxes(ar, &a, &boxes, &n);
 	for (size_t i = 0; i < n && err == 0; i++)
-		err = store_archive_each(ar, boxes[i].id, count_message, v, &v->missing);
+		err = store_archive_each(ar, boxes[i].id, true, count_message, v, &v->missing);
 	store_archive_close(&ar);
 	return err;
 }
@@ -170,11 +136,11 @@ verify_account(struct verify *v, const json_t *account)
 	if (err == 0)
 		code = check_files(v, tree, &database);
 	if (err == 0 && code == 0 && database != NULL)
-		code = put_scratch(v, database, &bad);
+		code = restore_scratch(v->r, database, v->path, &bad);
 	if (err == 0 && code == 0 && database != NULL) {
 		v->files_bad += bad;
 		err = look_through(v, slice_z(id), &detail);
-		remove_scratch(v);
+		restore_scratch_remove(v->path);
 	} else if (err == 0 && code == 0) {
 		err = ERR_DAMAGED;
 	}

@@ -286,7 +286,7 @@ check(struct imap_session *s, struct check *c)
 		c->before[i].number = c->v[i].number;
 	err = store_moved_get(s->account, c->source, c->before, c->n, &s->arena);
 	for (size_t i = 0; i < c->n && err == 0; i++)
-		if (c->before[i].known)
+		if (c->before[i].known && c->before[i].mailbox != 0)
 			err = follow(s, c, i);
 	return err == 0 && c->drop ? drop(s, c) : err;
 }

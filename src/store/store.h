@@ -450,6 +450,9 @@ void store_upload_free(struct store_upload **u);
 #define STORE_UPLOAD_CLEANUP __attribute__((cleanup(store_upload_free)))
 
 /* Where a message comes from that is brought here from another server (store_moved.c): of one origin only one is ever placed. */
+/* A source whose first eight bytes are 0xff is this account itself, earlier, as a backup has it: the number is the email's and the
+ * other eight bytes the rest of its id, which it gets again. Such a message is known while any mailbox has it, and not when it is
+ * gone: it may be brought back as often as it is removed. */
 struct store_origin {
 	bool given;
 	uint8_t source[STORE_ID_BYTES]; /* a folder there */

@@ -115,6 +115,13 @@ store_upload_free(struct store_upload **up)
 	free(u);
 }
 
+static void
+put_be64(uint8_t out[8], uint64_t v)
+{
+	for (int i = 0; i < 8; i++)
+		out[i] = (uint8_t)(v >> (56 - 8 * i));
+}
+
 /* ---- appending ------------------------------------------------------------------------------------------------------ */
 
 struct appended {
@@ -257,8 +264,12 @@ insert_email(struct sqltx *tx, struct append_op *o, struct account_row *ar, size
 	}
 	if (v->email_id != NULL && v->upload == NULL)
 		return ERR_CONFLICT;
-	in->given = v->email_id != NULL;
-	if (in->given) {
+	in->own = v->origin.given && moved_is_own(v->origin.source);
+	in->given = v->email_id != NULL || in->own;
+	if (in->own) {
+		put_be64(in->email_id, (uint64_t)v->origin.number);
+		memcpy(in->email_id + 8, v->origin.source + 8, 8);
+	} else if (in->given) {
 		memcpy(in->email_id, v->email_id, STORE_ID_BYTES);
 		memcpy(in->thread_id, v->thread_id, STORE_ID_BYTES);
 	}

@@ -145,6 +145,7 @@ store_archive_mailboxes(struct store_archive *ar, struct arena *a, struct store_
 struct walk {
 	struct store_archive *ar;
 	int64_t mailbox;
+	bool whole;
 	store_archived_fn *fn;
 	void *arg;
 	int64_t *lost;
@@ -169,7 +170,8 @@ static int
 tell_email(struct sqltx *tx, struct walk *w, struct store_archived *m)
 {
 	struct sql_rows SQL_ROWS_CLEANUP q = {0};
-	int err = SQL_QUERY(tx, &q, &store_sql_email_raw, OWNER(w->ar), SQLI(m->email));
+	int err = SQL_QUERY(
+	    tx, &q, w->whole ? &store_sql_email_raw : &store_sql_email_ids, OWNER(w->ar), SQLI(m->email));
 
 	if (err != 0 || (err = sql_next(&q)) < 0)
 		return err;
@@ -179,9 +181,11 @@ tell_email(struct sqltx *tx, struct walk *w, struct store_archived *m)
 	}
 	m->email_id = sql_col_bytes(&q, 0);
 	m->blob = sql_col_bytes(&q, 3);
-	m->head = sql_col_bytes(&q, 4);
-	m->header = sql_col_bytes(&q, 5);
-	m->rest = sql_col_bytes(&q, 6);
+	if (w->whole) {
+		m->head = sql_col_bytes(&q, 4);
+		m->header = sql_col_bytes(&q, 5);
+		m->rest = sql_col_bytes(&q, 6);
+	}
 	return w->fn(w->arg, m);
 }
 
@@ -206,7 +210,8 @@ walk_tx(struct sqltx *tx, void *arg)
 }
 
 int
-store_archive_each(struct store_archive *ar, int64_t mailbox, store_archived_fn *fn, void *arg, int64_t *lost)
+store_archive_each(
+    struct store_archive *ar, int64_t mailbox, bool whole, store_archived_fn *fn, void *arg, int64_t *lost)
 {
 	struct walk *w = calloc(1, sizeof(*w));
 	int err;
@@ -215,10 +220,46 @@ store_archive_each(struct store_archive *ar, int64_t mailbox, store_archived_fn 
 		return ERR_NOMEM;
 	w->ar = ar;
 	w->mailbox = mailbox;
+	w->whole = whole;
 	w->fn = fn;
 	w->arg = arg;
 	w->lost = lost;
 	err = sql_read_blocking(ar->db, walk_tx, w);
 	free(w);
+	return err;
+}
+
+struct one {
+	struct walk w;
+	uint64_t email;
+	int64_t lost;
+};
+
+static int
+read_tx(struct sqltx *tx, void *arg)
+{
+	struct one *o = arg;
+	struct store_archived m = {.email = o->email};
+	int err = tell_email(tx, &o->w, &m);
+
+	return err == 0 && o->lost > 0 ? ERR_NOTFOUND : err;
+}
+
+int
+store_archive_read(struct store_archive *ar, uint64_t email, store_archived_fn *fn, void *arg)
+{
+	struct one *o = calloc(1, sizeof(*o));
+	int err;
+
+	if (o == NULL)
+		return ERR_NOMEM;
+	o->w.ar = ar;
+	o->w.whole = true;
+	o->w.fn = fn;
+	o->w.arg = arg;
+	o->w.lost = &o->lost;
+	o->email = email;
+	err = sql_read_blocking(ar->db, read_tx, o);
+	free(o);
 	return err;
 }

@@ -30,8 +30,11 @@ struct store_archived {
 	struct slice head, header, rest; /* these three, one behind the other */
 };
 typedef int store_archived_fn(void *arg, const struct store_archived *m);
-/* Tells the messages of a mailbox (by id) by UID; *lost counts rows without an email. An error of `fn` ends it. */
+/* Tells the messages of a mailbox (by id) by UID, without `whole` what they say of themselves only (the last three are empty); *lost
+ * counts rows without an email. An error of `fn` ends it. */
 NODISCARD int store_archive_each(
-    struct store_archive *ar, int64_t mailbox, store_archived_fn *fn, void *arg, int64_t *lost);
+    struct store_archive *ar, int64_t mailbox, bool whole, store_archived_fn *fn, void *arg, int64_t *lost);
+/* One email, of which only `email_id` and what follows `size` are told. ERR_NOTFOUND. */
+NODISCARD int store_archive_read(struct store_archive *ar, uint64_t email, store_archived_fn *fn, void *arg);
 
 #endif

@@ -190,7 +190,7 @@ choose_number(struct sqltx *tx, struct store_account *a, struct incoming *in)
 static int
 choose_thread(struct sqltx *tx, struct store_account *a, struct incoming *in)
 {
-	if (in->given)
+	if (in->given && !in->own)
 		return 0;
 	memcpy(in->thread_id, in->email_id, STORE_ID_BYTES);
 	for (size_t i = 0; i < in->refs_n; i++) {

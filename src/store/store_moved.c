@@ -34,9 +34,20 @@ source_of(const struct moved_op *o)
 
 /* ---- placing ------------------------------------------------------------------------------------------------------- */
 
+bool
+moved_is_own(const uint8_t source[STORE_ID_BYTES])
+{
+	for (size_t i = 0; i < 8; i++)
+		if (source[i] != 0xff)
+			return false;
+	return true;
+}
+
 int
 moved_known(struct sqltx *tx, struct store_account *a, const struct store_origin *o)
 {
+	if (moved_is_own(o->source))
+		return row_exists(tx, &store_sql_placement_of_email, SQL_ARGS(ACC(a), SQLI(o->number)));
 	return row_exists(
 	    tx, &store_sql_moved_get, SQL_ARGS(ACC(a), SQLB(slice_of(o->source, STORE_ID_BYTES)), SQLI(o->number)));
 }
@@ -70,7 +81,7 @@ moved_place(struct sqltx *tx, struct store_account *a, struct mailbox_row *m, co
 	} else {
 		err = row_place(tx, a, m, &in->msg, in->keywords, modseq, now);
 	}
-	if (err != 0)
+	if (err != 0 || moved_is_own(o->source))
 		return err;
 	return SQL_EXEC(tx, &store_sql_moved_insert, ACC(a), SQLB(slice_of(o->source, STORE_ID_BYTES)), SQLI(o->number),
 	    SQLI(m->id), SQLI(in->msg.uid), SQLI(in->flags), SQLT(buf_slice(&words)));
@@ -82,8 +93,14 @@ static int
 get_one(struct sqltx *tx, struct moved_op *o, struct store_moved *v)
 {
 	struct sql_rows SQL_ROWS_CLEANUP q = {0};
-	int err = SQL_QUERY(tx, &q, &store_sql_moved_get, ACC(o->a), source_of(o), SQLI(v->number));
+	int err;
 
+	if (moved_is_own(o->source)) {
+		err = row_exists(tx, &store_sql_placement_of_email, SQL_ARGS(ACC(o->a), SQLI(v->number)));
+		*v = (struct store_moved){.number = v->number, .known = err == 1};
+		return err < 0 ? err : 0;
+	}
+	err = SQL_QUERY(tx, &q, &store_sql_moved_get, ACC(o->a), source_of(o), SQLI(v->number));
 	if (err == 0)
 		err = sql_next(&q);
 	if (err < 0)

@@ -310,6 +310,7 @@ struct incoming {
 	uint8_t flags;
 	struct slice keywords; /* be16 ids, ascending */
 	bool given;            /* email_id and thread_id are set already */
+	bool own; /* it is the account's own, of an earlier time: its thread is found as that of any other */
 	/* made by incoming_parse() and incoming_insert() */
 	uint64_t refs[STORE_REFS_MAX]; /* the message's own first */
 	size_t refs_n;
@@ -337,6 +338,8 @@ void append_forget(struct store_account *a);
 NODISCARD int moved_place(struct sqltx *tx, struct store_account *a, struct mailbox_row *m,
     const struct store_append *v, struct incoming *in, int64_t modseq);
 /* Has it been placed before? 1, 0 or an error. */
+/* Is it a message of the account itself? */
+bool moved_is_own(const uint8_t source[STORE_ID_BYTES]);
 NODISCARD int moved_known(struct sqltx *tx, struct store_account *a, const struct store_origin *o);
 
 /* ---- keywords: store_keywords.c ----------------------------------------------------------------------------------------- */

@@ -101,3 +101,120 @@ def test_backup_and_restore_of_a_whole_house(folder, tmp_path):
         assert last > 6
     with pytest.raises(CommandFailed, match="there is a house in"):
         again.run("restore", dest, "--key-file", tmp_path / "key")
+
+
+def test_a_folder_and_a_message_come_back_into_a_living_account(demo, tmp_path):
+    fill(demo)
+    box = demo.imap("alice")
+    box.create("Work")
+    box.select("INBOX")
+    box.uid("COPY", "1:3", "Work")
+    box.select("Work")
+    box.uid("STORE", "2", "+FLAGS", r"(\Flagged $Label1)")
+    before = mail(demo, "alice")
+    demo.run("backup", tmp_path / "b")
+    key = tmp_path / "key"
+    key.write_text(demo.run("backup", "key"))
+    # Another session stays, and sees the message come back.
+    watcher = demo.imap("alice")
+    watcher.select("INBOX")
+    box.delete("Work")
+    box.select("INBOX")
+    box.uid("STORE", "2,4", "+FLAGS", r"(\Deleted)")
+    box.expunge()
+    assert len(demo.inbox("alice")) == 3
+    gone = [raw for where, raw in before.items() if b"small 3" in raw][0]
+    args = ("restore", tmp_path / "b", "--account", "alice@example.test", "--scratch", tmp_path)
+    (emailid,) = {re.search(rb"EMAILID \((.*?)\)", where[2])[1].decode() for where, raw in before.items() if raw == gone}
+    demo.run(*args, "--message", emailid)
+    assert len(demo.inbox("alice")) == 4 and gone in demo.inbox("alice")
+    watcher.noop()
+    assert watcher.response("EXISTS")[1][-1] == b"4"
+    demo.run(*args, "--folder", "Work")
+    after = mail(demo, "alice")
+    # What is in INBOX all the while is not brought again; what was nowhere any more is.
+    assert {raw for (name, *_), raw in after.items() if name == "Work"} == \
+        {raw for (name, *_), raw in before.items() if name == "Work" and b"small 1" in raw}
+    assert [key for key in after if key[0] == "Work"] == [key for key in before if key[0] == "Work" and b"UID 2 " in key[2]]
+    demo.run(*args)
+    everything = mail(demo, "alice")
+    assert set(everything.values()) == set(before.values())
+    assert len(everything) == 5
+    # Once more, with the key of a file: nothing comes twice.
+    demo.run(*args, "--key-file", key)
+    assert mail(demo, "alice") == everything
+    with pytest.raises(CommandFailed, match="no account"):
+        demo.run("restore", tmp_path / "b", "--account", "nobody@example.test")
+    with pytest.raises(CommandFailed, match="no such message"):
+        demo.run(*args, "--message", "nothing@like.this")
+    watcher.noop()
+
+
+def test_backups_that_are_cut_off_or_damaged(demo, tmp_path):
+    fill(demo)
+    dest = tmp_path / "b"
+    demo.run("backup", dest)
+    key = tmp_path / "key"
+    key.write_text(demo.run("backup", "key"))
+    for n in range(8):
+        demo.send("s@elsewhere.test", "bob@example.test", large(10 + n))
+        process = subprocess.Popen([BINARY, "backup", str(dest), *demo.where()], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(0.01 * n)  # wherever that is
+        process.kill()
+        process.wait()
+        rows = demo.rows("restore", dest, "--verify", "--scratch", tmp_path)
+        assert all(row["damaged_files"] == row["messages_missing"] == 0 and "database" not in row for row in rows)
+    wait_until(lambda: len(demo.inbox("bob")) == 9)
+    demo.run("backup", dest)
+    rows = {row["account"]: row for row in demo.rows("restore", dest, "--verify", "--scratch", tmp_path)}
+    assert rows["bob@example.test"]["messages"] == 9
+    # Another house has another key, and does not write into this folder.
+    wrong = tmp_path / "wrong"
+    wrong.write_text("00" * 32)
+    with pytest.raises(CommandFailed, match="the key is not the one"):
+        demo.run("backup", "list", dest, "--key-file", wrong)
+    with pytest.raises(CommandFailed, match="no key of a backup"):
+        demo.run("backup", "list", dest, "--key-stdin", input="abc\n")
+    with pytest.raises(CommandFailed, match="with the key of its backups"):
+        demo.run("restore", dest)
+    with pytest.raises(CommandFailed, match="something else in it"):
+        demo.run("backup", tmp_path)
+    # A bit flips in the destination: it is noticed, told, and mended by reading everything again.
+    pieces = sorted(path for path in dest.glob("objects/*/*") if path.stat().st_size > 50000)
+    data = bytearray(pieces[0].read_bytes())
+    data[len(data) // 2] ^= 4
+    pieces[0].write_bytes(data)
+    with pytest.raises(CommandFailed) as failed:
+        demo.run("restore", dest, "--verify", "--scratch", tmp_path, "--json")
+    assert "damaged" in failed.value.out
+    demo.run("backup", dest, "--whole")
+    demo.run("restore", dest, "--verify", "--scratch", tmp_path)
+    # Old ones go, and what only they had.
+    (row,) = demo.rows("backup", "prune", dest, "--keep-days", "1")
+    assert row["pruned"] >= 2
+    assert len(demo.rows("backup", "list", dest)) == 1
+    demo.run("restore", dest, "--verify", "--scratch", tmp_path)
+
+
+def test_a_restore_that_is_cut_off(folder, tmp_path):
+    with Demo(folder / "demo") as demo:
+        fill(demo)
+        before = mail(demo, "alice")
+        demo.run("backup", tmp_path / "b")
+        (tmp_path / "key").write_text(demo.run("backup", "key"))
+    again = Demo(tmp_path / "again")
+    args = ["restore", tmp_path / "b", "--key-file", tmp_path / "key"]
+    process = subprocess.Popen([BINARY, *map(str, args), *again.where()], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    # As soon as it has begun to write.
+    wait_until(lambda: (again.data / "restoring").exists() or process.poll() is not None)
+    process.kill()
+    process.wait()
+    if (again.data / "restoring").exists():
+        with pytest.raises(RuntimeError, match="was cut off"):
+            again.start()
+        again.process = None
+    else:
+        subprocess.run(["rm", "-r", str(again.data)], check=True)
+    again.run(*args)
+    with again:
+        assert mail(again, "alice") == before
