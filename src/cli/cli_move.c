@@ -52,7 +52,7 @@ on_damage(void *arg, struct slice folder, struct slice which, struct slice why)
 	cli_print_clean(m->c->out, folder);
 	(void)fputs(folder.n > 0 && which.n > 0 ? ", " : "", m->c->out);
 	cli_print_clean(m->c->out, which);
-	(void)fputs(": ", m->c->out);
+	(void)fputs(folder.n > 0 || which.n > 0 ? ": " : "", m->c->out);
 	cli_print_clean(m->c->out, why);
 	(void)fputc('\n', m->c->out);
 	(void)fflush(m->c->out);

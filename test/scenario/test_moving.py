@@ -429,3 +429,34 @@ def test_bodies_that_lie(shared_demo):
         with Liar(answers) as server:
             rows, damage = bring(shared_demo, server, "--connections", "1", code=65)
             assert [row["message"] for row in damage] == ["UID 5"] and rows["INBOX"]["moved"] == 0
+
+
+def test_what_cannot_be(shared_demo, folder):
+    """Each refusal says why and what to do, and nothing is half done."""
+    def refused(code, *arguments, input="secret\n"):
+        done = subprocess.run([BINARY, *map(str, arguments), *shared_demo.where()], input=input, capture_output=True, text=True, timeout=60)
+        assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
+        return done.stdout + done.stderr
+
+    (folder / "Maildir" / "cur").mkdir(parents=True)
+    (folder / "Maildir" / "cur" / "1.a:2,S").write_bytes(b"Subject: one\n\nx\n")
+    (folder / "Maildir" / "cur" / "2.b").symlink_to("/etc/passwd")
+    (folder / "Maildir" / "cur" / "3.c").write_bytes(b"")
+    (folder / "Maildir" / "cur" / "4.d").mkdir()
+    assert "no account nobody@example.test" in refused(77, "import", "maildir", folder / "Maildir", "nobody@example.test")
+    assert "cannot be read" in refused(66, "import", "maildir", folder / "nowhere", "bob@example.test")
+    (folder / "empty").mkdir()
+    assert "no Maildir there" in refused(77, "import", "maildir", folder / "empty", "bob@example.test")
+    assert "no mbox file there" in refused(77, "import", "mbox", folder / "empty", "bob@example.test")
+    assert "write imaps://HOST" in refused(64, "import", "imap", "http://127.0.0.1", "bob@example.test")
+    assert "cannot be reached" in refused(75, "import", "imap", "imap://127.0.0.1:1", "bob@example.test", "--no-tls", "--password-stdin")
+    out = refused(65, "import", "maildir", folder / "Maildir", "bob@example.test")
+    assert "cur/3.c: it is empty" in out and "INBOX: 2 messages, 1 brought here" in out
+    assert [m[2] for m in looked_at(shared_demo, "bob")["INBOX"][1].values()] == [b"Subject: one\r\n\r\nx\r\n"]
+    with DovecotServer(folder / "dovecot") as server:
+        server.add_user(ALICE, "{PLAIN}secret")
+        Maildirs(server, ALICE).put(b"Subject: large\n\n" + b"x" * 76 + b"\n" * 200_000)
+        assert "AUTHENTICATIONFAILED" in refused(77, *arguments(shared_demo, server)[:-2], input="wrong\n")
+        shared_demo.run("account", "quota", "admin@example.test", "100000")
+        out = refused(73, *arguments(shared_demo, server, "--user", ALICE, account="admin@example.test")[:-2])
+        assert "no room for more in admin@example.test" in out
