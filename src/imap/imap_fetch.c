@@ -309,6 +309,14 @@ remember(struct fetching *g, const struct store_fetched *f, const struct imap_fe
 		LOG(g->s->c->house, DEBUG, "imap_not_remembered", LOG_S("login", g->s->c->login), LOG_E(err));
 }
 
+/* Who does not want to wait for previews (LAZY) gets none of HTML. */
+static void
+read_previews(struct fetching *g)
+{
+	if ((g->f.items & IMAP_FETCH_PREVIEW) && (g->f.items & IMAP_FETCH_PREVIEW_LAZY) == 0)
+		imap_preview_html(store_view_account(g->s->view), &g->job);
+}
+
 /* A message that is a file: its header, or all of it where parts are needed, is in memory for the job only. */
 static int
 render_large(struct fetching *g, const struct store_fetched *f, struct imap_fetch_one *it, struct store_body *body)
@@ -335,6 +343,8 @@ render_large(struct fetching *g, const struct store_fetched *f, struct imap_fetc
 	err = work_run(g->s->c->workers, imap_fetch_render, &g->job);
 	if (err == 0 && it->failed)
 		err = ERR_LIMIT;
+	if (err == 0)
+		read_previews(g);
 	if (err == 0 && g->cacheable)
 		remember(g, f, it);
 	return err;
@@ -445,6 +455,8 @@ render_batch(struct fetching *g, size_t n)
 	err = work_run(g->s->c->workers, imap_fetch_render, &g->job);
 	if (err == 0 && (g->want & STORE_WANT_UNCACHED))
 		remember_batch(g, n);
+	if (err == 0)
+		read_previews(g);
 	return err;
 }
 

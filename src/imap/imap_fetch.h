@@ -21,6 +21,7 @@ struct imap_fetch_one {
 	struct slice raw;                   /* what the job reads: the message, or its header only */
 	struct imap_extent told[IMAP_TOLD]; /* in job.out */
 	struct imap_extent preview;         /* in job.out */
+	struct imap_extent html, charset;   /* in job.out: what a preview is to be made of, where there is HTML only */
 	struct imap_extent *extents;        /* one for each section */
 };
 
@@ -42,5 +43,7 @@ struct imap_fetch_job {
 };
 /* For work_run(): messages without `raw` are left alone. */
 int imap_fetch_render(void *job);
+/* Makes the previews of messages of HTML that a job has rendered (imap_preview.c). On a fiber; parks. */
+void imap_preview_html(struct store_account *acc, struct imap_fetch_job *job);
 
 #endif

@@ -9,6 +9,8 @@
 
 /* For envelopes, beside the tree of parts. */
 #define PARSE_EXTRA_BYTES (16u << 20)
+/* Of HTML that a preview is made of. */
+#define PREVIEW_HTML_BYTES 65536u
 
 const struct imap_told_name imap_told_names[IMAP_TOLD] = {
     [IMAP_TOLD_ENVELOPE] = {IMAP_FETCH_ENVELOPE, SLICE_INIT("ENVELOPE ")},
@@ -99,13 +101,39 @@ render_told(struct imap_fetch_job *j, struct imap_fetch_one *it, struct arena *a
 	e->n = j->out.n - e->from;
 }
 
+static struct imap_extent
+put_extent(struct buf *out, struct slice bytes)
+{
+	size_t from = out->n;
+
+	buf_put(out, bytes);
+	return (struct imap_extent){.where = IMAP_EXTENT_RENDERED, .from = from, .n = bytes.n};
+}
+
+/* A stranger's HTML is read by another process: imap_preview.c. */
+static void
+take_html(struct imap_fetch_job *j, struct imap_fetch_one *it, const struct mime *m, const struct mime_part *p)
+{
+	struct buf BUF_CLEANUP html;
+
+	buf_init(&html, PREVIEW_HTML_BYTES);
+	(void)mime_decode(m, p, &html); /* of a longer one the beginning will do */
+	it->html = put_extent(&j->out, buf_slice(&html));
+	it->charset = put_extent(&j->out, p->charset);
+}
+
 /* RFC 8970: NIL if there is nothing to make one from. */
 static void
 render_preview(struct imap_fetch_job *j, struct imap_fetch_one *it, const struct mime *m)
 {
+	const struct mime_part *html = text_plain_part(m) == NULL ? text_html_part(m) : NULL;
 	struct buf BUF_CLEANUP text;
 	int err;
 
+	if (html != NULL) {
+		take_html(j, it, m, html);
+		return;
+	}
 	buf_init(&text, IMAP_PREVIEW_CHARACTERS * 4 + 16);
 	err = text_preview(m, j->limits, CHARSET_THREAD, IMAP_PREVIEW_CHARACTERS, &text);
 	it->preview = (struct imap_extent){.where = IMAP_EXTENT_RENDERED, .from = j->out.n};

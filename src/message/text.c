@@ -68,15 +68,21 @@ text_of_part(const struct mime *m, const struct mime_part *p, const struct limit
 	return out->err;
 }
 
-const struct mime_part *
-text_plain_part(const struct mime *m)
+static bool
+is_html(const struct mime_part *p)
+{
+	return mime_is(p, SLICE("text"), SLICE("html")) && !slice_eq(p->disposition, SLICE("attachment"));
+}
+
+static const struct mime_part *
+first_part(const struct mime *m, bool (*is)(const struct mime_part *p))
 {
 	for (size_t i = 0; i < m->n; i++) {
 		const struct mime_part *p = &m->v[i];
 
 		if (p->is_message && i > 0)
 			return NULL;
-		if (text_is_plain(p) && !p->is_multipart)
+		if (is(p) && !p->is_multipart)
 			return p;
 		/* What is in an embedded message is not this message's text: its parts follow it, so they are skipped. */
 		if (p->has_message)
@@ -84,6 +90,18 @@ text_plain_part(const struct mime *m)
 				i++;
 	}
 	return NULL;
+}
+
+const struct mime_part *
+text_plain_part(const struct mime *m)
+{
+	return first_part(m, text_is_plain);
+}
+
+const struct mime_part *
+text_html_part(const struct mime *m)
+{
+	return first_part(m, is_html);
 }
 
 void
@@ -167,28 +185,13 @@ put_words(struct slice line, size_t *left, struct buf *out)
 }
 
 int
-text_preview(
-    const struct mime *m, const struct limits *limits, enum charset_place place, size_t max_chars, struct buf *out)
+text_preview_of(struct slice text, size_t max_chars, struct buf *out)
 {
-	const struct mime_part *p = text_plain_part(m);
-	struct limits small = *limits;
-	BUF_CLEANUP struct buf text;
 	BUF_CLEANUP struct buf words;
-	struct slice rest;
-	int err;
 
-	if (p == NULL)
-		return 0;
-	if (small.message_text_bytes > PREVIEW_BYTES)
-		small.message_text_bytes = PREVIEW_BYTES;
-	buf_init(&text, PREVIEW_BYTES);
 	buf_init(&words, PREVIEW_BYTES);
-	err = text_of_part(m, p, &small, place, &text);
-	if (err != 0)
-		return err;
-	rest = buf_slice(&text);
-	while (rest.n > 0 && max_chars > 0) {
-		struct slice line = slice_cut(&rest, '\n');
+	while (text.n > 0 && max_chars > 0) {
+		struct slice line = slice_cut(&text, '\n');
 
 		if (slice_eq(line, SLICE("-- ")))
 			break;
@@ -197,4 +200,22 @@ text_preview(
 	}
 	buf_put(out, buf_slice(&words));
 	return words.err != 0 ? words.err : out->err;
+}
+
+int
+text_preview(
+    const struct mime *m, const struct limits *limits, enum charset_place place, size_t max_chars, struct buf *out)
+{
+	const struct mime_part *p = text_plain_part(m);
+	struct limits small = *limits;
+	BUF_CLEANUP struct buf text;
+	int err;
+
+	if (p == NULL)
+		return 0;
+	if (small.message_text_bytes > PREVIEW_BYTES)
+		small.message_text_bytes = PREVIEW_BYTES;
+	buf_init(&text, PREVIEW_BYTES);
+	err = text_of_part(m, p, &small, place, &text);
+	return err != 0 ? err : text_preview_of(buf_slice(&text), max_chars, out);
 }

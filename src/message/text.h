@@ -14,6 +14,8 @@ bool text_is_plain(const struct mime_part *p);
 /* The part to show as plain text: the first text/plain that is no attachment (text without type too), embedded
  * messages left out; NULL without one. */
 const struct mime_part *text_plain_part(const struct mime *m);
+/* The first HTML that is no attachment, likewise. */
+const struct mime_part *text_html_part(const struct mime *m);
 /* Appends the text of all text/plain parts, embedded messages included, and the decoded headers of embedded
  * messages: what SEARCH BODY reads. Each ends with LF. */
 NODISCARD int text_of_message(
@@ -24,5 +26,7 @@ void text_of_header(const struct header *h, enum charset_place place, struct buf
  * collapsed. */
 NODISCARD int text_preview(
     const struct mime *m, const struct limits *limits, enum charset_place place, size_t max_chars, struct buf *out);
+/* The same of a text that is there: UTF-8, lines ended by LF. */
+NODISCARD int text_preview_of(struct slice text, size_t max_chars, struct buf *out);
 
 #endif

@@ -412,6 +412,10 @@ typedef int store_match_fn(void *arg, const struct store_candidate *c);
 NODISCARD int store_search(struct store_view *v, const uint32_t *uids, size_t n, bool header_only,
     store_match_fn *match, void *arg, bool *hits);
 
+/* Has strangers' texts of one account read by its reader (hooks.texts): texts[i] of v[i], in `a`. Parks. ERR_UNAVAILABLE, ERR_BUSY: not now. */
+NODISCARD int store_texts(
+    struct store_account *acc, const struct store_text_input *v, size_t n, struct arena *a, struct slice *texts);
+
 /* Which messages of the view have which strings, from the account's search index: what is not in it yet is read first. A
  * string is found where it is a substring of the text, both folded (message/fold.h): of the decoded header fields, and of the body the
  * decoded text of text parts (HTML as a person reads it) and the headers of parts (RFC 9051 §6.4.4). */

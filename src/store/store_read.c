@@ -336,3 +336,13 @@ store_search(struct store_view *v, const uint32_t *uids, size_t n, bool header_o
 	free(o);
 	return err;
 }
+
+/* ---- strangers' texts ---- */
+
+int
+store_texts(struct store_account *acc, const struct store_text_input *v, size_t n, struct arena *a, struct slice *texts)
+{
+	const struct store_hooks *h = &acc->store->hooks;
+
+	return h->texts == NULL ? ERR_UNAVAILABLE : h->texts(h->texts_arg, acc_id(acc), v, n, a, texts);
+}

@@ -10,6 +10,7 @@ from .imap import Session
 TOP = pathlib.Path(__file__).resolve().parents[2]
 ROOT = TOP / "build-peers" / "dovecot-core" / "root"
 IMAPD = TOP / "build-peers" / "dovecot-imapd" / "root"
+POP3D = TOP / "build-peers" / "dovecot-pop3d" / "root"
 
 
 def available():
@@ -43,13 +44,27 @@ namespace inbox {{
   inbox = yes
 }}
 """)
-        environment = {**os.environ, "USER": "alice", "HOME": str(self.folder),
-                       "LD_LIBRARY_PATH": f"{ROOT}/usr/lib/dovecot"}
         self.log = open(self.folder / "log", "wb")
-        self.process = subprocess.Popen([ROOT / "usr/bin/doveconf", "-c", config, "-e", IMAPD / "usr/lib/dovecot/imap"],
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, env=environment)
+        self.process = self.start(IMAPD / "usr/lib/dovecot/imap")
         self.file = self.process.stdout
         self.begin()
+
+    def start(self, binary):
+        """One of its processes on the folder, with pipes to talk to it."""
+        environment = {**os.environ, "USER": "alice", "HOME": str(self.folder),
+                       "LD_LIBRARY_PATH": f"{ROOT}/usr/lib/dovecot"}
+        return subprocess.Popen([ROOT / "usr/bin/doveconf", "-c", self.folder / "dovecot.conf", "-e", binary],
+                                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, env=environment)
+
+    def again(self):
+        """Another process in place of one that has ended."""
+        self.process.wait(30)
+        self.process = self.start(IMAPD / "usr/lib/dovecot/imap")
+        self.file = self.process.stdout
+        self.begin()
+
+    def pop3(self):
+        return self.start(POP3D / "usr/lib/dovecot/pop3")
 
     def write(self, data):
         self.process.stdin.write(data)

@@ -162,6 +162,9 @@ def same_section(item, ours, theirs, binary_size):
         return True  # damaged base64 or quoted-printable: Dovecot refuses, ours tells what can be decoded
     if item.startswith("BINARY.SIZE"):
         return ours == [str(binary_size)]  # Dovecot's is at times not the size of what it sends
+    if len(ours) == len(theirs) == 1 and isinstance(ours[0], bytes) and isinstance(theirs[0], bytes) and \
+            ours[0].startswith(theirs[0]) and re.match(rb"\r\n--.+--[^ \t\r\n]", ours[0][len(theirs[0]):]):
+        return True  # "--boundary--</BODY>": see odd_structure()
     # The line end before a boundary belongs to the boundary (RFC 2046 §5.1.1), also behind the last boundary of an inner multipart.
     return len(ours) == 1 and isinstance(ours[0], bytes) and [ours[0] + b"\r\n"] == theirs
 
@@ -223,7 +226,15 @@ def test_sections(both):
     for n, items in both.fetch("FETCH 1:* BODYSTRUCTURE")[0].items():
         size = None
         for item in sections_of(items["BODYSTRUCTURE"]):
-            ours, theirs = (value(lines, n) for lines in both.ask(f"FETCH {n} {item}"))
+            ours = value(both.ours.ask(f"FETCH {n} {item}"), n)
+            try:
+                theirs = value(both.theirs.ask(f"FETCH {n} {item}"), n)
+            except (AssertionError, BrokenPipeError):
+                # Asked for the size of base64 that ends too early, Dovecot ends.
+                assert item.startswith("BINARY.SIZE"), item
+                both.theirs.again()
+                both.theirs.ok("SELECT corpus")
+                continue
             if item.startswith("BINARY.PEEK"):
                 size = len(ours[0])
             if not same_section(item, ours, theirs, size):

@@ -85,7 +85,10 @@ def test_preview(box):
     """RFC 8970 §3 and §4."""
     long = "word " * 100
     box.fresh("pv1", ["Subject: a\n\nHello   there,\n\n> quoted\nGeneral.\n-- \nsignature\n", f"Subject: b\n\n{long}\n", "Subject: c\n\n\n",
-                      "Subject: d\nContent-Type: image/png\nContent-Transfer-Encoding: base64\n\nAAAA\n"])
+                      "Subject: d\nContent-Type: image/png\nContent-Transfer-Encoding: base64\n\nAAAA\n",
+                      "Subject: e\nContent-Type: text/html; charset=iso-8859-1\n\n<style>p {}</style><p>Gr&uuml;n &amp; <b>blau</b>\n",
+                      "Subject: f\nContent-Type: multipart/alternative; boundary=x\n\n--x\nContent-Type: text/html\n\n<p>other</p>\n"
+                      "--x\nContent-Type: text/plain\n\nplain\n--x--\n"])
     box.script("""
         C: A1 FETCH 1 (PREVIEW)
         S: * 1 FETCH (PREVIEW "Hello there, General.")
@@ -98,6 +101,13 @@ def test_preview(box):
         S: * 3 FETCH (RFC822.SIZE 16 PREVIEW "")
         S: * 4 FETCH (RFC822.SIZE ... PREVIEW ...)
         S: A3 OK done
+        C: A4 FETCH 5 PREVIEW (LAZY)
+        S: * 5 FETCH (PREVIEW NIL)
+        S: A4 OK done
+        C: A5 FETCH 5:6 PREVIEW
+        S: * 5 FETCH (PREVIEW {12}\\r\\nGr\xc3\xbcn & blau)
+        S: * 6 FETCH (PREVIEW "plain")
+        S: A5 OK done
         """)
     (line,) = box.ok("FETCH 2 PREVIEW")
     assert len(line.split('"')[1]) <= 200
