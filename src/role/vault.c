@@ -156,6 +156,7 @@ vault_free(struct vault **vp)
 	*vp = NULL;
 	if (v == NULL)
 		return;
+	vault_guess_end(v);
 	workers_free(&v->hashers);
 	workers_free(&v->signers);
 	sqldb_close(&v->db);
@@ -173,7 +174,8 @@ static const enum bus_type answered[] = {BUS_vault_certificates, BUS_vault_sign,
     BUS_vault_scram_begin, BUS_vault_scram_prove, BUS_vault_set_password, BUS_vault_forget, BUS_vault_app_password_add,
     BUS_vault_app_password_list, BUS_vault_app_password_remove, BUS_vault_copy, BUS_vault_backup_key,
     BUS_vault_dkim_keys, BUS_vault_dkim_sign, BUS_vault_dkim_list, BUS_vault_dkim_add, BUS_vault_dkim_change,
-    BUS_vault_certificate, BUS_vault_certificate_add, BUS_vault_certificate_list, BUS_vault_certificate_remove};
+    BUS_vault_certificate, BUS_vault_certificate_add, BUS_vault_certificate_list, BUS_vault_certificate_remove,
+    BUS_vault_guess_list, BUS_vault_guess_lift};
 
 static void
 register_handlers(struct vault *v, struct bus *b)
@@ -190,6 +192,8 @@ register_handlers(struct vault *v, struct bus *b)
 	BUS_HANDLE(b, vault_app_password_list, vault_on_app_password_list, v);
 	BUS_HANDLE(b, vault_relay, vault_on_relay, v);
 	BUS_HANDLE(b, vault_certificate, vault_on_certificate, v);
+	BUS_HANDLE(b, vault_guess_list, vault_on_guess_list, v);
+	BUS_HANDLE(b, vault_guess_lift, vault_on_guess_lift, v);
 	BUS_HANDLE(b, vault_certificate_add, vault_on_certificate_add, v);
 	BUS_HANDLE(b, vault_certificate_list, vault_on_certificate_list, v);
 	BUS_HANDLE(b, vault_certificate_remove, vault_on_certificate_remove, v);
@@ -234,6 +238,8 @@ vault_start(struct role_context *c, struct buf *detail)
 		err = workers_start(v->signers);
 	if (err == 0)
 		err = vault_password_start(v);
+	if (err == 0)
+		err = vault_guess_start(v);
 	if (err != 0) {
 		if (detail->n == 0)
 			buf_printf(detail, "the vault cannot start: %s.", err_text(err));

@@ -182,12 +182,13 @@ vault_brake_enter(struct vault_brake *b, struct slice account_id, struct slice c
 }
 
 static void
-count_guess(const struct vault_brake *b, struct braked_account *a)
+count_guess(struct vault_brake *b, struct braked_account *a)
 {
 	if (a->failures == 0)
 		a->since_ms = loop_now_ms(b->loop);
 	if (a->failures < FAILURES_MAX)
 		a->failures++;
+	b->changed = true;
 }
 
 void
@@ -221,4 +222,74 @@ vault_brake_failures(struct vault_brake *b, struct slice account_id)
 	const struct braked_account *a = find(b, account_id);
 
 	return a == NULL ? 0 : a->failures;
+}
+
+/* ---- what is kept --------------------------------------------------------------------------------------------- */
+
+static int
+by_failures(const void *x, const void *y)
+{
+	const struct vault_brake_row *a = x, *b = y;
+
+	return a->failures != b->failures ? (a->failures < b->failures ? 1 : -1)
+					  : slice_cmp(a->account_id, b->account_id);
+}
+
+int
+vault_brake_rows(struct vault_brake *b, struct arena *a, struct vault_brake_row **rows, size_t *n)
+{
+	struct vault_brake_row *v = NULL;
+	size_t cap = 0;
+
+	*n = 0;
+	LIST_FOREACH (&b->oldest_first, node) {
+		struct braked_account *one = CONTAINER_OF(node, struct braked_account, node);
+
+		forgive(b, one);
+		/* (A long name that nobody has may be cut within a character.) */
+		if (one->failures == 0 || !slice_is_utf8(slice_of(one->id, one->id_n), true))
+			continue;
+		v = arena_grow(a, v, *n, &cap, sizeof(*v), ACCOUNTS_MAX);
+		if (v == NULL)
+			return ERR_LIMIT;
+		v[(*n)++] = (struct vault_brake_row){.account_id = arena_copy(a, slice_of(one->id, one->id_n)),
+		    .failures = one->failures,
+		    .waiting = one->waiting,
+		    .since_ms = loop_now_ms(b->loop) - one->since_ms,
+		    .known = arena_copy(a, slice_of(one->known, one->known_n * 16))};
+	}
+	if (*n > 0)
+		qsort(v, *n, sizeof(*v), by_failures);
+	*n = *n < VAULT_BRAKE_ROWS ? *n : VAULT_BRAKE_ROWS;
+	*rows = v;
+	return arena_failed(a) ? ERR_LIMIT : 0;
+}
+
+void
+vault_brake_restore(struct vault_brake *b, const struct vault_brake_row *row)
+{
+	struct braked_account *a = find_or_make(b, row->account_id);
+	size_t n = row->known.n / 16;
+
+	if (a == NULL)
+		return;
+	a->failures = row->failures < 0 ? 0 : row->failures < FAILURES_MAX ? row->failures : FAILURES_MAX;
+	a->since_ms = loop_now_ms(b->loop) - (row->since_ms < 0 ? 0 : row->since_ms);
+	a->known_n = n < VAULT_BRAKE_KNOWN ? n : VAULT_BRAKE_KNOWN;
+	if (a->known_n > 0)
+		memcpy(a->known, row->known.p, a->known_n * 16);
+	forgive(b, a);
+}
+
+bool
+vault_brake_lift(struct vault_brake *b, struct slice account_id)
+{
+	struct braked_account *a = find(b, account_id);
+	bool had = a != NULL && a->failures > 0;
+
+	if (had) {
+		a->failures = 0;
+		b->changed = true;
+	}
+	return had;
 }

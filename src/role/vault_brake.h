@@ -6,6 +6,7 @@
 #ifndef ROLE_VAULT_BRAKE_H
 #define ROLE_VAULT_BRAKE_H
 
+#include "base/arena.h"
 #include "base/list.h"
 #include "base/map.h"
 #include "rt/fiber.h"
@@ -17,6 +18,7 @@ struct vault_brake {
 	struct map accounts; /* struct braked_account */
 	struct list oldest_first;
 	uint64_t waited, refused;
+	bool changed; /* since vault_brake_rows() was told so */
 };
 
 struct braked_account;
@@ -32,5 +34,20 @@ void vault_brake_leave(
     struct vault_brake *b, struct slice account_id, struct slice client, struct braked_account **turn, int err);
 /* Failures of the account that are not forgiven. */
 int64_t vault_brake_failures(struct vault_brake *b, struct slice account_id);
+
+/* What is known of an account that has failures. */
+struct vault_brake_row {
+	struct slice account_id;
+	int64_t failures, waiting;
+	int64_t since_ms;   /* so long ago the next one began to be forgiven */
+	struct slice known; /* addresses, 16 bytes each, the newest first */
+};
+/* Those with the most failures first, at most VAULT_BRAKE_ROWS; in the arena. */
+#define VAULT_BRAKE_ROWS 1000u
+NODISCARD int vault_brake_rows(struct vault_brake *b, struct arena *a, struct vault_brake_row **rows, size_t *n);
+/* What vault_brake_rows() told of an account, in a brake that does not know it. */
+void vault_brake_restore(struct vault_brake *b, const struct vault_brake_row *row);
+/* Forgives everything: false when there was nothing. */
+bool vault_brake_lift(struct vault_brake *b, struct slice account_id);
 
 #endif

@@ -99,12 +99,55 @@ RT_TEST(test_a_guess_takes_time)
 	vault_brake_free(&b);
 }
 
+/* What is written down and read again is what was there; nothing comes of damaged rows. */
+RT_TEST(test_counts_are_kept)
+{
+	struct vault_brake b, again;
+	struct vault_brake_row *rows,
+	    bad = {.account_id = BOB, .failures = INT64_MAX, .since_ms = -5, .known = SLICE("x")};
+	struct arena a;
+	size_t n;
+
+	arena_init(&a, 1 << 20);
+	vault_brake_init(&b, x->loop);
+	vault_brake_init(&again, x->loop);
+	assert_int_equal(vault_brake_rows(&b, &a, &rows, &n), 0);
+	assert_int_equal(n, 0);
+	assert_int_equal(guess(&b, ALICE, "198.51.100.7", 0), 0);
+	assert_int_equal(guess(&b, BOB, "203.0.113.1", ERR_DENIED), 0);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(guess(&b, ALICE, "203.0.113.1", ERR_DENIED), 0);
+	assert_true(b.changed);
+	assert_int_equal(guess(&b, SLICE("not \xff UTF-8"), "203.0.113.1", ERR_DENIED), 0);
+	assert_int_equal(vault_brake_rows(&b, &a, &rows, &n), 0);
+	assert_int_equal(n, 2);
+	assert_true(slice_eq(rows[0].account_id, ALICE));
+	assert_int_equal(rows[0].failures, 3);
+	assert_int_equal(rows[0].known.n, 16);
+	for (size_t i = 0; i < n; i++)
+		vault_brake_restore(&again, &rows[i]);
+	assert_int_equal(vault_brake_failures(&again, ALICE), 3);
+	assert_int_equal(vault_brake_failures(&again, BOB), 1);
+	assert_true(vault_brake_lift(&again, ALICE));
+	assert_false(vault_brake_lift(&again, ALICE));
+	assert_int_equal(vault_brake_failures(&again, ALICE), 0);
+	vault_brake_restore(&again, &bad);
+	assert_int_equal(vault_brake_failures(&again, BOB), 1000);
+	rows[0].since_ms = INT64_C(10) * 60000; /* forgiven long ago */
+	vault_brake_restore(&again, &rows[0]);
+	assert_int_equal(vault_brake_failures(&again, ALICE), 0);
+	arena_free(&a);
+	vault_brake_free(&again);
+	vault_brake_free(&b);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_many_addresses_run),
 	    cmocka_unit_test(test_a_guess_takes_time_run),
+	    cmocka_unit_test(test_counts_are_kept_run),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

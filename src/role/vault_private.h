@@ -44,6 +44,7 @@ struct vault {
 	struct vault_memory tickets;
 	struct vault_memory proofs; /* nonces of SCRAM that proved something */
 	struct vault_brake brake;
+	struct fiber *guess_saver;
 	uint8_t memory_key[32];
 	uint8_t app_key[32];
 	uint8_t salt_key[32];        /* of SCRAM's salts; kept */
@@ -149,6 +150,13 @@ int vault_on_certificate_list(struct vault *v, struct bus_peer *from, struct bus
     struct arena *a, struct bus_vault_certificate_list_reply *reply);
 int vault_on_certificate_remove(struct vault *v, struct bus_peer *from, struct bus_vault_certificate_remove_request *r,
     struct arena *a, struct bus_vault_certificate_remove_reply *reply);
+/* vault_guess.c: the brake's counts in the database; start and end while that is open. */
+NODISCARD int vault_guess_start(struct vault *v);
+void vault_guess_end(struct vault *v);
+int vault_on_guess_list(struct vault *v, struct bus_peer *from, struct bus_vault_guess_list_request *r, struct arena *a,
+    struct bus_vault_guess_list_reply *reply);
+int vault_on_guess_lift(struct vault *v, struct bus_peer *from, struct bus_vault_guess_lift_request *r, struct arena *a,
+    struct bus_vault_guess_lift_reply *reply);
 /* A credential of the account changed: nothing verified before counts any more. */
 void vault_credentials_changed(struct vault *v, struct slice account_id);
 

@@ -36,6 +36,7 @@ static const struct sql_text secret_statements[] = {
 #if __has_include("directory/secret_sql.def")
 #include "directory/secret_sql.def"
 #include "directory/secret_certificate_sql.def"
+#include "directory/secret_guess_sql.def"
 #endif
 #if __has_include("directory/secret_dkim_sql.def")
 #include "directory/secret_dkim_sql.def"
