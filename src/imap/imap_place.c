@@ -304,6 +304,9 @@ imap_shared_mailboxes(struct imap_session *s, struct imap_shared **v, size_t *n)
 	if (err == 0 && people_n > 0)
 		err = store_subscriptions(s->account, &s->arena, &g.subscribed);
 	for (size_t i = 0; err == 0 && i < people_n; i++) {
+		/* An address that would be two levels has no name here. */
+		if (slice_find_byte(people[i].address, '/') != SLICE_NONE)
+			continue;
 		err = add_owner(&g, &people[i]);
 		if (err != 0 && err != ERR_LIMIT && err != ERR_NOMEM && err != ERR_CANCELLED) {
 			LOG(s->c->house, DEBUG, "not_shared_now", LOG_S("login", s->c->login),
