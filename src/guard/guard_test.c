@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "guard/guard.h"
+#include "guard/guard_dmarc.h"
 
 #include <unistd.h>
 
@@ -184,6 +185,87 @@ restart_body(struct world *w)
 }
 
 static void
+count(struct world *w, const char *domain, const char *policy, const char *row, int64_t n)
+{
+	const struct guard_dmarc_row r = {.domain = slice_z(domain),
+	    .policy = slice_z(policy),
+	    .destinations = SLICE("a@b.test\n"),
+	    .row = slice_z(row),
+	    .count = n};
+
+	assert_int_equal(guard_dmarc_add(w->db, &w->house, &r, 1), 0);
+}
+
+/* The next report; NULL: none is due. */
+static void
+report(struct world *w, const char *domain, const char *policy, size_t rows, int64_t sum)
+{
+	struct arena a ARENA_CLEANUP;
+	struct guard_dmarc_row of, *v;
+	int64_t today = house_now_s(&w->house) / 86400;
+	size_t n;
+	int e;
+
+	arena_init(&a, 4 << 20);
+	e = guard_dmarc_due(w->db, today, &a, &of);
+	assert_int_equal(e, domain == NULL ? ERR_NOTFOUND : 0);
+	if (domain == NULL)
+		return;
+	assert_true(of.day < today && slice_eq(of.destinations, SLICE("a@b.test\n")));
+	assert_true(slice_eq(of.domain, slice_z(domain)) && slice_eq(of.policy, slice_z(policy)));
+	assert_int_equal(guard_dmarc_rows(w->db, &w->house, &of, &a, &v, &n), 0);
+	assert_int_equal(n, rows);
+	for (size_t i = 0; i < n; i++)
+		sum -= v[i].count;
+	assert_int_equal(sum, 0);
+	assert_int_equal(guard_dmarc_done(w->db, &of), 0);
+}
+
+static void
+reports_body(struct world *w)
+{
+	struct arena a ARENA_CLEANUP;
+	struct guard_dmarc_row *v;
+	size_t n;
+
+	w->house.limits.dmarc_results = 4;
+	count(w, "b.test", "p=none", "one", 2);
+	count(w, "b.test", "p=none", "one", 3);
+	count(w, "b.test", "p=none", "two", 1);
+	count(w, "b.test", "p=reject", "one", 7);
+	count(w, "a.test", "p=none", "one", 1);
+	/* No room for more that are different. */
+	count(w, "c.test", "p=none", "one", 1);
+	count(w, "a.test", "p=none", "one", 1);
+	report(w, NULL, NULL, 0, 0);
+	arena_init(&a, 4 << 20);
+	assert_int_equal(guard_dmarc_list(w->db, 0, 1, 2, &a, &v, &n), 0);
+	assert_int_equal(n, 2);
+	assert_true(slice_eq(v[0].domain, SLICE("b.test")) && v[0].count == 5);
+	advance(w, 24 * 60);
+	count(w, "b.test", "p=none", "one", 100);
+	close_guard(w);
+	open_guard(w);
+	report(w, "a.test", "p=none", 1, 2);
+	report(w, "b.test", "p=none", 2, 6);
+	report(w, "b.test", "p=reject", 1, 7);
+	report(w, NULL, NULL, 0, 0);
+	/* What could not be sent for too long goes. */
+	advance(w, (w->house.limits.dmarc_results_days + 1) * 24 * 60);
+	count(w, "d.test", "p=none", "one", 1);
+	report(w, NULL, NULL, 0, 0);
+	advance(w, 24 * 60);
+	report(w, "d.test", "p=none", 1, 1);
+}
+
+static void
+reports_of_a_day(void **state)
+{
+	(void)state;
+	run(reports_body);
+}
+
+static void
 rates_of_an_hour_and_a_day(void **state)
 {
 	(void)state;
@@ -202,6 +284,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(rates_of_an_hour_and_a_day),
+	    cmocka_unit_test(reports_of_a_day),
 	    cmocka_unit_test(counts_survive_a_restart),
 	};
 

@@ -28,9 +28,10 @@ struct clerk {
 	struct net_acceptor *control, *local;
 	struct map programs; /* ticket → struct program of clerk_program.c */
 	int next_courier;
-	bool backing_up; /* a backup is being made: desks are told to forget nothing */
-	int busy;        /* handlers that use what is open */
-	bool closed;     /* nothing is open any more */
+	struct fiber *reporter; /* of clerk_reports.c */
+	bool backing_up;        /* a backup is being made: desks are told to forget nothing */
+	int busy;               /* handlers that use what is open */
+	bool closed;            /* nothing is open any more */
 	struct {
 		int64_t rcpt, login, account, sender, over_rate, submit, control, dkim_signed, arc_sealed;
 	} counters;
@@ -151,6 +152,10 @@ void clerk_peer_gone(struct clerk *k, enum bus_role role, int index);
 
 /* clerk_tls.c: other domains' policies for encryption, and what came of it. */
 void clerk_tls_handle(struct clerk *k);
+
+/* clerk_reports.c: the reports that other domains want (RFC 9990). */
+NODISCARD int clerk_reports_start(struct clerk *k);
+void clerk_reports_stop(struct clerk *k);
 
 /* clerk_control.c: the control socket. */
 NODISCARD int clerk_control_start(struct clerk *k, struct buf *detail);

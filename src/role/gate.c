@@ -224,6 +224,7 @@ shut_down(struct role_context *c, int64_t grace_ms)
 	for (size_t i = 0; i < g->doors_count; i++)
 		net_acceptor_cancel_sessions(g->doors[i].acceptor);
 	gate_submitters_cancel(&g->submitters);
+	gate_trust_stop(&g->trust);
 }
 
 const struct role_ops role_gate_ops = {

@@ -20,9 +20,18 @@ struct check {
 int
 gate_trust_start(struct gate_trust *t, struct role_context *c, struct buf *detail)
 {
+	int e;
+
 	*t = (struct gate_trust){.c = c};
 	trust_cache_init(&t->cache, c->house);
-	return c->settings->trust_checks ? resolver_new(&t->resolver, c, c->settings, detail) : 0;
+	e = c->settings->trust_checks ? resolver_new(&t->resolver, c, c->settings, detail) : 0;
+	return e == 0 ? gate_tally_start(&t->tally, c, &t->cache, &t->resolver) : e;
+}
+
+void
+gate_trust_stop(struct gate_trust *t)
+{
+	gate_tally_stop(&t->tally);
 }
 
 int
@@ -171,6 +180,8 @@ check_judge(void *arg, struct smtp_finding *out)
 	if (e != 0)
 		return e;
 	count(k->t, k, r);
+	if (r->verdict != ASSESS_DEFER && k->s->report_sender.n > 0)
+		gate_tally_add(&k->t->tally, &q, r);
 	return tell(k, &q, r, out);
 }
 

@@ -678,6 +678,13 @@ check_whole(struct parse *p)
 		    p->detail, "cleartext_sign_in = yes is refused: not every listener is on a loopback address\n");
 		p->err = p->err == 0 ? ERR_INVALID : p->err;
 	}
+	if (s->report_sender.n > 0 &&
+	    (slice_rfind_byte(s->report_sender, '@') == SLICE_NONE ||
+		slice_find_byte(s->report_sender, ' ') != SLICE_NONE ||
+		!is_name(slice_from(s->report_sender, slice_rfind_byte(s->report_sender, '@') + 1)))) {
+		buf_put_z(p->detail, "[trust] report_sender must be a mail address\n");
+		p->err = p->err == 0 ? ERR_INVALID : p->err;
+	}
 	if (s->data_dir.n == 0 || slice_at(s->data_dir, 0) != '/') {
 		buf_put_z(p->detail, "data_dir must be an absolute path\n");
 		p->err = p->err == 0 ? ERR_INVALID : p->err;

@@ -140,6 +140,7 @@ struct settings {
 	bool trust_checks;
 	struct network_list trust_exempt;
 	struct assess_rules trust;
+	struct slice report_sender; /* empty: no reports */
 	struct limits limits;
 	struct arena arena;
 	struct settings

@@ -1,11 +1,17 @@
 """Who sent a message, as the gate finds out: SPF, DKIM, DMARC and ARC against a name server of our own; what is refused, what goes into
 Junk, and what the recipient and the operator are told. The clients' addresses are told by XCLIENT."""
 import base64
+import datetime
+import email
+import email.policy
+import gzip
 import hashlib
 import json
 import re
+import shutil
 import smtplib
 import subprocess
+from xml.etree import ElementTree
 
 import pytest
 
@@ -78,7 +84,8 @@ class World:
 def world():
     w, path = World(), hh.scratch("trust-gate")
     w.bank, w.forwarder, w.unknown = Key("bank.test", "s1"), Key("forwarder.test", "f"), Key("unknown.test", "u")
-    test = [f'bank TXT "v=spf1 ip4:{BANK} -all"', '_dmarc.bank TXT "v=DMARC1; p=reject; sp=quarantine; np=reject"',
+    test = [f'bank TXT "v=spf1 ip4:{BANK} -all"', '_dmarc.bank TXT "v=DMARC1; p=reject; sp=quarantine; np=reject; fo=1:d; '
+            'rua=mailto:ann@in.test!10m,mailto:spy@elsewhere.test"', 'bank.test._report._dmarc.in TXT "v=DMARC1"',
             f"s1._domainkey.bank TXT {w.bank.record()}", "shop.bank A 192.0.2.1",
             '_dmarc.suspicious TXT "v=DMARC1; p=quarantine"', "suspicious A 192.0.2.3", '_dmarc.calm TXT "v=DMARC1; p=none"',
             '_dmarc.trying TXT "v=DMARC1; p=reject; t=y"', f'lists TXT "v=spf1 ip4:{LIST} -all"', f'other.lists TXT "v=spf1 ip4:{LIST} -all"',
@@ -86,7 +93,7 @@ def world():
             "ns.silent A 127.0.0.9", 'softly TXT "v=spf1 ~all"', f"mx.bank A {BANK}"]
     zones = {"test": "\n".join(test), "2.0.192.in-addr.arpa": "1 PTR mx.bank.test."}
     with nsd.Nsd(path / "nsd", zones) as dns:
-        config = f"[dns]\nstubs = {dns.stubs()}\nresolv_conf =\n[trust]\nlists = lists.test\nsealers = forwarder.test\n[limits]\ntrust_timeout_ms = 2000\n"
+        config = f"[dns]\nstubs = {dns.stubs()}\nresolv_conf =\n[trust]\nlists = lists.test\nsealers = forwarder.test\nreport_sender = dmarc@in.test\n[limits]\ntrust_timeout_ms = 2000\n"
         for name, more in (("proxied", ""), ("unchecked", "check_senders = no\n")):
             port = free_port()
             setattr(w, name, port)
@@ -253,6 +260,65 @@ def test_success_is_told_only_to_senders_that_are_shown_to_be_it(world):
             wait_until(lambda: "relayed" in story(w, key) or "told" in story(w, key) or reports(w), 20, "the report")
         else:
             assert not reports(w)
+
+
+def midnight(house):
+    """Past the next one, in the middle of the day."""
+    now = datetime.datetime.fromisoformat(house.rows("clock", "show")[0]["now"].replace("Z", "+00:00"))
+    noon = (now + datetime.timedelta(days=1)).replace(hour=12, minute=0)
+    house.run("clock", "advance", f"{int((noon - now).total_seconds())}s")
+
+
+def schema(folder):
+    """The schema of RFC 9990 out of its text, or None."""
+    rfc = hh.TOP.parent / "shared" / "rfc" / "rfc9990.txt"
+    if not rfc.is_file() or shutil.which("xmllint") is None:
+        return None
+    text = rfc.read_text(encoding="utf-8-sig")
+    text = text[text.index('   <?xml version="1.0"?>\n   <xs:schema'):]
+    text = text[:text.index("</xs:schema>") + len("</xs:schema>")]
+    path = folder / "dmarc.xsd"
+    path.write_text("\n".join(line[3:] for line in text.split("\n")))
+    return path
+
+
+def test_the_domains_get_their_reports(world, tmp_path):
+    w = world
+    for n in range(3):
+        assert deliver(w, BANK, "news@bank.test", w.bank.sign(letter("a@bank.test", f"counted {n}")))[0] == 250
+    assert deliver(w, STRANGER, "x@softly.test", letter("<&>@bank.test", "not counted twice"))[0] == 550
+    wait_until(lambda: any(row["count"] >= 3 and row["source_ip"] == BANK and row["dkim"] == "pass" for row in w.house.rows("report", "pending")),
+               20, "the counts")
+    wait_until(lambda: any(row["disposition"] == "reject" and row["envelope_from"] == "softly.test" for row in w.house.rows("report", "pending")),
+               20, "the refusal")
+    days = {row["day"] for row in w.house.rows("report", "pending")}
+    counted = sum(row["count"] for row in w.house.rows("report", "pending"))
+    assert {row["domain"] for row in w.house.rows("report", "pending")} == {"bank.test"}
+    assert {row["to"] for row in w.house.rows("report", "pending")} == {"ann@in.test"}
+    midnight(w.house)
+    (raw,) = wait_until(lambda: [m for m in w.house.inbox("ann@in.test") if b"Subject: Report Domain: bank.test" in m], 60, "the report")
+    wait_until(lambda: not days & {row["day"] for row in w.house.rows("report", "pending")}, 20, "nothing is left to tell")
+    message = email.message_from_bytes(raw, policy=email.policy.default)
+    assert re.fullmatch(r"Report Domain: bank\.test Submitter: mx\.in\.test Report-ID: <\S+@mx\.in\.test>", message["Subject"])
+    assert message["From"] == "dmarc@in.test" and message["Return-Path"] == "<dmarc@in.test>" and not message.defects
+    (part,) = message.iter_attachments()
+    assert part.get_content_type() == "application/gzip"
+    assert re.fullmatch(r"mx\.in\.test!bank\.test!\d+!\d+\.xml\.gz", part.get_filename())
+    xml = gzip.decompress(part.get_content())
+    root = ElementTree.fromstring(xml)
+    names = {"d": "urn:ietf:params:xml:ns:dmarc-2.0"}
+    assert sum(int(e.text) for e in root.findall("d:record/d:row/d:count", names)) >= counted
+    assert [root.find(f"d:policy_published/d:{n}", names).text for n in ("domain", "p", "sp", "np", "fo", "testing")] == [
+        "bank.test", "reject", "quarantine", "reject", "1:d", "n"]
+    begin, end = (int(root.find(f"d:report_metadata/d:date_range/d:{n}", names).text) for n in ("begin", "end"))
+    assert begin % 86400 == 0 and end == begin + 86399
+    found = {(r.find("d:row/d:source_ip", names).text, r.find("d:row/d:policy_evaluated/d:disposition", names).text) for r in root.findall("d:record", names)}
+    assert (BANK, "pass") in found and (STRANGER, "reject") in found
+    xsd = schema(tmp_path)
+    if xsd is not None:
+        (tmp_path / "report.xml").write_bytes(xml)
+        done = subprocess.run(["xmllint", "--noout", "--nonet", "--schema", xsd, tmp_path / "report.xml"], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
 
 
 def test_settings_take_effect_at_once(world):
