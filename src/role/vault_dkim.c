@@ -112,11 +112,12 @@ open_keys(void *arg)
 static void
 keep(struct vault *v, struct dkim_ready *r)
 {
-	if (map_get(&v->dkim.domains, r->domain) != NULL || map_put(&v->dkim.domains, r->domain, r) != 0)
+	if (map_get(&v->dkim.domains, r->domain) != NULL)
 		return;
-	list_push(&v->dkim.oldest_first, &r->node);
-	if (v->dkim.domains.n > (size_t)v->house->limits.dkim_domains)
+	if (v->dkim.domains.n >= (size_t)v->house->limits.dkim_domains && !list_empty(&v->dkim.oldest_first))
 		drop(v, CONTAINER_OF(v->dkim.oldest_first.head.next, struct dkim_ready, node));
+	if (map_put(&v->dkim.domains, r->domain, r) == 0)
+		list_push(&v->dkim.oldest_first, &r->node);
 }
 
 static void

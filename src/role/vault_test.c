@@ -679,6 +679,12 @@ dkim(struct world *w)
 	assert_int_equal(sign_for(w, domain, keys.selectors.v[1], hash), ERR_NOTFOUND);
 	dkim_change(w, domain, SLICE(""), DKIM_ACTIVATE, false);
 	dkim_change(w, domain, SLICE("none"), DKIM_REMOVE, false);
+	/* of more domains than are kept ready */
+	w->house.limits.dkim_domains = 0;
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(dkim_keys(w, domain, true).selectors.n, 1);
+		assert_int_equal(dkim_keys(w, SLICE("at.once.test"), true).selectors.n, 2);
+	}
 	/* the limit of a domain */
 	for (int i = 3; i < 9; i++)
 		assert_int_equal(ASK(w, ROLE_CLERK, vault_dkim_add, &add, .domain = domain,
