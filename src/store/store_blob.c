@@ -276,7 +276,8 @@ store_blobs_reconcile(const struct store_account *a, struct slice keep, const ch
 			if ((err = store_blob_path(a, e->d_name, false, file)) == 0)
 				err = sync_path(file, 0, true);
 		} else if (aside != NULL && strlen(e->d_name) == STORE_BLOB_NAME) {
-			(void)snprintf(file, sizeof(file), "%.*s/%s.eml", (int)(STORE_PATH_MAX - 64), aside, e->d_name);
+			(void)snprintf(file, sizeof(file), "%.*s/%.*s.eml", (int)(STORE_PATH_MAX - 64), aside,
+			    (int)STORE_BLOB_NAME, e->d_name);
 			if (renameat(dirfd(d), e->d_name, AT_FDCWD, file) != 0)
 				err = err_from_errno(errno);
 		} else {
