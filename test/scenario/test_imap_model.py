@@ -4,11 +4,14 @@ what a STORE made of the flags is what it makes of the flags that the change bef
 import collections
 import random
 import re
+import subprocess
+import sys
 import threading
 import time
 
 import pytest
 
+from harness.house import TOP
 from harness.imap import Line, fetched
 from harness.imap_mirror import Mirror, uid_list, uid_set
 
@@ -387,3 +390,10 @@ def test_fifty_sessions_agree(demo):
 @pytest.mark.soak
 def test_fifty_sessions_agree_for_ten_minutes(demo):
     assert crowd(demo, 50, 40, 15, seed=int(time.time())) > 1000
+
+
+@pytest.mark.soak
+def test_ten_thousand_wait():
+    """Each session in IDLE costs at most 35 KB, and hears of a message within 100 ms."""
+    done = subprocess.run([sys.executable, TOP / "bench" / "idle.py", "--binding"], capture_output=True, text=True, timeout=1800)
+    assert done.returncode == 0, done.stdout + done.stderr
