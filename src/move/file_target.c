@@ -97,7 +97,7 @@ file_open(void *of, const struct move_folder *f, const struct move_opened *o, st
     bool *kept)
 {
 	struct file_target *t = of;
-	struct slice path;
+	struct slice path = SLICE_EMPTY;
 	int err;
 
 	(void)o;

@@ -4,7 +4,7 @@
 #include "store/store.h"
 
 static const struct {
-	char letter;
+	uint8_t letter;
 	uint8_t flag;
 } letters[] = {
     {'D', STORE_DRAFT}, {'F', STORE_FLAGGED}, {'R', STORE_ANSWERED}, {'S', STORE_SEEN}, {'T', STORE_DELETED}};
@@ -45,7 +45,7 @@ maildir_name_put_info(struct buf *out, uint8_t flags, bool forwarded, uint32_t k
 		if (forwarded && letters[k].letter == 'R') /* letters stand in the order of ASCII */
 			buf_put_u8(out, 'P');
 		if ((flags & letters[k].flag) != 0)
-			buf_put_u8(out, (uint8_t)letters[k].letter);
+			buf_put_u8(out, letters[k].letter);
 	}
 	for (uint8_t n = 0; n < 26; n++)
 		if ((keywords & 1u << n) != 0)

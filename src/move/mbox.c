@@ -162,7 +162,7 @@ static void
 letters(struct mbox_status *s, struct slice value)
 {
 	static const struct {
-		char letter;
+		uint8_t letter;
 		uint8_t flag;
 	} table[] = {
 	    {'R', STORE_SEEN}, {'A', STORE_ANSWERED}, {'F', STORE_FLAGGED}, {'D', STORE_DELETED}, {'T', STORE_DRAFT}};
