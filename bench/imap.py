@@ -54,6 +54,7 @@ class PosthouseUnder:
         s = socket.create_connection((self.house.address, self.house.port(hh.POP3)))
         s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         r = Retriever(s.makefile("rb", buffering=1 << 20), s.sendall)
+        assert r.file.readline().startswith(b"+OK")
         r.ask("USER alice")
         r.ask(f"PASS {hh.PASSWORD}")
         return r
@@ -90,7 +91,6 @@ class Retriever:
 
     def __init__(self, file, write):
         self.file, self.write = file, write
-        assert file.readline().startswith(b"+OK")
 
     def ask(self, command):
         self.write(command.encode() + b"\r\n")
