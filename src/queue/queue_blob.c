@@ -387,11 +387,12 @@ blob_disk_low(struct queue *q)
 	q->disk_checked_ms = now_ms;
 	if (fstatvfs(q->blobs_fd, &v) == 0) {
 		int64_t free_bytes = (int64_t)v.f_bavail * (int64_t)v.f_frsize;
-		bool low = free_bytes < q->house->limits.low_disk_bytes;
+		int64_t free_files = v.f_files == 0 ? INT64_MAX : (int64_t)v.f_favail;
+		bool low = free_bytes < q->house->limits.low_disk_bytes || free_files < q->house->limits.low_disk_files;
 
 		if (low && !q->disk_low)
 			LOG(q->house, ERROR, "disk_low", LOG_I("free_bytes", free_bytes),
-			    LOG_I("low_disk_bytes", q->house->limits.low_disk_bytes),
+			    LOG_I("free_files", free_files), LOG_I("low_disk_bytes", q->house->limits.low_disk_bytes),
 			    LOG_Z("do",
 				"free space on the disk of the data folder; until then new mail is asked to come "
 				"again"));

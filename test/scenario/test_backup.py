@@ -10,6 +10,7 @@ import pytest
 
 from harness.house import BINARY, CommandFailed, Demo
 from harness.net import wait_until
+from test_faults import fill as fill_disk, root_only, tmpfs
 
 SMALL = b"Subject: small %d\r\nFrom: s@elsewhere.test\r\n\r\nText %d\r\n"
 
@@ -218,3 +219,25 @@ def test_a_restore_that_is_cut_off(folder, tmp_path):
     again.run(*args)
     with again:
         assert mail(again, "alice") == before
+
+
+@root_only
+def test_a_destination_that_fills(demo, tmp_path):
+    fill(demo)
+    with tmpfs(tmp_path / "disk", "24m") as disk:
+        dest = disk / "b"
+        (first,) = demo.rows("backup", dest)
+        for n in range(6):
+            demo.send("s@elsewhere.test", "bob@example.test", large(20 + n))
+        wait_until(lambda: len(demo.inbox("bob")) == 7)
+        fill_disk(disk, 200000)
+        with pytest.raises(CommandFailed, match="is full") as failed:
+            demo.run("backup", dest)
+        assert failed.value.code == os.EX_TEMPFAIL
+        # What was complete is as it was, and the next one goes through.
+        (row,) = demo.rows("backup", "list", dest)
+        assert row["backup"] == first["backup"]
+        (disk / "filler").unlink()
+        demo.run("backup", dest)
+        rows = {row["account"]: row for row in demo.rows("restore", dest, "--verify", "--scratch", tmp_path)}
+        assert rows["bob@example.test"]["messages"] == 7
