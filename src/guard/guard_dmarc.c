@@ -29,8 +29,8 @@ count_rows(struct sqltx *tx, int64_t day, int64_t *out)
 static int
 add_one(struct sqltx *tx, const struct guard_dmarc_row *r, int64_t day, int64_t *room)
 {
-	const struct sql_value v[] = {SQLI(day), SQLT(r->domain), SQLT(r->policy), SQLT(r->row), SQLT(r->destinations),
-	    SQLI(r->count)};
+	const struct sql_value v[] = {
+	    SQLI(day), SQLT(r->domain), SQLT(r->policy), SQLT(r->row), SQLT(r->destinations), SQLI(r->count)};
 	int e = sql_exec(tx, &guard_sql_dmarc_add, v, COUNT_OF(v));
 
 	if (e != 0 || sql_changes(tx) > 0 || *room <= 0)

@@ -47,8 +47,8 @@ on_results(struct clerk *k, struct bus_peer *from, struct bus_clerk_dmarc_result
 		if (!is_text(q->domains.v[i]) || !is_text(q->policies.v[i]) || !is_text(q->destinations.v[i]) ||
 		    !is_text(q->rows.v[i]) || slice_to_u64(q->counts.v[i], INT32_MAX, &count) != 0)
 			return ERR_INVALID;
-		v[i] = (struct guard_dmarc_row){0, q->domains.v[i], q->policies.v[i], q->destinations.v[i],
-		    q->rows.v[i], (int64_t)count};
+		v[i] = (struct guard_dmarc_row){
+		    0, q->domains.v[i], q->policies.v[i], q->destinations.v[i], q->rows.v[i], (int64_t)count};
 	}
 	/* Where nobody sends reports nothing is kept for them. */
 	if (k->c->settings->report_sender.n == 0)
@@ -77,8 +77,8 @@ make_ids(struct report *p)
 	uint64_t one = slice_hash(p->of->domain, 1) ^ slice_hash(p->of->policy, 2);
 	uint64_t two = one ^ slice_hash(p->destination, 3) ^ slice_hash(p->k->c->settings->hostname, 4);
 
-	(void)snprintf(p->report_id, sizeof(p->report_id), "%lld.%016llx", (long long)p->of->day,
-	    (unsigned long long)one);
+	(void)snprintf(
+	    p->report_id, sizeof(p->report_id), "%lld.%016llx", (long long)p->of->day, (unsigned long long)one);
 	for (int i = 9; i >= 0; i--, ms >>= 5)
 		p->id[i] = digits[ms & 31];
 	for (int i = 10; i < ULID_LEN; i++) {
@@ -159,9 +159,8 @@ write_message(struct report *p, struct buf *out)
 	    SLICE_ARG(s->hostname));
 	buf_printf(out, "Content-Type: multipart/mixed; boundary=\"%s\"\r\n\r\n--%s\r\n", boundary, boundary);
 	build_text_body(out,
-	    arena_printf(p->a,
-		"This is a DMARC aggregate report of %.*s about mail that said to be from %.*s.\r\n", SLICE_ARG(s->hostname),
-		SLICE_ARG(p->of->domain)));
+	    arena_printf(p->a, "This is a DMARC aggregate report of %.*s about mail that said to be from %.*s.\r\n",
+		SLICE_ARG(s->hostname), SLICE_ARG(p->of->domain)));
 	buf_printf(out,
 	    "\r\n--%s\r\nContent-Type: application/gzip\r\nContent-Transfer-Encoding: base64\r\n"
 	    "Content-Disposition: attachment;\r\n\tfilename=\"%.*s\"\r\n\r\n",
@@ -318,8 +317,8 @@ line_value(struct slice lines, struct slice name)
 static int
 show(struct control_session *s, const struct guard_dmarc_row *r)
 {
-	static const char *const names[] = {"source_ip", "disposition", "dkim", "spf", "reason", "header_from",
-	    "envelope_from"};
+	static const char *const names[] = {
+	    "source_ip", "disposition", "dkim", "spf", "reason", "header_from", "envelope_from"};
 	json_t *row = json_object();
 	char at[RFC3339_MAX];
 

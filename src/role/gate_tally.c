@@ -7,6 +7,7 @@
 #define TELL_MS 1000
 #define TELL_ARENA_BYTES ((size_t)8 << 20)
 #define CLERK_MS 10000
+#define STOP_MS 500 /* for what is asked of DNS when the role ends */
 #define KEY_BYTES (3 * DMARC_ROW_BYTES_MAX)
 
 /* The parts of the key are separated by NULs: domain, policy, addresses (lines), row. */
@@ -85,7 +86,7 @@ allowed(struct gate_tally *t, struct slice domain, struct slice addresses, struc
 	struct resolver *resolver = resolver_use(*t->resolver);
 	struct trust_lookup lookup = {.dns = resolver->dns,
 	    .cache = t->cache,
-	    .deadline_ms = loop_deadline(t->c->loop, t->c->house->limits.trust_timeout_ms)};
+	    .deadline_ms = loop_deadline(t->c->loop, t->stopping ? STOP_MS : t->c->house->limits.trust_timeout_ms)};
 	struct trust_dns dns = trust_lookup_dns(&lookup);
 	struct buf text BUF_CLEANUP;
 	struct slice_list found;

@@ -69,7 +69,8 @@ dmarc_report_put_row(const struct assess_question *q, const struct assessment *r
 	net_address_text(&q->client, client);
 	put_line(out, "source_ip", slice_z(client));
 	put_line(out, "disposition",
-	    slice_z(passed && r->dmarc.policy != DMARC_POLICY_NONE ? "pass" : dmarc_policy_name(assess_disposition(r))));
+	    slice_z(
+		passed && r->dmarc.policy != DMARC_POLICY_NONE ? "pass" : dmarc_policy_name(assess_disposition(r))));
 	put_line(out, "dkim", slice_z(pass_or_fail(dkim_passed(r))));
 	put_line(out, "spf", slice_z(pass_or_fail(r->dmarc.spf_aligned && r->spf.result == TRUST_PASS)));
 	if (r->override != ASSESS_AS_ASKED) {
@@ -89,8 +90,8 @@ put_failures(unsigned bits, struct buf *out)
 	static const struct {
 		unsigned bit;
 		char letter;
-	} letters[] = {{DMARC_FAILURE_ALL, '0'}, {DMARC_FAILURE_ANY, '1'}, {DMARC_FAILURE_DKIM, 'd'},
-	    {DMARC_FAILURE_SPF, 's'}};
+	} letters[] = {
+	    {DMARC_FAILURE_ALL, '0'}, {DMARC_FAILURE_ANY, '1'}, {DMARC_FAILURE_DKIM, 'd'}, {DMARC_FAILURE_SPF, 's'}};
 	bool any = false;
 
 	buf_put_z(out, "fo=");
@@ -123,7 +124,8 @@ dmarc_report_put_policy(const struct dmarc_result *d, struct buf *out)
 
 /* What the other organisation says to reports about this domain (§4): 0 with the address, its own instead of ours if it wants; ERR_NOTFOUND. */
 static int
-ask_other(const struct trust_dns *dns, struct arena *a, struct slice policy_domain, struct slice host, struct slice *address)
+ask_other(
+    const struct trust_dns *dns, struct arena *a, struct slice policy_domain, struct slice host, struct slice *address)
 {
 	struct slice name = arena_printf(a, "%.*s._report._dmarc.%.*s", SLICE_ARG(policy_domain), SLICE_ARG(host));
 	struct trust_answer answer;
@@ -331,8 +333,8 @@ put_policy(struct buf *out, const struct dmarc_report *r)
 {
 	static const struct {
 		const char *name, *words;
-	} tags[] = {{"p", POLICIES}, {"sp", POLICIES}, {"np", POLICIES}, {"adkim", "r s"}, {"aspf", "r s"},
-	    {"testing", "n y"}};
+	} tags[] = {
+	    {"p", POLICIES}, {"sp", POLICIES}, {"np", POLICIES}, {"adkim", "r s"}, {"aspf", "r s"}, {"testing", "n y"}};
 	struct slice fo = line_value(r->policy, "fo");
 
 	buf_put_z(out, "  <policy_published>\n");
@@ -354,9 +356,10 @@ dmarc_report_put_xml(const struct dmarc_report *r, struct buf *out)
 {
 	size_t written = 0;
 
-	buf_put_z(out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
-		       "<feedback xmlns=\"urn:ietf:params:xml:ns:dmarc-2.0\">\n  <version>1.0</version>\n"
-		       "  <report_metadata>\n");
+	buf_put_z(out,
+	    "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
+	    "<feedback xmlns=\"urn:ietf:params:xml:ns:dmarc-2.0\">\n  <version>1.0</version>\n"
+	    "  <report_metadata>\n");
 	put_element(out, 2, "org_name", r->organisation);
 	put_element(out, 2, "email", r->email);
 	put_element(out, 2, "report_id", r->id);

@@ -19,7 +19,8 @@ text_is(struct buf *b, const char *want)
 static void
 rows_and_policies(void **state)
 {
-	struct dkim_result keys[] = {{.result = TRUST_PASS, .domain = SLICE_INIT("a.test"), .selector = SLICE_INIT("s")},
+	struct dkim_result keys[] = {
+	    {.result = TRUST_PASS, .domain = SLICE_INIT("a.test"), .selector = SLICE_INIT("s")},
 	    {.result = TRUST_PERMERROR},
 	    {.result = TRUST_FAIL, .domain = SLICE_INIT("b.test"), .selector = SLICE_INIT("x\ny\xff")}};
 	struct dmarc_signature signatures[3] = {{.aligned = true}};
@@ -29,7 +30,8 @@ rows_and_policies(void **state)
 	    .dmarc = {.result = TRUST_PASS,
 		.author = SLICE_INIT("a.test"),
 		.policy = DMARC_POLICY_REJECT,
-		.record = {.p = DMARC_POLICY_REJECT, .failures = DMARC_FAILURE_ANY | DMARC_FAILURE_SPF, .testing = true}}};
+		.record = {
+		    .p = DMARC_POLICY_REJECT, .failures = DMARC_FAILURE_ANY | DMARC_FAILURE_SPF, .testing = true}}};
 	struct assess_question q = {.sender = SLICE_INIT("x@b.test")};
 	struct buf out BUF_CLEANUP;
 
@@ -67,7 +69,8 @@ destinations(void **state)
 	    "*._report._dmarc.all.test. TXT \"v=DMARC1;\"\n$TEMPFAIL _dmarc.silent.test.\n";
 	static const struct slice addresses[] = {SLICE_INIT("a@blue.example.com"), SLICE_INIT("b@mail.example.com"),
 	    SLICE_INIT("c@red.example.net"), SLICE_INIT("d@other.test"), SLICE_INIT("e@thief.test"),
-	    SLICE_INIT("f@odd.test"), SLICE_INIT("g@nobody.test"), SLICE_INIT("h@all.test"), SLICE_INIT("i@silent.test")};
+	    SLICE_INIT("f@odd.test"), SLICE_INIT("g@nobody.test"), SLICE_INIT("h@all.test"),
+	    SLICE_INIT("i@silent.test")};
 	static const char *const want[] = {
 	    "a@blue.example.com", "b@mail.example.com", "c@red.example.net", "there@other.test", "h@all.test"};
 	ZONE_FILE_CLEANUP struct zone_file *z = NULL;
@@ -96,11 +99,14 @@ static void
 file(void **state)
 {
 	const struct dmarc_report_row rows[] = {
-	    {SLICE_INIT("source_ip=192.0.2.1\ndisposition=quarantine\ndkim=fail\nspf=fail\nreason=mailing_list\ncomment=a "
-			"<list> & co\nheader_from=a.test\nenvelope_from=\ndkim_domain=b.test\ndkim_selector=s\ndkim_result="
-			"softfail\nspf_domain=b.test\nspf_result=softfail\n"),
+	    {SLICE_INIT(
+		 "source_ip=192.0.2.1\ndisposition=quarantine\ndkim=fail\nspf=fail\nreason=mailing_list\ncomment=a "
+		 "<list> & co\nheader_from=a.test\nenvelope_from=\ndkim_domain=b.test\ndkim_selector=s\ndkim_result="
+		 "softfail\nspf_domain=b.test\nspf_result=softfail\n"),
 		7},
-	    {SLICE_INIT("source_ip=192.0.2.1\ndisposition=burn\ndkim=fail\nspf=fail\nheader_from=a.test\nspf_result=pass\n"), 1},
+	    {SLICE_INIT(
+		 "source_ip=192.0.2.1\ndisposition=burn\ndkim=fail\nspf=fail\nheader_from=a.test\nspf_result=pass\n"),
+		1},
 	    {SLICE_INIT(""), 1}};
 	const struct dmarc_report r = {.organisation = SLICE_INIT("mx.in.test"),
 	    .email = SLICE_INIT("a@in.test"),
@@ -121,14 +127,18 @@ file(void **state)
 	    "<feedback xmlns=\"urn:ietf:params:xml:ns:dmarc-2.0\">\n  <version>1.0</version>\n  <report_metadata>\n"
 	    "    <org_name>mx.in.test</org_name>\n    <email>a@in.test</email>\n    <report_id>1</report_id>\n"
 	    "    <date_range>\n      <begin>86400</begin>\n      <end>172799</end>\n    </date_range>\n"
-	    "    <generator>Posthouse</generator>\n  </report_metadata>\n  <policy_published>\n    <domain>a.test</domain>\n"
+	    "    <generator>Posthouse</generator>\n  </report_metadata>\n  <policy_published>\n    "
+	    "<domain>a.test</domain>\n"
 	    "    <p>reject</p>\n    <testing>n</testing>\n    <discovery_method>treewalk</discovery_method>\n"
-	    "  </policy_published>\n  <record>\n    <row>\n      <source_ip>192.0.2.1</source_ip>\n      <count>7</count>\n"
+	    "  </policy_published>\n  <record>\n    <row>\n      <source_ip>192.0.2.1</source_ip>\n      "
+	    "<count>7</count>\n"
 	    "      <policy_evaluated>\n        <disposition>quarantine</disposition>\n        <dkim>fail</dkim>\n"
 	    "        <spf>fail</spf>\n        <reason>\n          <type>mailing_list</type>\n"
-	    "          <comment>a &lt;list&gt; &amp; co</comment>\n        </reason>\n      </policy_evaluated>\n    </row>\n"
+	    "          <comment>a &lt;list&gt; &amp; co</comment>\n        </reason>\n      </policy_evaluated>\n    "
+	    "</row>\n"
 	    "    <identifiers>\n      <header_from>a.test</header_from>\n    </identifiers>\n    <auth_results>\n"
-	    "      <dkim>\n        <domain>b.test</domain>\n        <selector>s</selector>\n        <result>fail</result>\n"
+	    "      <dkim>\n        <domain>b.test</domain>\n        <selector>s</selector>\n        "
+	    "<result>fail</result>\n"
 	    "      </dkim>\n      <spf>\n        <domain>b.test</domain>\n        <scope>mfrom</scope>\n"
 	    "        <result>softfail</result>\n      </spf>\n    </auth_results>\n  </record>\n</feedback>\n");
 }
