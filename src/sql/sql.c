@@ -89,6 +89,16 @@ sqldb_open(struct sqldb **out, struct house *h, const struct sqldb_config *c, st
 	return 0;
 }
 
+static void
+close_connection(struct sqldb *db, struct sqlconn **c)
+{
+	if (*c == NULL)
+		return;
+	if (sqldb_failed(db) != 0)
+		db->engine->keep_log(*c);
+	db->engine->close(c);
+}
+
 void
 sqldb_close(struct sqldb **dbp)
 {
@@ -99,10 +109,8 @@ sqldb_close(struct sqldb **dbp)
 		return;
 	if (db->started)
 		sql_group_stop(db);
-	if (db->reader != NULL)
-		db->engine->close(&db->reader);
-	if (db->writer != NULL)
-		db->engine->close(&db->writer);
+	close_connection(db, &db->reader);
+	close_connection(db, &db->writer);
 	pthread_mutex_destroy(&db->error_lock);
 	free(db->path);
 	free(db);

@@ -23,6 +23,8 @@ struct sql_engine {
 	const char *name;
 	/* `error` is where the connection leaves the words for its last failure: SQL_ERROR_MAX bytes. */
 	int (*open)(struct sqlconn **out, const struct sql_open *o, char *error);
+	/* Closing it shall leave the log as it is: what of it is on the disk is unknown, and whoever opens it next reads it with care. */
+	void (*keep_log)(struct sqlconn *c);
 	void (*close)(struct sqlconn **c);
 	int (*begin)(struct sqlconn *c, bool write);
 	int (*commit)(struct sqlconn *c);

@@ -133,12 +133,15 @@ put_job(struct sql_thread *t, struct sql_job *j)
 }
 
 /* On the writer's thread, after a commit was answered. Most of a checkpoint is the reader's, and commits go on meanwhile; what came meanwhile
- * is little, and after it the log can begin anew. */
+ * is little, and after it the log can begin anew. None when a sync has failed on either connection: another would only bring a false yes, and what
+ * is copied then may not be what was written. */
 static void
 tidy(struct sqldb *db)
 {
 	const struct sql_engine *e = db->engine;
 
+	if (sqldb_failed(db) != 0)
+		return;
 	if (atomic_exchange(&db->checkpoint.done, false)) {
 		db->checkpoint.asked = false;
 		(void)sql_note_error(db, db->writer, e->checkpoint(db->writer));
@@ -171,7 +174,8 @@ read_main(void *arg)
 
 	while ((j = take_jobs(&db->read_thread, 1)) != NULL) {
 		if (j == &db->checkpoint.job) {
-			(void)sql_note_error(db, db->reader, db->engine->checkpoint(db->reader));
+			if (sqldb_failed(db) == 0)
+				(void)sql_note_error(db, db->reader, db->engine->checkpoint(db->reader));
 			atomic_store(&db->checkpoint.done, true);
 			continue;
 		}

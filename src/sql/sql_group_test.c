@@ -21,6 +21,7 @@ static const struct sql_migration migrations[] = {
 };
 static const struct sql_text insert = {"insert", "INSERT INTO item (id, body) VALUES ($1, $2)"};
 static const struct sql_text count = {"count", "SELECT COUNT(*) FROM item"};
+static const struct sql_text ids = {"ids", "SELECT id FROM item ORDER BY id"};
 
 struct world {
 	struct house house;
@@ -30,6 +31,12 @@ struct world {
 	char dir[64], path[128];
 	void (*fn)(struct world *w);
 	int running, ok, refused, failed;
+	enum sql_durability durability;
+	int wal_kib;
+	bool acknowledged[WRITERS * EACH];
+	uint64_t cut_at;
+	enum testvfs_cut how;
+	bool reached;
 };
 
 struct writer {
@@ -53,7 +60,8 @@ open_db(struct world *w)
 	struct sqldb_config c = {.loop = w->loop,
 	    .path = w->path,
 	    .vfs = "group",
-	    .durability = SQL_FULL,
+	    .durability = w->durability,
+	    .wal_kib = w->wal_kib,
 	    .migrations = migrations,
 	    .migrations_count = 1};
 	struct buf detail BUF_CLEANUP;
@@ -75,22 +83,28 @@ main_fiber(void *arg)
 }
 
 static void
+run_world(struct world *w)
+{
+	house_init(&w->house, "test");
+	w->house.log_level = LOG_ERROR + 1;
+	(void)snprintf(w->dir, sizeof(w->dir), "/tmp/ph-group-XXXXXX");
+	assert_non_null(mkdtemp(w->dir));
+	(void)snprintf(w->path, sizeof(w->path), "%s/a.db", w->dir);
+	assert_int_equal(testvfs_new(&w->vfs, "group", 1), 0);
+	assert_int_equal(loop_new(&w->loop, &w->house), 0);
+	assert_int_equal(fiber_start(w->loop, "test", main_fiber, w, NULL), 0);
+	loop_run(w->loop);
+	loop_free(&w->loop);
+	testvfs_free(&w->vfs);
+	nftw(w->dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+static void
 run(void (*fn)(struct world *w))
 {
-	struct world w = {.fn = fn};
+	struct world w = {.fn = fn, .durability = SQL_FULL};
 
-	house_init(&w.house, "test");
-	w.house.log_level = LOG_ERROR + 1;
-	(void)snprintf(w.dir, sizeof(w.dir), "/tmp/ph-group-XXXXXX");
-	assert_non_null(mkdtemp(w.dir));
-	(void)snprintf(w.path, sizeof(w.path), "%s/a.db", w.dir);
-	assert_int_equal(testvfs_new(&w.vfs, "group", 1), 0);
-	assert_int_equal(loop_new(&w.loop, &w.house), 0);
-	assert_int_equal(fiber_start(w.loop, "test", main_fiber, &w, NULL), 0);
-	loop_run(w.loop);
-	loop_free(&w.loop);
-	testvfs_free(&w.vfs);
-	nftw(w.dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	run_world(&w);
 }
 
 static int
@@ -139,6 +153,7 @@ writer_fiber(void *arg)
 	for (int64_t id = x->from; id < x->from + EACH; id++) {
 		int err = sql_write(x->w->db, put_or_refuse, &id);
 
+		x->w->acknowledged[id] = err == 0;
 		if (err == 0)
 			x->w->ok++;
 		else if (err == ERR_DENIED)
@@ -228,6 +243,65 @@ failed_sync(struct world *w)
 	assert_true(rows(w) >= w->ok + 1);
 }
 
+/* A sync that fails in the reader's checkpoint is the database's last: the writer does not finish that checkpoint, nor does closing. */
+static void
+failed_checkpoint(struct world *w)
+{
+	int64_t id = 0;
+	uint64_t syncs;
+
+	testvfs_fail(w->vfs, TESTVFS_SYNC_ERROR, 1, 0);
+	while (sql_write(w->db, put, &id) == 0)
+		w->ok = (int)++id;
+	assert_int_equal(sqldb_failed(w->db), ERR_IO);
+	syncs = testvfs_syncs(w->vfs);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(sql_write(w->db, put, &id), ERR_IO);
+	sqldb_close(&w->db);
+	assert_int_equal(testvfs_syncs(w->vfs), syncs);
+	open_db(w);
+	assert_in_range(rows(w), w->ok, w->ok + 1);
+}
+
+static int
+check_ids(struct sqltx *tx, void *arg)
+{
+	struct sql_rows r SQL_ROWS_CLEANUP = {0};
+	const struct world *w = arg;
+	bool there[WRITERS * EACH] = {false};
+	int err = sql_query(tx, &r, &ids, NULL, 0);
+
+	while (err == 0 && (err = sql_next(&r)) == 1) {
+		int64_t id = sql_col_int(&r, 0);
+
+		assert_in_range(id, 0, WRITERS * EACH - 1);
+		there[id] = true;
+		assert_true(id % 5 != 0); /* was refused */
+		err = 0;
+	}
+	for (size_t i = 0; i < COUNT_OF(there); i++)
+		assert_true(there[i] || !w->acknowledged[i]);
+	return err;
+}
+
+/* The power fails at one of the syncs of many commits, with checkpoints beside them: what was acknowledged is there. */
+static void
+power_cut(struct world *w)
+{
+	struct writer v[WRITERS];
+
+	testvfs_power_off_at_sync(w->vfs, w->cut_at);
+	start_writers(w, v);
+	join_writers(w, v);
+	w->reached = testvfs_is_off(w->vfs) != 0;
+	if (!w->reached)
+		return;
+	assert_int_equal(testvfs_cut(w->vfs, w->how), 0);
+	sqldb_close(&w->db);
+	open_db(w);
+	assert_int_equal(sql_read(w->db, check_ids, w), 0);
+}
+
 static void
 cancelled_fiber(void *arg)
 {
@@ -268,6 +342,32 @@ test_failed_sync(void **state)
 	run(failed_sync);
 }
 static void
+test_failed_checkpoint(void **state)
+{
+	struct world w = {.fn = failed_checkpoint, .durability = SQL_NORMAL, .wal_kib = 64};
+
+	(void)state;
+	run_world(&w);
+}
+static void
+test_power_cut(void **state)
+{
+	bool reached = true;
+
+	(void)state;
+	for (uint64_t at = 1; reached && at < 60; at += 1 + at / 3)
+		for (int how = TESTVFS_DROP; how <= TESTVFS_TEAR; how++) {
+			struct world w = {.fn = power_cut,
+			    .durability = SQL_FULL,
+			    .wal_kib = 256,
+			    .cut_at = at,
+			    .how = (enum testvfs_cut)how};
+
+			run_world(&w);
+			reached = reached && w.reached;
+		}
+}
+static void
 test_cancelled(void **state)
 {
 	(void)state;
@@ -281,6 +381,8 @@ main(void)
 	    cmocka_unit_test(test_many_writers),
 	    cmocka_unit_test(test_full_disk),
 	    cmocka_unit_test(test_failed_sync),
+	    cmocka_unit_test(test_failed_checkpoint),
+	    cmocka_unit_test(test_power_cut),
 	    cmocka_unit_test(test_cancelled),
 	};
 

@@ -200,6 +200,7 @@ static void
 test_failed_sync_is_final(void **state)
 {
 	struct place p;
+	uint64_t syncs;
 	int64_t id = 0;
 
 	(void)state;
@@ -221,6 +222,11 @@ test_failed_sync_is_final(void **state)
 	assert_int_equal(sqldb_sync_blocking(p.db), ERR_IO);
 	id = 1;
 	assert_int_equal(sql_write_blocking(p.db, put, &id), ERR_IO);
+	syncs = testvfs_syncs(p.vfs);
+	sqldb_close(&p.db); /* the log stays as it is: nothing of it goes into the database after another sync */
+	assert_int_equal(testvfs_syncs(p.vfs), syncs);
+	assert_int_equal(open_db(&p, SQL_NORMAL), 0);
+	assert_int_equal(rows(&p), 1);
 	end(&p);
 }
 

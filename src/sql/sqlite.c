@@ -607,6 +607,12 @@ engine_open(struct sqlconn **out, const struct sql_open *o, char *error)
 }
 
 static void
+engine_keep_log(struct sqlconn *c)
+{
+	(void)sqlite3_db_config(c->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+}
+
+static void
 engine_close(struct sqlconn **cp)
 {
 	struct sqlconn *c = *cp;
@@ -620,6 +626,7 @@ engine_close(struct sqlconn **cp)
 const struct sql_engine sqlite_engine = {
     .name = "sqlite",
     .open = engine_open,
+    .keep_log = engine_keep_log,
     .close = engine_close,
     .begin = engine_begin,
     .commit = engine_commit,
