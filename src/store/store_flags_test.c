@@ -10,6 +10,8 @@
 #include "store/store_testing.h"
 
 #include <fcntl.h>
+#include <signal.h>
+#include <sys/resource.h>
 
 static void
 change(struct store_view *v, const uint32_t *uids, size_t n, enum store_flag_op op, uint8_t flags, const char *keyword)
@@ -344,6 +346,24 @@ read_journal(struct store_account *a, const uint8_t *boot, size_t cut, size_t fl
 	assert_int_equal(journal_each(slice_head(buf_slice(&b), cut), &mem, see, s), 0);
 }
 
+/* Writing to files fails, as on a full disk. */
+static bool
+put_without_room(struct store_journal *j, const struct journal_record *r)
+{
+	struct rlimit before, none;
+	bool put;
+
+	(void)signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	none = before;
+	none.rlim_cur = 0;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
+	put = journal_put(j, r);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+	(void)signal(SIGXFSZ, SIG_DFL);
+	return put;
+}
+
 static void
 body_journal(struct place *p)
 {
@@ -379,6 +399,7 @@ body_journal(struct place *p)
 	}
 	journal_saved(j);
 	r.modseq = 30;
+	assert_false(put_without_room(j, &r)); /* it is refused, and what comes then takes its place */
 	assert_true(journal_put(j, &r));
 	read_journal(a, p->store->boot, SIZE_MAX, SIZE_MAX, &s);
 	assert_int_equal(s.n, 1);

@@ -12,7 +12,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 
 #define FORM SLICE("phflags1")
@@ -20,7 +19,7 @@
 #define RECORD_RUNS_MAX (STORE_JOURNAL_BYTES / 8u)
 
 struct store_journal {
-	uint8_t *map;
+	int fd;
 	size_t at; /* where the next record goes */
 	uint32_t generation;
 	struct buf record;
@@ -45,7 +44,7 @@ check_of(uint32_t generation, struct slice s)
 
 /* ---- writing ---------------------------------------------------------------------------------------------------- */
 
-/* The file with all its blocks, so that writing to the mapping cannot fail for want of room. */
+/* The file with all its blocks, so that most file systems have room for what comes. */
 static int
 make_file(struct store_account *a, int *fd)
 {
@@ -66,30 +65,45 @@ make_file(struct store_account *a, int *fd)
 	return err;
 }
 
+/* Not through a mapping: a disk that is full or broken would be a signal then. */
+static bool
+write_at(int fd, size_t at, struct slice s)
+{
+	while (s.n > 0) {
+		ssize_t n = pwrite(fd, s.p, s.n, (off_t)at);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return false;
+		at += (size_t)n;
+		s = slice_from(s, (size_t)n);
+	}
+	return true;
+}
+
 int
 journal_open(struct store_account *a, struct store_journal **out)
 {
 	struct store_journal *j = calloc(1, sizeof(*j));
-	int fd, err;
-	void *map;
+	uint8_t head[HEAD_BYTES];
+	int err;
 
 	*out = NULL;
 	if (j == NULL)
 		return ERR_NOMEM;
-	if ((err = make_file(a, &fd)) != 0) {
+	if ((err = make_file(a, &j->fd)) != 0) {
 		free(j);
 		return err;
 	}
-	map = mmap(NULL, STORE_JOURNAL_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	(void)close(fd);
-	if (map == MAP_FAILED) {
+	memcpy(head, FORM.p, FORM.n);
+	memcpy(head + FORM.n, a->store->boot, STORE_ID_BYTES);
+	if (!write_at(j->fd, 0, slice_of(head, sizeof(head)))) {
 		journal_remove(a);
+		(void)close(j->fd);
 		free(j);
-		return ERR_NOMEM;
+		return ERR_IO;
 	}
-	j->map = map;
-	memcpy(j->map, FORM.p, FORM.n);
-	memcpy(j->map + FORM.n, a->store->boot, STORE_ID_BYTES);
 	j->at = HEAD_BYTES;
 	j->generation = 1;
 	buf_init(&j->record, STORE_JOURNAL_BYTES);
@@ -107,7 +121,7 @@ journal_close(struct store_account *a, struct store_journal **jp)
 		return;
 	if (j->at == HEAD_BYTES)
 		journal_remove(a);
-	(void)munmap(j->map, STORE_JOURNAL_BYTES);
+	(void)close(j->fd);
 	buf_free(&j->record);
 	free(j);
 }
@@ -157,7 +171,8 @@ journal_put(struct store_journal *j, const struct journal_record *r)
 	if (b->err != 0 || b->n > STORE_JOURNAL_BYTES - j->at)
 		return false;
 	journal_frame(b, j->generation);
-	memcpy(j->map + j->at, buf_slice(b).p, b->n);
+	if (!write_at(j->fd, j->at, buf_slice(b)))
+		return false; /* a part of a record is none */
 	j->at += b->n;
 	return true;
 }

@@ -1,6 +1,6 @@
-/* store_journal.h: the flags journal of an account: a small file, mapped into memory, that says which flags were changed since they were
+/* store_journal.h: the flags journal of an account: a small file that says which flags were changed since they were
  * last written to the database. What is put there outlives the process (not a power cut, and need not: see
- * store_flags()), for the price of copying some bytes. After an unclean end its records are brought into the database. */
+ * store_flags()), for the price of copying some bytes to the kernel. After an unclean end its records are brought into the database. */
 #ifndef STORE_STORE_JOURNAL_H
 #define STORE_STORE_JOURNAL_H
 
@@ -28,7 +28,7 @@ struct store_journal;
 NODISCARD int journal_open(struct store_account *a, struct store_journal **out);
 /* Lets go of it; removes the file if there is nothing in it that is needed. Blocking. NULL is fine. */
 void journal_close(struct store_account *a, struct store_journal **j);
-/* False: no room, nothing happened. */
+/* False: no room in it or on the disk, nothing happened. */
 bool journal_put(struct store_journal *j, const struct journal_record *r);
 /* All that was put there is in the database. */
 void journal_saved(struct store_journal *j);
