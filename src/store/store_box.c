@@ -225,7 +225,8 @@ box_add(struct store_box *b, const struct message *m, const struct mailbox_row *
 		b->cap = cap;
 	}
 	ASSERT(b->n == 0 || b->v[b->n - 1].uid < m->uid);
-	b->v[b->n++] = *m;
+	b->v[b->n] = *m;
+	b->v[b->n++].unsaved = 0; /* a copy is in the database as it is, though what it was made of was not */
 	b->account->store->counters.messages_in_views++;
 	if (row != NULL)
 		box_counters(b, row);

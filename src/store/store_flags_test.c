@@ -148,6 +148,46 @@ body_expunge(struct place *p)
 	store_account_put(&a);
 }
 
+/* A copy of a message whose flags are not written yet: what is changed of the copy afterwards is written like anything else. */
+static void
+body_copies(struct place *p)
+{
+	struct store_account *a = make_account(p, "01A");
+	struct store_view *v, *target;
+	uint32_t uid = 2;
+	struct store_copied c;
+	struct arena ARENA_CLEANUP mem;
+
+	arena_init(&mem, 1u << 20);
+	p->house.limits.store_sync_ms = 1000000;
+	fill(a, 2);
+	v = open_view(a, "INBOX");
+	target = open_view(a, "Archive");
+	warm(v);
+	for (int move = 0; move < 2; move++) {
+		change_one(v, uid, STORE_FLAGS_ADD, STORE_SEEN, "");
+		assert_true(a->unsaved_n > 0);
+		assert_int_equal(store_copy(v, &uid, 1, SLICE("Archive"), move != 0, &mem, &c), 0);
+		assert_int_equal(a->unsaved_n, 0);
+		change_one(target, c.target[0], STORE_FLAGS_ADD, STORE_FLAGGED, "");
+		assert_int_equal(a->unsaved_n, 1);
+		assert_int_equal(store_sync(p->store), 0);
+		assert_int_equal(a->unsaved_n, 0);
+		uid = 1;
+	}
+	store_view_close(&target);
+	store_view_close(&v);
+	store_account_put(&a);
+	place_restart(p);
+	a = get_account(p, "01A");
+	target = open_view(a, "Archive");
+	assert_int_equal(store_view_count(target), 2);
+	assert_int_equal(store_view_at(target, 1).flags, STORE_SEEN | STORE_FLAGGED);
+	assert_int_equal(store_view_at(target, 2).flags, STORE_SEEN | STORE_FLAGGED);
+	store_view_close(&target);
+	store_account_put(&a);
+}
+
 static void
 body_full(struct place *p)
 {
@@ -426,6 +466,12 @@ test_expunge(void **state)
 	with_place(body_expunge);
 }
 static void
+test_copies(void **state)
+{
+	(void)state;
+	with_place(body_copies);
+}
+static void
 test_full(void **state)
 {
 	(void)state;
@@ -472,6 +518,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_behind),
 	    cmocka_unit_test(test_expunge),
+	    cmocka_unit_test(test_copies),
 	    cmocka_unit_test(test_full),
 	    cmocka_unit_test(test_stuck),
 	    cmocka_unit_test(test_model),

@@ -8,10 +8,11 @@
 #include "trust/assess.h"
 #include "trust/zone_file.h"
 
-static const char zone[] = "strict.test. TXT \"v=spf1 ip4:192.0.2.1 -all\"\n_dmarc.strict.test. TXT \"v=DMARC1; p=reject\"\n"
-			   "_dmarc.junk.test. TXT \"v=DMARC1; p=quarantine\"\n_dmarc.calm.test. TXT \"v=DMARC1; p=none\"\n"
-			   "_dmarc.trial.test. TXT \"v=DMARC1; p=quarantine; t=y\"\n"
-			   "list.test. TXT \"v=spf1 ip4:192.0.2.2 -all\"\n$TEMPFAIL _dmarc.silent.test.\n";
+static const char zone[] =
+    "strict.test. TXT \"v=spf1 ip4:192.0.2.1 -all\"\n_dmarc.strict.test. TXT \"v=DMARC1; p=reject\"\n"
+    "_dmarc.junk.test. TXT \"v=DMARC1; p=quarantine\"\n_dmarc.calm.test. TXT \"v=DMARC1; p=none\"\n"
+    "_dmarc.trial.test. TXT \"v=DMARC1; p=quarantine; t=y\"\n"
+    "list.test. TXT \"v=spf1 ip4:192.0.2.2 -all\"\n$TEMPFAIL _dmarc.silent.test.\n";
 
 struct letter {
 	const char *client, *sender, *header;
@@ -81,7 +82,8 @@ verdict(const char *client, const char *sender, const char *header, struct asses
 static void
 policies(void **state)
 {
-	const struct assess_rules obey = {.dmarc = ASSESS_OBEY}, junk = {.dmarc = ASSESS_JUNK}, note = {.dmarc = ASSESS_NOTE};
+	const struct assess_rules obey = {.dmarc = ASSESS_OBEY}, junk = {.dmarc = ASSESS_JUNK},
+				  note = {.dmarc = ASSESS_NOTE};
 	const char *strict = "From: a@strict.test\r\n", *to_junk = "From: a@junk.test\r\n";
 
 	(void)state;
@@ -93,7 +95,8 @@ policies(void **state)
 	verdict(STRANGER, "", to_junk, junk, (struct want){TRUST_FAIL, ASSESS_TO_JUNK, ASSESS_AS_ASKED});
 	verdict(STRANGER, "", "From: a@calm.test\r\n", obey, (struct want){TRUST_FAIL, ASSESS_FINE, ASSESS_AS_ASKED});
 	verdict(STRANGER, "", "From: a@trial.test\r\n", obey, (struct want){TRUST_FAIL, ASSESS_FINE, ASSESS_TEST_MODE});
-	verdict(STRANGER, "", "From: a@unknown.test\r\n", obey, (struct want){TRUST_NONE, ASSESS_FINE, ASSESS_AS_ASKED});
+	verdict(
+	    STRANGER, "", "From: a@unknown.test\r\n", obey, (struct want){TRUST_NONE, ASSESS_FINE, ASSESS_AS_ASKED});
 }
 
 static void
@@ -106,7 +109,8 @@ lists(void **state)
 	(void)state;
 	verdict("192.0.2.2", "x@list.test", plain, known, (struct want){TRUST_FAIL, ASSESS_FINE, ASSESS_MAILING_LIST});
 	verdict(STRANGER, "x@list.test", listed, known, (struct want){TRUST_FAIL, ASSESS_REFUSE, ASSESS_AS_ASKED});
-	verdict("192.0.2.2", "x@list.test", listed, unknown, (struct want){TRUST_FAIL, ASSESS_TO_JUNK, ASSESS_MAILING_LIST});
+	verdict("192.0.2.2", "x@list.test", listed, unknown,
+	    (struct want){TRUST_FAIL, ASSESS_TO_JUNK, ASSESS_MAILING_LIST});
 	verdict("192.0.2.2", "x@list.test", plain, unknown, (struct want){TRUST_FAIL, ASSESS_REFUSE, ASSESS_AS_ASKED});
 }
 
@@ -136,8 +140,10 @@ other_rules(void **state)
 	    (struct want){TRUST_NONE, ASSESS_REFUSE_SPF, ASSESS_AS_ASKED});
 	verdict(STRANGER, "x@strict.test", "From: a@unknown.test\r\n", soft,
 	    (struct want){TRUST_NONE, ASSESS_FINE, ASSESS_AS_ASKED});
-	verdict(STRANGER, "", "From: a@silent.test\r\n", hard, (struct want){TRUST_TEMPERROR, ASSESS_DEFER, ASSESS_AS_ASKED});
-	verdict(STRANGER, "", "From: a@silent.test\r\n", soft, (struct want){TRUST_TEMPERROR, ASSESS_FINE, ASSESS_AS_ASKED});
+	verdict(STRANGER, "", "From: a@silent.test\r\n", hard,
+	    (struct want){TRUST_TEMPERROR, ASSESS_DEFER, ASSESS_AS_ASKED});
+	verdict(STRANGER, "", "From: a@silent.test\r\n", soft,
+	    (struct want){TRUST_TEMPERROR, ASSESS_FINE, ASSESS_AS_ASKED});
 }
 
 static void
@@ -153,12 +159,14 @@ told(void **state)
 	buf_init(&reply, 1000);
 	assess(&refused, &(struct want){TRUST_FAIL, ASSESS_REFUSE, ASSESS_AS_ASKED}, NULL, NULL, &reply);
 	assert_string_equal((const char *)reply.p,
-	    "DMARC: the message says that it is from strict.test, and neither a signature nor the server that sent it confirms "
+	    "DMARC: the message says that it is from strict.test, and neither a signature nor the server that sent it "
+	    "confirms "
 	    "that; strict.test asks to refuse such mail");
 	assess(&junk, &(struct want){TRUST_FAIL, ASSESS_TO_JUNK, ASSESS_AS_ASKED}, &results, &findings, NULL);
 	assert_non_null(strstr((const char *)results.p, "mx.in.test;\r\n\tiprev="));
 	assert_non_null(strstr((const char *)results.p,
-	    ";\r\n\tspf=none smtp.helo=h.test;\r\n\tdkim=none;\r\n\tdmarc=fail header.from=junk.test policy.dmarc=quarantine"));
+	    ";\r\n\tspf=none smtp.helo=h.test;\r\n\tdkim=none;\r\n\tdmarc=fail header.from=junk.test "
+	    "policy.dmarc=quarantine"));
 	assert_non_null(strstr((const char *)findings.p, "DKIM: none, the message is not signed. DMARC: fail, "));
 	assert_non_null(strstr((const char *)findings.p, ". So it goes into Junk, as the author's domain asks"));
 }
