@@ -191,11 +191,24 @@ body_files(struct place *p)
 	close(fd);
 }
 
-/* A page of zeros in the middle of the file: what can be read is saved, the old file kept. */
+static void
+tag_first(struct store_view *v, const char *word)
+{
+	uint32_t uid = store_view_at(v, 1).uid;
+	struct slice k = slice_z(word);
+	struct store_flag_change c = {.op = STORE_FLAGS_ADD, .keywords = {&k, 1}, .unchanged_since = UINT64_MAX};
+
+	assert_int_equal(store_flags(v, &uid, 1, &c, NULL), 0);
+}
+
+/* A page of zeros in the middle of the file: what can be read is saved, the old file kept. A session that has the mailbox
+ * selected, with keywords of before, ends without harm to those of now. */
 static void
 body_salvage(struct place *p)
 {
 	struct store_account *a = make_account(p, "01A");
+	struct store_view *v, *now;
+	struct store_entry e;
 	struct store_usage u;
 	char path[256], text[3000], file[512];
 	uint8_t zeros[4096] = {0};
@@ -207,8 +220,12 @@ body_salvage(struct place *p)
 	text[sizeof(text) - 1] = '\0';
 	for (uint64_t i = 1; i <= 200; i++)
 		deliver_ok(a, i, text);
+	v = open_view(a, "INBOX");
+	tag_first(v, "Old");
+	assert_int_equal(store_sync(p->store), 0);
+	while (!store_close_idle_handle(p->store, INT64_MAX, false))
+		assert_int_equal(fiber_sleep(p->loop, 1), 0);
 	store_account_put(&a);
-	place_restart(p);
 	fd = open(account_file(p, "mail.db", path), O_RDWR);
 	assert_int_equal(fstat(fd, &st), 0);
 	assert_int_equal(pwrite(fd, zeros, sizeof(zeros), st.st_size / 2 / 4096 * 4096), sizeof(zeros));
@@ -220,6 +237,13 @@ body_salvage(struct place *p)
 	assert_int_equal(store_account_usage(a, &u), 0);
 	assert_in_range(u.messages, 190, 200);
 	deliver_ok(a, 1000, text);
+	assert_true(store_view_gone(v));
+	now = open_view(a, "INBOX");
+	tag_first(now, "New");
+	store_view_close(&v);
+	e = store_view_at(now, 1);
+	assert_true(store_view_has_keyword(now, &e, SLICE("New")));
+	store_view_close(&now);
 	store_account_put(&a);
 	assert_true(find_file(p, "aside", "mail.db-", file));
 }

@@ -152,8 +152,14 @@ salvage_finish(void *arg, int err)
 		return;
 	a->broken = 0;
 	unsaved_drop(a);
-	keywords_free(&a->keywords);
 	store_clear_dirty(a);
-	LIST_FOREACH (&a->boxes, n)
-		box_gone(CONTAINER_OF(n, struct store_box, node));
+	LIST_FOREACH (&a->boxes, n) {
+		struct store_box *b = CONTAINER_OF(n, struct store_box, node);
+
+		/* Its sets of keywords are those of the old dictionary. */
+		for (size_t i = 0; i < b->n; i++)
+			b->v[i].keywords = 0;
+		box_gone(b);
+	}
+	keywords_free(&a->keywords);
 }
