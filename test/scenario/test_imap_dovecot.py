@@ -165,6 +165,9 @@ def same_section(item, ours, theirs, binary_size):
     if len(ours) == len(theirs) == 1 and isinstance(ours[0], bytes) and isinstance(theirs[0], bytes) and \
             ours[0].startswith(theirs[0]) and re.match(rb"\r\n--.+--[^ \t\r\n]", ours[0][len(theirs[0]):]):
         return True  # "--boundary--</BODY>": see odd_structure()
+    if ours != [None] and theirs != [None] and [re.sub(rb"\r+\n", b"\r\n", v) if isinstance(v, bytes) else v for v in ours] == \
+            [re.sub(rb"\r+\n", b"\r\n", v) if isinstance(v, bytes) else v for v in theirs]:
+        return True  # Dovecot takes a CR out where several stand before LF; ours sends the message as it came
     # The line end before a boundary belongs to the boundary (RFC 2046 §5.1.1), also behind the last boundary of an inner multipart.
     return len(ours) == 1 and isinstance(ours[0], bytes) and [ours[0] + b"\r\n"] == theirs
 
@@ -223,8 +226,11 @@ def test_sections(both):
     def value(lines, n):
         return list(fetched(lines)[n].values()) if lines[-1].split()[1] == "OK" else lines[-1].split(" ", 1)[1]
     differences = []
-    for n, items in both.fetch("FETCH 1:* BODYSTRUCTURE")[0].items():
+    structures, their_structures = both.fetch("FETCH 1:* BODYSTRUCTURE")
+    for n, items in structures.items():
         size = None
+        if isinstance(items["BODYSTRUCTURE"][0], bytes) and isinstance(their_structures[n]["BODYSTRUCTURE"][0], list):
+            continue  # a multipart without a boundary line: see odd_structure()
         for item in sections_of(items["BODYSTRUCTURE"]):
             ours = value(both.ours.ask(f"FETCH {n} {item}"), n)
             if item.startswith("BINARY.PEEK"):
