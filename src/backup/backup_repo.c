@@ -434,8 +434,8 @@ backup_save(struct backup_repo *r, struct slice content, char name[BACKUP_NAME_M
 	ASSERT(r->write && content.n <= BACKUP_SNAPSHOT_MAX);
 	time_rfc3339(house_now_us(r->house), when);
 	house_ulid(r->house, ulid);
-	(void)snprintf(name, BACKUP_NAME_MAX, "%.4s%.2s%.2sT%.2s%.2s%.2sZ-%.6s", when, when + 5, when + 8, when + 11,
-	    when + 14, when + 17, ulid + ULID_LEN - 6);
+	(void)snprintf(name, BACKUP_NAME_MAX, "%.4s%.2s%.2sT%.2s%.2s%.2s.%.3sZ-%.6s", when, when + 5, when + 8,
+	    when + 11, when + 14, when + 17, when + 20, ulid + ULID_LEN - 6);
 	(void)snprintf(path, sizeof(path), "snapshots/%s", name);
 	(void)snprintf(tmp, sizeof(tmp), "new/%s", name);
 	buf_reset(&r->sealed);
