@@ -190,11 +190,11 @@ dkim_verify(
 	for (size_t i = 0; err == 0 && i < n; i++) {
 		const struct dkim_signature *s = &found[i].signature;
 
-		v[i] = (struct dkim_result){.domain = s->domain,
-		    .selector = s->selector,
-		    .identity = s->identity,
-		    .algorithm = s->algorithm_text,
-		    .signature = s->signature_text,
+		v[i] = (struct dkim_result){.domain = arena_copy(a, s->domain),
+		    .selector = arena_copy(a, s->selector),
+		    .identity = arena_copy(a, s->identity),
+		    .algorithm = arena_copy(a, s->algorithm_text),
+		    .signature = arena_copy(a, s->signature_text),
 		    .has_length = s->has_length};
 		err = check(r, &found[i], keys, dns, now_s, a, &v[i]);
 	}

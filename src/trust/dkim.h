@@ -7,7 +7,7 @@
 #include "trust/trust_dns.h"
 #include "trust/trust_result.h"
 
-/* What came of one signature. Everything lies in the arena of dkim_verify() or is the reader's. */
+/* What came of one signature. Everything lies in the arena of dkim_verify(). */
 struct dkim_result {
 	/* RFC 8601 §2.7.1: pass; fail: the message or the signature was changed; policy: not acceptable here (a key or an algorithm that
 	 * is too weak, l= that leaves a part unsigned, fields added, expired, of a public suffix); neutral: it is not well formed; permerror:
