@@ -106,7 +106,7 @@ struct reader {
 static bool
 ends_word(int c, const char *also)
 {
-	return c < 0 || c <= ' ' || c == ';' || c == '(' || c == ')' || c == '"' || strchr(also, c) != NULL;
+	return c <= ' ' || c == ';' || c == '(' || c == ')' || c == '"' || strchr(also, c) != NULL;
 }
 
 /* A word, quoted or not, without NULs (which some readers leave out); empty: there is none. *whole is false when it touches the end
