@@ -88,11 +88,10 @@ def builddir(kind):
 
 
 def stage_unit(tally, options):
-    # Many wait for the disk most of the time: two share a core.
     for kind in ("release", "asan"):
         log = TOP / builddir(kind) / "meson-logs" / "testlog.junit.xml"
         log.unlink(missing_ok=True)
-        code, output = run(["meson", "test", "-C", builddir(kind), "--no-rebuild", "--num-processes", str(2 * CORES)], timeout=1500,
+        code, output = run(["meson", "test", "-C", builddir(kind), "--no-rebuild", "--num-processes", str(CORES)], timeout=1500,
                            env=SANITIZERS)
         if not log.exists():
             tally.add(f"unit tests ({kind})", False, output)
@@ -108,7 +107,7 @@ def stage_unit(tally, options):
             tally.add(name, bad is None, detail, skipped=case.find("skipped") is not None)
     # The fiber runtime and what stands on its threads, under ThreadSanitizer.
     names = [target.removeprefix("src/") for target in tsan_targets() if target.startswith("src/")]
-    code, output = run(["meson", "test", "-C", builddir("tsan"), "--no-rebuild", "--num-processes", str(2 * CORES), *names], timeout=900, env=SANITIZERS)
+    code, output = run(["meson", "test", "-C", builddir("tsan"), "--no-rebuild", "--num-processes", str(CORES), *names], timeout=900, env=SANITIZERS)
     tally.add(f"unit tests of {', '.join(TSAN_ROOMS)} (tsan)", code == 0, output)
 
 
