@@ -4,6 +4,7 @@
 #include "role/keeper.h"
 #include "rt/net.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
@@ -13,6 +14,7 @@
 #define DOMAIN "example.test"
 #define PASSWORD "demo-password"
 #define BASE_DEFAULT 2000
+#define BASE_STEP 10000
 #define BASE_MAX 60000
 #define REPLY_LINE_BYTES 65536
 
@@ -244,10 +246,39 @@ run_demo(struct demo *d)
 	return d->code != 0 ? d->code : code;
 }
 
+static bool
+is_free(unsigned port)
+{
+	struct sockaddr_in in = {
+	    .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
+	bool yes = fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
+	    bind(fd, (struct sockaddr *)&in, sizeof(in)) == 0;
+
+	if (fd >= 0)
+		close(fd);
+	return yes;
+}
+
+/* The first base whose ports nobody has; the usual one where there is none, so that the house says which is taken. */
+static unsigned
+choose_base(void)
+{
+	for (unsigned base = BASE_DEFAULT; base <= BASE_MAX; base += BASE_STEP) {
+		size_t n = 0;
+
+		while (n < COUNT_OF(ports) && is_free(base + ports[n].port))
+			n++;
+		if (n == COUNT_OF(ports))
+			return base;
+	}
+	return BASE_DEFAULT;
+}
+
 int
 cli_demo(struct cli *c)
 {
-	struct demo d = {.c = c, .base = BASE_DEFAULT};
+	struct demo d = {.c = c};
 	const char *base = cli_text(c, "base");
 	char dir[HOUSE_PATH_BYTES];
 	uint64_t n;
@@ -257,6 +288,8 @@ cli_demo(struct cli *c)
 		if (slice_to_u64(slice_z(base), BASE_MAX, &n) != 0)
 			return cli_fail(c, EX_USAGE, "--base %s is not a number up to %d", base, BASE_MAX);
 		d.base = (unsigned)n;
+	} else {
+		d.base = choose_base();
 	}
 	code = choose_folder(c, dir, &d.temporary);
 	if (code != 0)
