@@ -235,9 +235,7 @@ move_eml_source(const struct limits *limits, const char *path, struct move_sourc
 	s->limits = limits;
 	arena_init(&s->arena, LIST_BYTES);
 	buf_init(&s->words, 4096);
-	s->path = realpath(path, NULL);
-	if (s->path == NULL)
-		s->path = strdup(path);
+	s->path = move_file_root(path);
 	*out = (struct move_source){.of = s,
 	    .begin = eml_begin,
 	    .folders = eml_folders,

@@ -394,9 +394,7 @@ move_maildir_source(const struct limits *limits, const char *path, struct move_s
 	s->limits = limits;
 	arena_init(&s->arena, LIST_BYTES);
 	buf_init(&s->words, 4096);
-	s->path = realpath(path, NULL);
-	if (s->path == NULL)
-		s->path = strdup(path);
+	s->path = move_file_root(path);
 	*out = (struct move_source){.of = s,
 	    .begin = maildir_begin,
 	    .folders = maildir_folders,

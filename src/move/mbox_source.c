@@ -2,6 +2,7 @@
  * are known by what they contain, so that one that stands in a file twice comes once. */
 #include "move/mbox.h"
 #include "move/move.h"
+#include "move/move_file.h"
 #include "move/move_name.h"
 
 #include <stdlib.h>
@@ -269,9 +270,7 @@ move_mbox_source(const struct limits *limits, const char *path, struct move_sour
 	arena_init(&s->arena, 1u << 20);
 	move_body_init(&s->body);
 	buf_init(&s->words, 4096);
-	s->path = realpath(path, NULL);
-	if (s->path == NULL)
-		s->path = strdup(path);
+	s->path = move_file_root(path);
 	*out = (struct move_source){.of = s,
 	    .begin = mbox_begin,
 	    .folders = mbox_folders,

@@ -10,6 +10,14 @@
 #define PIECE_BYTES 65536
 #define PEEK_BYTES 1000
 
+char *
+move_file_root(const char *path)
+{
+	char *real = realpath(path, NULL);
+
+	return real != NULL ? real : strdup(path);
+}
+
 const char *
 move_file_path(struct arena *a, const char *dir, struct slice name)
 {

@@ -21,6 +21,8 @@ bool move_file_is_folder(const char *path, const char *name);
 NODISCARD int move_file_read(const char *path, uint64_t max, struct move_body *out);
 /* All of a small file as it is. */
 NODISCARD int move_file_text(const char *path, size_t max, struct buf *out);
+/* Where `path` leads, for good, as long as there is something; the caller frees it. NULL: no memory. */
+char *move_file_root(const char *path);
 /* "dir/name", in `a` and followed by a NUL. NULL: too long. */
 const char *move_file_path(struct arena *a, const char *dir, struct slice name);
 

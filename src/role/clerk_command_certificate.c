@@ -34,13 +34,7 @@ control_run_certificate_list(struct control_session *s)
 	err = BUS_CALL(s->k->c->bus, ROLE_VAULT, 0, vault_certificate_list, &q, &s->arena, &rep, CLERK_ASK_MS);
 	if (err != 0)
 		return control_fail_role(s, "vault", err, SLICE_EMPTY);
-	for (size_t i = 0; err == 0 && i < rep.json.n; i++) {
-		json_t *o = json_loadb((const char *)rep.json.v[i].p, rep.json.v[i].n, 0, NULL);
-
-		err = o == NULL ? ERR_INVALID : control_row(s, o);
-		json_decref(o);
-	}
-	return err;
+	return control_json_rows(s, rep.json);
 }
 
 int

@@ -51,6 +51,20 @@ control_row(struct control_session *s, json_t *row)
 	return err;
 }
 
+int
+control_json_rows(struct control_session *s, struct slice_list json)
+{
+	int err = 0;
+
+	for (size_t i = 0; err == 0 && i < json.n; i++) {
+		json_t *o = json_loadb((const char *)json.v[i].p, json.v[i].n, 0, NULL);
+
+		err = o == NULL ? ERR_INVALID : control_row(s, o);
+		json_decref(o);
+	}
+	return err;
+}
+
 void
 control_set_text(json_t *o, const char *key, struct slice utf8)
 {

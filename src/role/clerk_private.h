@@ -190,6 +190,8 @@ NODISCARD int control_account(struct control_session *s, struct directory_accoun
 void control_account_changed(struct control_session *s, struct slice account_id);
 /* Sends {"row":row}; keeps no reference. */
 NODISCARD int control_row(struct control_session *s, json_t *row);
+/* The same of each object that another role has sent as text. ERR_INVALID: one is none. */
+NODISCARD int control_json_rows(struct control_session *s, struct slice_list json);
 /* clerk_command_dkim.c: sends a row for each DKIM key of a domain of ours (normalised), which are made if it never had any; destroys
  * them. */
 NODISCARD int clerk_dkim_show(struct control_session *s, struct slice domain);

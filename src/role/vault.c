@@ -292,6 +292,17 @@ vault_reload(struct role_context *c, const struct settings *fresh, struct buf *d
 	return 0;
 }
 
+struct slice
+vault_row_text(json_t *row, struct arena *a)
+{
+	char *text = row == NULL ? NULL : json_dumps(row, JSON_COMPACT);
+	struct slice out = arena_copy(a, slice_z(text));
+
+	free(text);
+	json_decref(row);
+	return out;
+}
+
 static void
 vault_shutdown(struct role_context *c, int64_t grace_ms)
 {

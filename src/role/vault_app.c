@@ -86,8 +86,7 @@ vault_on_app_password_add(struct vault *v, struct bus_peer *from, struct bus_vau
 static struct slice
 to_json(const struct app_password *p, struct arena *a)
 {
-	char created[RFC3339_MAX], used[RFC3339_MAX], *text;
-	struct slice out;
+	char created[RFC3339_MAX], used[RFC3339_MAX];
 	json_t *o;
 
 	time_rfc3339(p->created_us, created);
@@ -95,11 +94,7 @@ to_json(const struct app_password *p, struct arena *a)
 	o = json_pack("{s:s%,s:s%,s:s,s:o,s:s%}", "id", (const char *)p->id.p, p->id.n, "name", (const char *)p->name.p,
 	    p->name.n, "created_at", created, "last_used_at", p->last_used_us == 0 ? json_null() : json_string(used),
 	    "last_used_by", p->last_used_by.n == 0 ? "" : (const char *)p->last_used_by.p, p->last_used_by.n);
-	text = o == NULL ? NULL : json_dumps(o, JSON_COMPACT);
-	out = arena_copy(a, slice_z(text));
-	free(text);
-	json_decref(o);
-	return out;
+	return vault_row_text(o, a);
 }
 
 int

@@ -327,8 +327,8 @@ vault_on_certificate_add(struct vault *v, struct bus_peer *from, struct bus_vaul
 static struct slice
 to_json(const struct secret_certificate *p, struct arena *a)
 {
-	char created[RFC3339_MAX], expires[RFC3339_MAX], used[RFC3339_MAX], *text;
-	struct slice hex = hex_of(p->fingerprint, a), out;
+	char created[RFC3339_MAX], expires[RFC3339_MAX], used[RFC3339_MAX];
+	struct slice hex = hex_of(p->fingerprint, a);
 	json_t *o;
 
 	time_rfc3339(p->created_us, created);
@@ -338,11 +338,7 @@ to_json(const struct secret_certificate *p, struct arena *a)
 	    p->subject.n == 0 ? "" : (const char *)p->subject.p, p->subject.n, "expires_at", expires, "created_at",
 	    created, "last_used_at", p->last_used_us == 0 ? json_null() : json_string(used), "last_used_by",
 	    p->last_used_by.n == 0 ? "" : (const char *)p->last_used_by.p, p->last_used_by.n);
-	text = o == NULL ? NULL : json_dumps(o, JSON_COMPACT);
-	out = arena_copy(a, slice_z(text));
-	free(text);
-	json_decref(o);
-	return out;
+	return vault_row_text(o, a);
 }
 
 int

@@ -441,9 +441,8 @@ set_text(json_t *o, const char *name, struct slice s)
 static struct slice
 to_json(const struct vault *v, const struct secret_dkim_key *k, struct arena *a)
 {
-	char since[RFC3339_MAX], created[RFC3339_MAX], *text;
+	char since[RFC3339_MAX], created[RFC3339_MAX];
 	json_t *o = json_object();
-	struct slice out;
 
 	time_rfc3339(k->changed_us, since);
 	time_rfc3339(k->created_us, created);
@@ -459,11 +458,7 @@ to_json(const struct vault *v, const struct secret_dkim_key *k, struct arena *a)
 	set_text(o, "value", k->record);
 	set_text(o, "record", zone_line(k, a));
 	set_text(o, "next", next_step(v, k, a));
-	text = json_dumps(o, JSON_COMPACT);
-	out = arena_copy(a, slice_z(text));
-	free(text);
-	json_decref(o);
-	return out;
+	return vault_row_text(o, a);
 }
 
 int

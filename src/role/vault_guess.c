@@ -110,12 +110,8 @@ to_json(const struct vault_brake_row *row, struct arena *a)
 {
 	json_t *o = json_pack("{s:I,s:I,s:I}", "failures", (json_int_t)row->failures, "waiting",
 	    (json_int_t)row->waiting, "known_addresses", (json_int_t)(row->known.n / 16));
-	char *text = o == NULL ? NULL : json_dumps(o, JSON_COMPACT);
-	struct slice out = arena_copy(a, slice_z(text));
 
-	free(text);
-	json_decref(o);
-	return out;
+	return vault_row_text(o, a);
 }
 
 int

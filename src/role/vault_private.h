@@ -60,6 +60,9 @@ struct vault {
 	uint64_t verified, refused, busy, signatures, refused_signatures;
 };
 
+/* The row as compact JSON, in `a`; empty: no memory. Takes `row`, which may be NULL. */
+struct slice vault_row_text(json_t *row, struct arena *a);
+
 /* In a handler that parks: `struct vault *self VAULT_ACTIVE = vault_enter(v);`. */
 static inline struct vault *
 vault_enter(struct vault *v)
