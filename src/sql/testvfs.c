@@ -36,8 +36,10 @@ struct testvfs {
 	struct shadow *shadows;
 	uint64_t random, syncs, off_at, fault_at;
 	enum testvfs_fault fault;
-	bool lasting, off;
-	uint32_t generation; /* handles of an earlier one are dead */
+	bool lasting;
+	/* Read without the lock, too: by a read on one thread while the other one's sync cuts the power. */
+	_Atomic bool off;
+	_Atomic uint32_t generation; /* handles of an earlier one are dead */
 };
 
 struct file {

@@ -98,7 +98,7 @@ class House:
         self.process.wait()
         # The others hold the ports until they are gone too.
         try:
-            wait_until(lambda: not group_lives(self.process.pid), 5, "the end of every process of the house")
+            wait_until(lambda: not group_lives(self.process.pid), 5, "the end of every process of the house", patience=1)
         except TimeoutError:
             pass  # a zombie that nobody reaps holds nothing
         self.log_file.close()

@@ -63,7 +63,11 @@ def can_unshare():
         return False
 
 
-def wait_for_port(port, address="127.0.0.1", seconds=20):
+# What a test waits for says nothing of speed: a machine that does ten other things may take its time.
+PATIENCE = 4
+
+
+def wait_for_port(port, address="127.0.0.1", seconds=20 * PATIENCE):
     end = time.monotonic() + seconds
     while True:
         try:
@@ -75,8 +79,9 @@ def wait_for_port(port, address="127.0.0.1", seconds=20):
             time.sleep(0.05)
 
 
-def wait_until(condition, seconds=20, what="the condition", step=0.05):
-    """Calls condition() until it returns something true, and returns that."""
+def wait_until(condition, seconds=20, what="the condition", step=0.05, patience=PATIENCE):
+    """Calls condition() until it returns something true, and returns that. `seconds`: of a machine that has nothing else to do."""
+    seconds *= patience
     end = time.monotonic() + seconds
     while True:
         value = condition()

@@ -75,7 +75,7 @@ def world():
     for name, module in PEERS.items():
         if module.available():
             peers[name] = Peer(name, path / name / "mail" / ("pat" if name == "pf" else ""))
-    config = "[dns]\nresolv_conf =\nforwarders = 127.0.0.1@1\n[listen xclient]\nservice = smtp\naddress = 127.0.0.1\nxclient = 127.0.0.0/8\n"
+    config = "[dns]\nresolv_conf =\nforwarders = 127.0.0.1@1\n[listen xclient]\nservice = smtp\naddress = 127.0.0.1\nxclient = 127.0.0.0/8\ncheck_senders = no\n"
     xclient, plain = free_port(), Sink(NARROW, free_port(NARROW), {"RCPT:no": "550 5.1.1 no such user"})
     config += f"port = {xclient}\n[route plain.test]\nhost = {NARROW}\nport = {plain.port}\n"
     for p in peers.values():
