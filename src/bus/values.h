@@ -63,8 +63,10 @@ enum bus_submit {
 
 /* What a gate makes of a stranger's message that it takes; bits. */
 enum bus_judged {
-	JUDGED_JUNK = 1,    /* into the mailbox for unwanted mail */
-	JUDGED_UNPROVEN = 2 /* the client was not shown to be one of the sender's: he is not told of success */
+	JUDGED_JUNK = 1,     /* into the mailbox for unwanted mail */
+	JUDGED_UNPROVEN = 2, /* the client was not shown to be one of the sender's: he is not told of success */
+	JUDGED_FORGED = 4    /* the sender's domain, or the author's, says that the message is not theirs: nobody elsewhere is told
+			      * that it could not be delivered */
 };
 
 /* Somebody to share with. */

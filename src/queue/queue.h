@@ -67,6 +67,7 @@ struct queue_submission {
 	int64_t size_bytes;
 	bool junk;                      /* its mailboxes are those for unwanted mail */
 	bool sender_unproven;           /* nobody vouches for the reverse-path: it is not told of success */
+	bool forged;                    /* the reverse-path is most likely a bystander's: nobody elsewhere is told of failure */
 	struct slice findings;          /* sentences for the story, UTF-8 */
 	const struct queue_rcpt *rcpts; /* each target once */
 	size_t rcpts_n;
@@ -92,6 +93,8 @@ struct queue_ops {
 	void (*warmup)(void *ctx, int64_t *start, int64_t *growth_percent, int64_t *target);
 	/* Where a bounce to this address goes. 0 with *n targets (0: nobody). */
 	int (*expand)(void *ctx, struct slice address, struct arena *a, struct queue_target **v, size_t *n);
+	/* Puts into s->head (in the arena) the fields that are to stand above a report that leaves the house; may be NULL. */
+	int (*sign)(void *ctx, struct queue_submission *s, struct arena *a);
 	/* Storage failed in a way that must end the process (a failed fsync): does not return in a role; a test may
 	 * return, and every later submission then fails. */
 	void (*fatal)(void *ctx, int err, const char *what);

@@ -157,6 +157,7 @@ make_rows(struct queue *q, const struct queue_submission *s, struct arena *a, st
 	    .body = s->body,
 	    .in_file = s->blob.n > 0,
 	    .junk = s->junk,
+	    .forged = s->forged,
 	    .findings = text_clean(a, s->findings, FINDINGS_MAX),
 	    .message_id = added.n > 0 ? added : header_message_id(start, header_max),
 	};

@@ -63,6 +63,7 @@ struct row_message {
 	struct slice head, body; /* content: only for inserting */
 	bool in_file;
 	bool junk;             /* for the mailbox Junk */
+	bool forged;           /* its sender is told of no failure, unless he lives here */
 	struct slice findings; /* what was found out about it before it was taken, in sentences */
 };
 
@@ -124,7 +125,7 @@ struct window_message {
 	struct slice message_id; /* of the header */
 	int64_t origin, received_us, size_bytes;
 	struct deadlines when;
-	bool warned, junk;
+	bool warned, junk, forged;
 	size_t refs;        /* its recipients in the window, and fibers that work on it */
 	size_t active;      /* recipients that are READY or RUNNING */
 	struct list failed; /* recipients in FAILED */

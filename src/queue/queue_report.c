@@ -239,6 +239,10 @@ why_silent(const struct report *p, const struct queue_target *t, size_t n, struc
 		if (t[i].kind == QUEUE_TARGET_LOCAL)
 			return SLICE("the sender is most likely forged (an address of this house, not signed in), so "
 				     "nobody is told");
+	for (size_t i = 0; stranger && p->m->forged && i < n; i++)
+		if (t[i].kind == QUEUE_TARGET_REMOTE)
+			return SLICE("the sender is most likely forged (SPF or DMARC says that the message is not from there), "
+				     "so nobody is told");
 	for (size_t i = 0; stranger && i < p->failed_n; i++)
 		if (p->failed[i]->reply_class == REPLY_CONTENT || p->failed[i]->reply_class == REPLY_POLICY)
 			return SLICE("another server took it for unwanted mail, whose sender is most likely forged, so "
@@ -313,6 +317,30 @@ add_targets(struct report *p, const struct queue_target *t, size_t n)
 	return used;
 }
 
+/* The signatures above the report, where it leaves the house. */
+static int
+sign(struct report *p, const struct queue_target *t, size_t n, struct slice *head)
+{
+	struct queue_rcpt *rcpts = ARENA_ARRAY(p->arena, struct queue_rcpt, n + 1);
+	struct queue_submission s = {.id = slice_z(p->id),
+	    .origin = ORIGIN_SYSTEM,
+	    .body = buf_slice(&p->text),
+	    .size_bytes = (int64_t)p->text.n,
+	    .rcpts = rcpts,
+	    .rcpts_n = n};
+	int err;
+
+	if (rcpts == NULL)
+		return ERR_LIMIT;
+	if (p->q->c.ops.sign == NULL)
+		return 0;
+	for (size_t i = 0; i < n; i++)
+		rcpts[i] = (struct queue_rcpt){.original = p->return_path, .target = t[i]};
+	err = p->q->c.ops.sign(p->q->c.ops.ctx, &s, p->arena);
+	*head = s.head;
+	return err;
+}
+
 /* Makes the row of the report with the recipients that its address expands to; none when there is nobody, and p->silent
  * says why. */
 static int
@@ -320,7 +348,7 @@ address_report(struct report *p)
 {
 	struct queue *q = p->q;
 	struct queue_target *t = NULL;
-	struct slice original;
+	struct slice original, head = SLICE_EMPTY;
 	bool headers_only;
 	size_t n = 0, used;
 	int err;
@@ -348,6 +376,9 @@ address_report(struct report *p)
 	if (err != 0)
 		return err;
 	house_ulid(q->house, p->id);
+	err = sign(p, t, n, &head);
+	if (err != 0)
+		return err;
 	p->fresh.rcpts_n = used;
 	p->fresh.m = (struct row_message){
 	    .id = slice_z(p->id),
@@ -356,6 +387,7 @@ address_report(struct report *p)
 	    .received_us = p->now_us,
 	    .recipients = (int64_t)used,
 	    .envelope = p->utf8 ? SLICE("BODY=8BITMIME\nSMTPUTF8=\n") : SLICE_EMPTY,
+	    .head = head,
 	    .body = buf_slice(&p->text),
 	    .message_id = header_message_id(buf_slice(&p->text), (size_t)q->house->limits.message_header_bytes),
 	};

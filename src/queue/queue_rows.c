@@ -63,7 +63,8 @@ row_new_insert(struct sqltx *tx, struct row_new *n)
 	err = SQL_EXEC(tx, &queue_sql_message_insert, SQLT(m->id), SQLI(m->origin), SQLT(m->account_id),
 	    SQLB(m->reverse_path), sender.n == 0 ? SQLN : SQLB(sender), SQLB(m->envelope), SQLT(m->client),
 	    SQLB(m->helo), SQLT(m->tls), m->message_id.n == 0 ? SQLN : SQLB(m->message_id), SQLI(m->size_bytes),
-	    SQLI(m->received_us), SQLI(m->recipients), SQLI((int64_t)n->rcpts_n), SQLI(m->junk), SQLT(m->findings));
+	    SQLI(m->received_us), SQLI(m->recipients), SQLI((int64_t)n->rcpts_n), SQLI(m->junk), SQLT(m->findings),
+	    SQLI(m->forged));
 	if (err != 0)
 		return err;
 	if (sql_changes(tx) == 0) {
@@ -104,6 +105,7 @@ row_message_get(struct sqltx *tx, struct arena *a, struct slice id, struct row_m
 	    .left_us = sql_col_int(&r, 14),
 	    .junk = sql_col_int(&r, 15) != 0,
 	    .findings = arena_copy(a, sql_col_bytes(&r, 16)),
+	    .forged = sql_col_int(&r, 17) != 0,
 	};
 	return arena_failed(a) ? ERR_LIMIT : 0;
 }

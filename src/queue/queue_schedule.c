@@ -146,6 +146,7 @@ read_due(struct sql_rows *r, struct arena *a, struct due_row *d)
 		    .warned = sql_col_int(r, 21),
 		    .message_id = arena_copy(a, sql_col_bytes(r, 22)),
 		    .junk = sql_col_int(r, 23) != 0,
+		    .forged = sql_col_int(r, 24) != 0,
 		},
 	};
 	if (id.n == DELIVERY_ID_LEN)

@@ -314,6 +314,38 @@ body_junk(struct world *w)
 	assert_string_equal(w->deliveries[1].mailbox, "");
 }
 
+/* Who is named in vain gets no report, also after a restart; who lives here gets one. */
+static void
+body_forged(struct world *w)
+{
+	struct lines l = {.key = "text"};
+	char id[ULID_LEN + 1];
+
+	w->judged_forged = true;
+	w->desk_error = ERR_CLOSED;
+	assert_int_equal(submit(w, "a@a.test", "bob@example.test", id), SUBMIT_OK);
+	UNTIL(w, w->deliver_calls >= 1);
+	world_restart(w);
+	w->desk_error = 0;
+	w->desk_result = DELIVER_NO_ACCOUNT;
+	UNTIL(w, w->queue->counters.double_bounces == 1);
+	UNTIL(w, is_idle(w));
+	assert_int_equal(w->sends, 0);
+	assert_int_equal(queue_trace(w->queue, slice_z(id), collect, &l), 0);
+	assert_non_null(strstr(l.text, "\nthe sender is most likely forged (SPF or DMARC says that the message is not from there), "
+				       "so nobody is told\n"));
+	w->judged_forged = false;
+	assert_int_equal(submit(w, "a@a.test", "bob@example.test", id), SUBMIT_OK);
+	UNTIL(w, w->sends == 1);
+}
+
+static void
+test_forged(void **state)
+{
+	(void)state;
+	world_run(world_new(), body_forged);
+}
+
 static void
 test_junk(void **state)
 {
@@ -661,6 +693,7 @@ main(void)
 	    cmocka_unit_test(test_thousand),
 	    cmocka_unit_test(test_restart),
 	    cmocka_unit_test(test_junk),
+	    cmocka_unit_test(test_forged),
 	    cmocka_unit_test(test_desk_down),
 	    cmocka_unit_test(test_blob),
 	    cmocka_unit_test(test_blob_refused),

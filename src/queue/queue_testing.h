@@ -45,6 +45,7 @@ struct world {
 	struct straw_delivery deliveries[DELIVERIES_MAX]; /* each once */
 	size_t deliveries_n, deliver_calls, durable_n, forgotten, reporting;
 	bool judged_junk;    /* what is submitted */
+	bool judged_forged;
 	bool silent_desk;    /* takes mail and never says that it is durable */
 	int desk_error;      /* what deliver returns instead of asking */
 	int64_t desk_result; /* 0: DELIVER_OK */
@@ -299,7 +300,7 @@ world_open(struct world *w)
 	    .dir = queue_dir,
 	    .hostname = SLICE("mail.example.test"),
 	    .couriers = 1,
-	    .ops = {w, straw_deliver, straw_send, straw_forget, straw_desk, NULL, NULL, straw_expand, straw_fatal}};
+	    .ops = {w, straw_deliver, straw_send, straw_forget, straw_desk, NULL, NULL, straw_expand, NULL, straw_fatal}};
 	struct buf detail BUF_CLEANUP;
 
 	buf_init(&detail, 4096);
@@ -440,6 +441,7 @@ submit_body(struct world *w, const char *from, struct slice_list to, struct slic
 	    .size_bytes = (int64_t)body.n,
 	    .junk = w->judged_junk,
 	    .sender_unproven = w->judged_junk,
+	    .forged = w->judged_forged,
 	    .findings = slice_z(w->judged_junk ? "it is not from whom it says" : ""),
 	    .rcpts = v,
 	    .rcpts_n = to.n};

@@ -68,6 +68,7 @@ window_message_get(struct queue *q, const struct row_message *m)
 	w->size_bytes = m->size_bytes;
 	w->warned = m->warned != 0;
 	w->junk = m->junk;
+	w->forged = m->forged;
 	w->refs = 1;
 	list_init(&w->failed);
 	if (map_put(&q->messages, w->id, w) != 0) {

@@ -131,6 +131,7 @@ submit_sound(struct clerk *k, const struct bus_peer *from, const struct bus_cler
 	    .size_bytes = q->size_bytes,
 	    .junk = (q->judged & JUDGED_JUNK) != 0,
 	    .sender_unproven = (q->judged & JUDGED_UNPROVEN) != 0,
+	    .forged = (q->judged & JUDGED_FORGED) != 0,
 	    .findings = q->findings};
 	enum bus_submit targets;
 	int err;
@@ -373,6 +374,21 @@ ask_expand(void *ctx, struct slice address, struct arena *a, struct queue_target
 	return 0;
 }
 
+/* A report waits for nobody: without a vault it goes unsigned. */
+static int
+sign_report(void *ctx, struct queue_submission *s, struct arena *a)
+{
+	int err = clerk_sign(ctx, s, a);
+
+	if (err != 0 && err != ERR_NOMEM && err != ERR_CANCELLED) {
+		struct clerk *k = ctx;
+
+		LOG(k->c->house, WARN, "mail_goes_unsigned", LOG_S("id", s->id), LOG_E(err));
+		return 0;
+	}
+	return err;
+}
+
 static void
 storage_failed(void *ctx, int err, const char *what)
 {
@@ -393,5 +409,6 @@ clerk_queue_ops(struct clerk *k)
 	    .site_rate = which_site_rate,
 	    .warmup = which_warmup,
 	    .expand = ask_expand,
+	    .sign = sign_report,
 	    .fatal = storage_failed};
 }

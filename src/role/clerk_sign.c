@@ -110,6 +110,19 @@ propose_field(struct choice *c, const struct header *h, struct slice name)
 		propose_domain(c, first->domain);
 }
 
+/* The domains above the first one. */
+static void
+propose_above(struct choice *c)
+{
+	struct slice name = c->n > 0 ? c->v[0] : SLICE_EMPTY;
+
+	while (c->n < COUNT_OF(c->v) && name.n > 0) {
+		(void)slice_cut(&name, '.');
+		if (name.n > 0)
+			c->v[c->n++] = name;
+	}
+}
+
 static int
 choose(struct sqltx *tx, void *arg)
 {
@@ -195,6 +208,9 @@ sign_own(struct clerk *k, const struct queue_submission *s, struct dkim_reader *
 	propose_field(&c, h, SLICE("Resent-From"));
 	propose_field(&c, h, SLICE("Sender"));
 	propose_address(&c, s->reverse_path);
+	/* What the house writes itself is from its own name, and the domain above that may be ours: DMARC takes it as the same. */
+	if (s->origin == ORIGIN_SYSTEM)
+		propose_above(&c);
 	err = find_domain(k, &c);
 	if (err == 0 && c.ours.n > 0)
 		err = get_keys(k, c.ours, a, keys, &n);

@@ -147,7 +147,7 @@ tell(struct check *k, const struct assess_question *q, const struct assessment *
 	*out = (struct smtp_finding){.result = result_of(r->verdict),
 	    .reply = r->reply,
 	    .judged = (r->verdict == ASSESS_TO_JUNK ? JUDGED_JUNK : 0) |
-		(r->spf.result == TRUST_PASS ? 0 : JUDGED_UNPROVEN),
+		(r->spf.result == TRUST_PASS ? 0 : JUDGED_UNPROVEN) | (assess_is_forged(r) ? JUDGED_FORGED : 0),
 	    .results = arena_copy(&k->arena, buf_slice(&results)),
 	    .findings = arena_copy(&k->arena, buf_slice(&findings))};
 	return results.err != 0 || findings.err != 0 || arena_failed(&k->arena) ? ERR_NOMEM : 0;

@@ -39,6 +39,14 @@ assess_disposition(const struct assessment *r)
 	return r->verdict == ASSESS_TO_JUNK ? DMARC_POLICY_QUARANTINE : DMARC_POLICY_NONE;
 }
 
+bool
+assess_is_forged(const struct assessment *r)
+{
+	bool vouched = r->spf.result == TRUST_PASS || (r->dmarc.result == TRUST_PASS && r->dmarc.spf_aligned);
+
+	return !vouched && (r->spf.result == TRUST_FAIL || r->dmarc.result == TRUST_FAIL);
+}
+
 /* ---- DMARC ---------------------------------------------------------------------------------------------------- */
 
 /* How bad a result is, that of several authors counts the worst. */
@@ -300,6 +308,8 @@ assess_message(const struct assess_question *q, struct arena *a, struct assessme
 	e = iprev_check(&q->dns, &q->client, a, &out->iprev);
 	if (e == 0)
 		e = spf_check(&spf, SPF_MAIL_FROM, a, &out->spf);
+	if (e == 0 && q->sender.n > 0)
+		e = spf_check(&spf, SPF_HELO, a, &out->helo);
 	if (e == 0)
 		e = dkim_verify(q->reader, &q->dns, now_s, a, &out->dkim);
 	if (e == 0)
@@ -319,6 +329,13 @@ put_signature(struct auth_results *w, const struct dkim_result *d)
 	auth_results_property(w, "header.b", slice_head(d->signature, 8));
 }
 
+/* Most hosts publish nothing for their own name, and that need not be told. */
+static bool
+has_helo(const struct assessment *r)
+{
+	return r->helo.domain.n > 0 && r->helo.result != TRUST_NONE;
+}
+
 void
 assess_put_results(const struct assess_question *q, const struct assessment *r, struct buf *out)
 {
@@ -336,6 +353,10 @@ assess_put_results(const struct assess_question *q, const struct assessment *r, 
 		auth_results_property(&w, "smtp.mailfrom", q->sender);
 	else
 		auth_results_property(&w, "smtp.helo", q->helo);
+	if (has_helo(r)) {
+		auth_results_put(&w, "spf", r->helo.result, SLICE_EMPTY);
+		auth_results_property(&w, "smtp.helo", q->helo);
+	}
 	for (size_t i = 0; i < r->dkim.n; i++)
 		put_signature(&w, &r->dkim.v[i]);
 	if (r->dkim.n == 0)
@@ -374,6 +395,8 @@ assess_put_findings(const struct assess_question *q, const struct assessment *r,
 {
 	(void)q;
 	put_finding(out, "SPF", r->spf.result, r->spf.reason);
+	if (has_helo(r))
+		put_finding(out, "SPF of the client's name", r->helo.result, r->helo.reason);
 	if (r->dkim.n == 0)
 		put_finding(out, "DKIM", TRUST_NONE, SLICE("the message is not signed"));
 	for (size_t i = 0; i < r->dkim.n; i++)

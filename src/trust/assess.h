@@ -57,7 +57,8 @@ enum assess_override {
 
 struct assessment {
 	struct iprev_result iprev;
-	struct spf_result spf; /* of MAIL FROM */
+	struct spf_result spf;  /* of MAIL FROM; of HELO where that is null */
+	struct spf_result helo; /* of HELO beside it (RFC 7208 §2.3): it is told, and nothing follows from it */
 	struct dkim_results dkim;
 	struct arc_result arc;
 	struct dmarc_signature *signatures; /* parallel to dkim */
@@ -78,6 +79,9 @@ NODISCARD int assess_weigh(const struct assess_question *q, struct arena *a, str
 const char *assess_verdict_name(enum assess_verdict v);
 /* "mailing_list", …; "" for ASSESS_AS_ASKED. A static string. */
 const char *assess_override_name(enum assess_override o);
+/* Is the reverse-path most likely somebody's who has nothing to do with the message, so that a report of its failure would hit a
+ * bystander? */
+bool assess_is_forged(const struct assessment *r);
 /* What was done: the policy that was applied. */
 enum dmarc_policy assess_disposition(const struct assessment *r);
 

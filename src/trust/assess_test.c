@@ -12,6 +12,7 @@ static const char zone[] =
     "strict.test. TXT \"v=spf1 ip4:192.0.2.1 -all\"\n_dmarc.strict.test. TXT \"v=DMARC1; p=reject\"\n"
     "_dmarc.junk.test. TXT \"v=DMARC1; p=quarantine\"\n_dmarc.calm.test. TXT \"v=DMARC1; p=none\"\n"
     "_dmarc.trial.test. TXT \"v=DMARC1; p=quarantine; t=y\"\n"
+    "h.test. TXT \"v=spf1 ip4:192.0.2.9 -all\"\n"
     "list.test. TXT \"v=spf1 ip4:192.0.2.2 -all\"\n$TEMPFAIL _dmarc.silent.test.\n";
 
 struct letter {
@@ -165,10 +166,59 @@ told(void **state)
 	assess(&junk, &(struct want){TRUST_FAIL, ASSESS_TO_JUNK, ASSESS_AS_ASKED}, &results, &findings, NULL);
 	assert_non_null(strstr((const char *)results.p, "mx.in.test;\r\n\tiprev="));
 	assert_non_null(strstr((const char *)results.p,
-	    ";\r\n\tspf=none smtp.helo=h.test;\r\n\tdkim=none;\r\n\tdmarc=fail header.from=junk.test "
+	    ";\r\n\tspf=pass smtp.helo=h.test;\r\n\tdkim=none;\r\n\tdmarc=fail header.from=junk.test "
 	    "policy.dmarc=quarantine"));
 	assert_non_null(strstr((const char *)findings.p, "DKIM: none, the message is not signed. DMARC: fail, "));
 	assert_non_null(strstr((const char *)findings.p, ". So it goes into Junk, as the author's domain asks"));
+}
+
+/* The client's own name is told of beside MAIL FROM, and changes nothing. */
+static void
+names_of_clients(void **state)
+{
+	const struct letter l = {STRANGER, "x@strict.test", "From: a@calm.test\r\n", {.spf_reject = false}},
+			    alone = {STRANGER, "", "From: a@h.test\r\n", {.spf_reject = true}};
+	const struct want want = {TRUST_FAIL, ASSESS_FINE, ASSESS_AS_ASKED};
+	struct buf results BUF_CLEANUP, findings BUF_CLEANUP;
+
+	(void)state;
+	buf_init(&results, 10000);
+	buf_init(&findings, 10000);
+	assess(&l, &want, &results, &findings, NULL);
+	assert_non_null(strstr((const char *)results.p,
+	    ";\r\n\tspf=fail smtp.mailfrom=x@strict.test;\r\n\tspf=pass smtp.helo=h.test;\r\n\tdkim=none"));
+	assert_non_null(strstr((const char *)findings.p, ". SPF of the client's name: pass, "));
+	buf_reset(&results);
+	assess(&alone, &(struct want){TRUST_NONE, ASSESS_FINE, ASSESS_AS_ASKED}, &results, NULL, NULL);
+	assert_non_null(strstr((const char *)results.p, ";\r\n\tspf=pass smtp.helo=h.test;\r\n\tdkim=none"));
+}
+
+/* Whom a report of a failure would not be meant for. */
+static void
+forged(void **state)
+{
+	static const struct {
+		enum trust_result spf, dmarc;
+		bool aligned, forged;
+	} cases[] = {
+	    {TRUST_PASS, TRUST_FAIL, false, false}, /* a mailing list */
+	    {TRUST_PASS, TRUST_PASS, true, false},
+	    {TRUST_FAIL, TRUST_PASS, true, false},  /* passed on by somebody, and signed by the sender's own domain */
+	    {TRUST_FAIL, TRUST_PASS, false, true},  /* signed by another one */
+	    {TRUST_FAIL, TRUST_NONE, false, true},
+	    {TRUST_FAIL, TRUST_FAIL, true, true},
+	    {TRUST_SOFTFAIL, TRUST_NONE, false, false},
+	    {TRUST_NONE, TRUST_FAIL, false, true},
+	    {TRUST_TEMPERROR, TRUST_TEMPERROR, false, false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(cases); i++) {
+		const struct assessment r = {.spf = {.result = cases[i].spf},
+		    .dmarc = {.result = cases[i].dmarc, .spf_aligned = cases[i].aligned}};
+
+		assert_int_equal(assess_is_forged(&r), cases[i].forged);
+	}
 }
 
 int
@@ -180,6 +230,8 @@ main(void)
 	    cmocka_unit_test(several_authors),
 	    cmocka_unit_test(other_rules),
 	    cmocka_unit_test(told),
+	    cmocka_unit_test(names_of_clients),
+	    cmocka_unit_test(forged),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
