@@ -65,7 +65,8 @@ enum bus_submit {
 enum bus_judged {
 	JUDGED_JUNK = 1,     /* into the mailbox for unwanted mail */
 	JUDGED_UNPROVEN = 2, /* the client was not shown to be one of the sender's: he is not told of success */
-	JUDGED_FORGED = 4    /* the sender's domain, or the author's, says that the message is not theirs: nobody elsewhere is told
+	JUDGED_FORGED =
+	    4 /* the sender's domain, or the author's, says that the message is not theirs: nobody elsewhere is told
 			      * that it could not be delivered */
 };
 

@@ -65,10 +65,10 @@ struct queue_submission {
 	struct slice blob; /* the name that queue_blob_create() gave */
 	uint64_t blob_owner;
 	int64_t size_bytes;
-	bool junk;                      /* its mailboxes are those for unwanted mail */
-	bool sender_unproven;           /* nobody vouches for the reverse-path: it is not told of success */
-	bool forged;                    /* the reverse-path is most likely a bystander's: nobody elsewhere is told of failure */
-	struct slice findings;          /* sentences for the story, UTF-8 */
+	bool junk;             /* its mailboxes are those for unwanted mail */
+	bool sender_unproven;  /* nobody vouches for the reverse-path: it is not told of success */
+	bool forged;           /* the reverse-path is most likely a bystander's: nobody elsewhere is told of failure */
+	struct slice findings; /* sentences for the story, UTF-8 */
 	const struct queue_rcpt *rcpts; /* each target once */
 	size_t rcpts_n;
 };

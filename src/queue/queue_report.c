@@ -241,8 +241,9 @@ why_silent(const struct report *p, const struct queue_target *t, size_t n, struc
 				     "nobody is told");
 	for (size_t i = 0; stranger && p->m->forged && i < n; i++)
 		if (t[i].kind == QUEUE_TARGET_REMOTE)
-			return SLICE("the sender is most likely forged (SPF or DMARC says that the message is not from there), "
-				     "so nobody is told");
+			return SLICE(
+			    "the sender is most likely forged (SPF or DMARC says that the message is not from there), "
+			    "so nobody is told");
 	for (size_t i = 0; stranger && i < p->failed_n; i++)
 		if (p->failed[i]->reply_class == REPLY_CONTENT || p->failed[i]->reply_class == REPLY_POLICY)
 			return SLICE("another server took it for unwanted mail, whose sender is most likely forged, so "

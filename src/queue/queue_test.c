@@ -332,8 +332,9 @@ body_forged(struct world *w)
 	UNTIL(w, is_idle(w));
 	assert_int_equal(w->sends, 0);
 	assert_int_equal(queue_trace(w->queue, slice_z(id), collect, &l), 0);
-	assert_non_null(strstr(l.text, "\nthe sender is most likely forged (SPF or DMARC says that the message is not from there), "
-				       "so nobody is told\n"));
+	assert_non_null(strstr(l.text,
+	    "\nthe sender is most likely forged (SPF or DMARC says that the message is not from there), "
+	    "so nobody is told\n"));
 	w->judged_forged = false;
 	assert_int_equal(submit(w, "a@a.test", "bob@example.test", id), SUBMIT_OK);
 	UNTIL(w, w->sends == 1);

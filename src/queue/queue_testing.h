@@ -44,7 +44,7 @@ struct world {
 	struct map mailboxes;                             /* delivery id → w: what a desk has taken */
 	struct straw_delivery deliveries[DELIVERIES_MAX]; /* each once */
 	size_t deliveries_n, deliver_calls, durable_n, forgotten, reporting;
-	bool judged_junk;    /* what is submitted */
+	bool judged_junk; /* what is submitted */
 	bool judged_forged;
 	bool silent_desk;    /* takes mail and never says that it is durable */
 	int desk_error;      /* what deliver returns instead of asking */
@@ -300,7 +300,8 @@ world_open(struct world *w)
 	    .dir = queue_dir,
 	    .hostname = SLICE("mail.example.test"),
 	    .couriers = 1,
-	    .ops = {w, straw_deliver, straw_send, straw_forget, straw_desk, NULL, NULL, straw_expand, NULL, straw_fatal}};
+	    .ops = {
+		w, straw_deliver, straw_send, straw_forget, straw_desk, NULL, NULL, straw_expand, NULL, straw_fatal}};
 	struct buf detail BUF_CLEANUP;
 
 	buf_init(&detail, 4096);

@@ -203,8 +203,8 @@ forged(void **state)
 	} cases[] = {
 	    {TRUST_PASS, TRUST_FAIL, false, false}, /* a mailing list */
 	    {TRUST_PASS, TRUST_PASS, true, false},
-	    {TRUST_FAIL, TRUST_PASS, true, false},  /* passed on by somebody, and signed by the sender's own domain */
-	    {TRUST_FAIL, TRUST_PASS, false, true},  /* signed by another one */
+	    {TRUST_FAIL, TRUST_PASS, true, false}, /* passed on by somebody, and signed by the sender's own domain */
+	    {TRUST_FAIL, TRUST_PASS, false, true}, /* signed by another one */
 	    {TRUST_FAIL, TRUST_NONE, false, true},
 	    {TRUST_FAIL, TRUST_FAIL, true, true},
 	    {TRUST_SOFTFAIL, TRUST_NONE, false, false},

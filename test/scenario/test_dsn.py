@@ -185,3 +185,17 @@ def test_nobody_answers_machines_and_forgers(world):
             number = re.search(rb"[0-9A-Z]{26}", said).group().decode()
         wait_until(lambda: "nobody is told" in house.run("trace", number), 20, "the silence")
     wait_until(lambda: house.rows("queue", "list") == [], 20, "an empty queue")
+
+
+def test_what_leaves_the_house_is_signed(world):
+    """The report is from mx.a.test; a.test is ours, and DMARC takes both as one."""
+    house, plain, _ = world
+    house.run("alias", "add", "gone@a.test", "no8@plain.test")
+    house.send("writer@plain.test", "gone@a.test", "Subject: x\r\n\r\nhello\r\n")
+    (_, raw), = wait_until(lambda: [m for m in plain.messages if m[0] == ("writer@plain.test",)], 20, "the report")
+    head = raw.split(b"\r\n\r\n", 1)[0]
+    assert head.count(b"DKIM-Signature: ") == 2 and b"d=a.test;" in head and b"From: " in head
+    dkim = pytest.importorskip("dkim")
+    keys = {row["name"]: row["value"] for row in house.rows("dkim", "show", "a.test")}
+    verifier = dkim.DKIM(raw)
+    assert all(verifier.verify(idx=i, dnsfunc=lambda name, timeout=5: keys.get(name.decode().rstrip("."), "").encode()) for i in range(2))

@@ -86,7 +86,7 @@ def world():
     w.bank, w.forwarder, w.unknown = Key("bank.test", "s1"), Key("forwarder.test", "f"), Key("unknown.test", "u")
     test = [f'bank TXT "v=spf1 ip4:{BANK} -all"', '_dmarc.bank TXT "v=DMARC1; p=reject; sp=quarantine; np=reject; fo=1:d; '
             'rua=mailto:ann@in.test!10m,mailto:spy@elsewhere.test"', 'bank.test._report._dmarc.in TXT "v=DMARC1"',
-            f"s1._domainkey.bank TXT {w.bank.record()}", "shop.bank A 192.0.2.1",
+            f"s1._domainkey.bank TXT {w.bank.record()}", "shop.bank A 192.0.2.1", f'mail TXT "v=spf1 ip4:{BANK} ~all"',
             '_dmarc.suspicious TXT "v=DMARC1; p=quarantine"', "suspicious A 192.0.2.3", '_dmarc.calm TXT "v=DMARC1; p=none"',
             '_dmarc.trying TXT "v=DMARC1; p=reject; t=y"', f'lists TXT "v=spf1 ip4:{LIST} -all"', f'other.lists TXT "v=spf1 ip4:{LIST} -all"',
             f"f._domainkey.forwarder TXT {w.forwarder.record()}", f"u._domainkey.unknown TXT {w.unknown.record()}", "silent NS ns.silent",
@@ -151,6 +151,7 @@ def test_what_is_in_order_arrives_and_is_told_of(world):
     told = results(arrived(w, "INBOX", "in order"))
     assert "iprev=pass policy.iprev=192.0.2.1 (mx.bank.test);" in told
     assert "spf=pass smtp.mailfrom=news@bank.test;" in told
+    assert "spf=pass smtp.helo=mail.test;" in told
     assert re.search(r"dkim=pass header.d=bank.test header.s=s1 header.a=rsa-sha256 header.b=\S{8}", told), told
     assert told.endswith("dmarc=pass header.from=bank.test policy.dmarc=reject")
     shown = story(w, key)
@@ -261,6 +262,19 @@ def test_success_is_told_only_to_senders_that_are_shown_to_be_it(world):
             wait_until(lambda: is_told(w, sender), 20, "the report")
         else:
             assert not is_told(w, sender)
+
+
+def test_nobody_is_told_who_is_named_in_vain(world):
+    """The alias leads to a domain that does not exist. Whose SPF or DMARC says that the message is not theirs gets no report of that."""
+    w = world
+    w.house.run("alias", "add", "away@in.test", "someone@gone.test")
+    code, _, key = deliver(w, STRANGER, "x@lists.test", letter("a@calm.test", "in vain"), "away@in.test")
+    assert code == 250
+    wait_until(lambda: "the sender is most likely forged (SPF or DMARC says that the message is not from there), so nobody is told" in story(w, key),
+               20, "the silence")
+    code, _, key = deliver(w, BANK, "x@bank.test", w.bank.sign(letter("a@bank.test", "not in vain")), "away@in.test")
+    assert code == 250
+    wait_until(lambda: "returned to the sender, with a report" in story(w, key), 20, "the report")
 
 
 def midnight(house):
