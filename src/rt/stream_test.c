@@ -365,6 +365,65 @@ RT_TEST(test_detach)
 	(void)close(fd);
 }
 
+/* Bytes that are put back come before those that are pending and those that come later, also in the middle of a line end. */
+RT_TEST(test_unread)
+{
+	struct stream *st;
+	int fd = half(x, &st);
+	struct slice line;
+	char got[4];
+
+	assert_int_equal(stream_unread(st, SLICE_EMPTY), 0);
+	assert_int_equal(stream_pending(st).n, 0);
+	assert_int_equal(stream_unread(st, SLICE("a LOGIN\r\nb NO")), 0);
+	expect_line(st, CRLF, 100, "a LOGIN");
+	write_raw(fd, SLICE("OP\r\nrest\r"));
+	expect_line(st, CRLF, 100, "b NOOP");
+	/* A line that was looked through in vain is another one now. */
+	stream_set_timeouts(st, 10, 10);
+	assert_int_equal(stream_read_line(st, CRLF, 100, &line), ERR_TIMEOUT);
+	stream_close(&st);
+	(void)close(fd);
+
+	fd = half(x, &st);
+	write_raw(fd, SLICE("\nthird"));
+	assert_int_equal(stream_fill(st, 1000), 0);
+	assert_int_equal(stream_unread(st, SLICE("one\r\n")), 0);
+	assert_int_equal(stream_unread(st, SLICE("zero\r\n")), 0);
+	expect_line(st, CRLF, 100, "zero");
+	expect_line(st, CRLF, 100, "one");
+	assert_int_equal(stream_unread(st, SLICE("two\r")), 0);
+	expect_line(st, CRLF, 100, "two");
+	(void)close(fd);
+	/* After the end too. */
+	assert_int_equal(stream_read_exact(st, got, 4), 0);
+	assert_memory_equal(got, "thir", 4);
+	assert_int_equal(stream_read_line(st, CRLF, 100, &line), ERR_CLOSED);
+	assert_int_equal(stream_unread(st, SLICE("la")), 0);
+	expect_line(st, SLICE("d"), 100, "la");
+	stream_close(&st);
+}
+
+/* What comes back from another process is at times much, and its lines have their limit all the same. */
+RT_TEST(test_unread_much)
+{
+	struct stream *st;
+	uint8_t *block = malloc(200000);
+	struct slice line;
+	int fd = half(x, &st);
+
+	memset(block, 'x', 200000);
+	write_raw(fd, SLICE("\r\nlast\r\n"));
+	assert_int_equal(stream_fill(st, 1000), 0);
+	assert_int_equal(stream_unread(st, slice_of(block, 200000)), 0);
+	assert_int_equal(stream_read_line(st, CRLF, 1000, &line), ERR_LIMIT);
+	assert_int_equal(stream_skip_line(st, CRLF), 0);
+	expect_line(st, CRLF, 100, "last");
+	free(block);
+	stream_close(&st);
+	(void)close(fd);
+}
+
 /* One fiber reads while another writes, both blocked at times. */
 static void
 echo_main(void *arg)
@@ -499,6 +558,8 @@ main(void)
 	    T(test_cancelled_read),
 	    T(test_wait_readable_or_wake),
 	    T(test_detach),
+	    T(test_unread),
+	    T(test_unread_much),
 	    T(test_reader_and_writer),
 	    T(test_pipe),
 	    T(test_bad_descriptor),

@@ -118,26 +118,35 @@ keep_names(struct tls_peer *p, X509 *leaf)
 	GENERAL_NAMES_free(v);
 }
 
+struct tls_peer *
+tls_peer_of(X509 *leaf, bool vouched)
+{
+	struct tls_peer *p = calloc(1, sizeof(*p));
+	unsigned n = 0;
+
+	if (p == NULL)
+		return NULL;
+	if (X509_digest(leaf, EVP_sha256(), p->fingerprint, &n) != 1 || n != sizeof(p->fingerprint)) {
+		ERR_clear_error();
+		free(p);
+		return NULL;
+	}
+	p->from_s = seconds_of(X509_get0_notBefore(leaf));
+	p->until_s = seconds_of(X509_get0_notAfter(leaf));
+	p->vouched = vouched;
+	if (vouched)
+		keep_names(p, leaf);
+	ERR_clear_error();
+	return p;
+}
+
 void
 tls_peer_keep(struct tls_session *t)
 {
 	X509 *leaf = t->server == NULL ? NULL : SSL_get0_peer_certificate(t->ssl);
-	struct tls_peer *p = leaf == NULL ? NULL : calloc(1, sizeof(*p));
-	unsigned n = 0;
 
-	if (p == NULL)
-		return;
-	if (X509_digest(leaf, EVP_sha256(), p->fingerprint, &n) != 1 || n != sizeof(p->fingerprint)) {
-		free(p);
-		return;
-	}
-	p->from_s = seconds_of(X509_get0_notBefore(leaf));
-	p->until_s = seconds_of(X509_get0_notAfter(leaf));
-	p->vouched = t->server->vouches && SSL_get_verify_result(t->ssl) == X509_V_OK;
-	if (p->vouched)
-		keep_names(p, leaf);
-	ERR_clear_error();
-	t->peer = p;
+	if (leaf != NULL)
+		t->peer = tls_peer_of(leaf, t->server->vouches && SSL_get_verify_result(t->ssl) == X509_V_OK);
 }
 
 void

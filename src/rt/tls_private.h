@@ -90,6 +90,8 @@ X509 *tls_server_shown(struct tls_session *t);
 /* tls_peer.c */
 /* Takes down what certificate the client has shown, after a handshake. */
 void tls_peer_keep(struct tls_session *t);
+/* What is kept of a certificate, its names only if somebody vouches for it; NULL without memory. */
+struct tls_peer *tls_peer_of(X509 *leaf, bool vouched);
 void tls_peer_free(struct tls_peer **p);
 
 /* tls_common.c */
