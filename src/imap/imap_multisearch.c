@@ -243,7 +243,45 @@ search_mailbox(struct imap_session *s, struct multisearch *g, const struct searc
 	return err == ERR_NOTFOUND ? 0 : err;
 }
 
-/* The own mailboxes, and those of others that may be seen and read (RFC 7377 §2.2); one that is selected and may only be read, too. */
+static size_t
+names_given(const struct multisearch *g)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < g->n; i++)
+		n += g->v[i].kind == SOURCE_MAILBOXES ? g->v[i].names.n : 0;
+	return n;
+}
+
+/* Of who names a mailbox it is not asked that it may be seen, only that it may be read (RFC 7377 §2.2). Others are passed over. */
+static int
+add_named(struct imap_session *s, struct slice name, struct searched *v, size_t *n)
+{
+	struct imap_place at;
+	struct store_mailbox *m;
+	int err;
+
+	for (size_t i = 0; i < *n; i++)
+		if (slice_eq(v[i].m->name, name))
+			return 0;
+	err = imap_place_find(s, name, &at);
+	if (err == 0 && (!at.exists || (at.rights & STORE_RIGHT_READ) == 0))
+		err = ERR_NOTFOUND;
+	if (err == 0 && (m = ARENA_NEW(&s->arena, struct store_mailbox)) == NULL)
+		err = ERR_LIMIT;
+	if (err == 0)
+		err = store_mailbox(at.account, at.inner, &s->arena, m);
+	if (err != 0)
+		return err == ERR_NOTFOUND ? 0 : err;
+	m->name = name;
+	m->role = STORE_ROLE_NONE;
+	m->subscribed = false;
+	v[(*n)++] = (struct searched){at.account, at.inner, m};
+	return 0;
+}
+
+/* The own mailboxes, and those of others that may be seen and read (RFC 7377 §2.2); those that are named or selected and may only be
+ * read, too. */
 static int
 list_searched(struct imap_session *s, const struct multisearch *g, struct searched **out, size_t *n)
 {
@@ -258,7 +296,8 @@ list_searched(struct imap_session *s, const struct multisearch *g, struct search
 	*n = 0;
 	if (err != 0)
 		return err;
-	if (view == NULL || (*out = ARENA_ARRAY(&s->arena, struct searched, own_n + shared_n + 1)) == NULL)
+	if (view == NULL ||
+	    (*out = ARENA_ARRAY(&s->arena, struct searched, own_n + shared_n + names_given(g) + 1)) == NULL)
 		return ERR_LIMIT;
 	for (size_t i = 0; i < own_n; i++)
 		if (!imap_is_others(own[i].name))
@@ -275,7 +314,11 @@ list_searched(struct imap_session *s, const struct multisearch *g, struct search
 		    .id = store_view_mailbox_id(s->view), .name = imap_view_name(s), .selectable = true};
 		(*out)[(*n)++] = (struct searched){store_view_account(s->view), SLICE_EMPTY, view};
 	}
-	return 0;
+	for (size_t i = 0; i < g->n && err == 0; i++)
+		for (size_t k = 0; g->v[i].kind == SOURCE_MAILBOXES && k < g->v[i].names.n && err == 0; k++)
+			if (imap_is_others(g->v[i].names.v[k]))
+				err = add_named(s, g->v[i].names.v[k], *out, n);
+	return err;
 }
 
 static int

@@ -412,6 +412,33 @@ def test_everything_else(shared_demo, alice, bob, box):
         shared_demo.run("account", "quota", "alice@example.test", "0")
 
 
+def test_searches_of_what_may_be_read_only(alice, bob, box):
+    """RFC 7377 §2.2: to be read is enough for a mailbox that is named; elsewhere it must be seen too. What may not be read is passed over."""
+    alice.ok(f"CREATE {box}/shut")
+    alice.append(f"{box}/shut", mail(f"{box}.shut"))
+    alice.ok(f"SETACL {box} bob r")
+    alice.ok(f"SETACL {box}/shut bob l")
+    everywhere = f'(mailboxes ({theirs(box)} {theirs(box + "/shut")} {theirs(box + "/none")} {theirs(box)} "Other Users/nobody@example.test/x"))'
+    found = f'* ESEARCH (TAG "a" MAILBOX {theirs(box)} UIDVALIDITY ...) UID COUNT 3'
+    bob.script(f"""
+        C: a ESEARCH IN {everywhere} RETURN (COUNT) SUBJECT {box}
+        S: {found}
+        S: a OK done
+        C: a ESEARCH IN (subtree "Other Users" subscribed inboxes) RETURN (COUNT) SUBJECT {box}
+        S: a OK done
+    """)
+    bob.ok(f"EXAMINE {theirs(box)}")
+    bob.script(f"""
+        C: a ESEARCH IN (selected {everywhere[1:-1]}) RETURN (COUNT) SUBJECT {box}
+        S: {found}
+        S: a OK done
+        C: a UNSELECT
+        S: a OK ...
+    """)
+    alice.ok(f"SETACL {box} bob l")
+    assert bob.ok(f"ESEARCH IN {everywhere} RETURN (COUNT) ALL") == []
+
+
 def test_operator(shared_demo, alice, box):
     run = shared_demo.run
     run("account", "share", "alice@example.test", box, "bob@example.test", "lrswite")
