@@ -200,7 +200,8 @@ finish(struct reader *r, struct message_date *out)
 {
 	struct civil_time t = {.year = r->year, .month = r->month, .day = r->day};
 
-	if (r->year == UNSET || r->month == UNSET || r->day < 1 || r->day > 31 || r->year < 1)
+	/* A year is from 1900 on (RFC 5322 §3.3); "0102" is neither that nor the 102 of §4.3, and sorts nothing. */
+	if (r->year == UNSET || r->month == UNSET || r->day < 1 || r->day > 31 || r->year < 1900)
 		return ERR_SYNTAX;
 	if (r->hour != UNSET) {
 		if (r->pm && r->hour < 12)

@@ -12,7 +12,7 @@ struct message_date {
 
 /* Reads the raw value of a Date field; comments, missing weekday, missing seconds, missing zone, two- and
  * three-digit years, dashes, asctime() order and full names of months are tolerated. ERR_SYNTAX when there is no
- * date to be found. */
+ * date to be found, or its year is before 1900. */
 NODISCARD int date_parse(struct slice value, struct message_date *out);
 /* Appends "Sun, 22 Nov 2026 02:42:26 +0000". */
 void date_put(struct buf *out, int64_t epoch_s, int offset_min);

@@ -361,11 +361,15 @@ decoder_end(struct decoder *d, struct buf *out)
 		if (d->count > 0)
 			d->damaged = true;
 		put_fitting(out, slice_of(tail, base64_flush(d, tail)));
-	} else if (d->encoding == ENCODING_QP && d->line_n > 0) {
+	} else if (d->encoding == ENCODING_QP) {
 		/* A soft line break at the very end, or half an escape. */
 		if (d->line_n > 1 && hex_value(d->line[1]) >= 0)
 			qp_literal(d, out);
 		d->line_n = 0;
+		/* The last line needs no end: that of a part belongs to the boundary behind it. */
+		if (d->count == 0 && out->err == 0)
+			buf_truncate(out, out->n - d->space_n);
+		d->space_n = 0;
 	} else if (d->encoding == ENCODING_UUENCODE) {
 		uu_line(d, slice_of(d->line, d->line_n), out);
 		d->line_n = 0;
