@@ -140,7 +140,7 @@ NODISCARD int cli_reach_house(
     struct cli *c, const struct cli_where *w, struct cli_quiet *quiet, int silence_s, int *fd);
 /* Ends it: its exit code. */
 int cli_quiet_stop(struct cli_quiet *q);
-/* As far as text can be shown: control characters are ?. */
+/* As far as text can be shown: what steers a terminal or turns the direction of writing is ?. */
 void cli_print_clean(FILE *out, struct slice text);
 /* cli_print.c. Help and counters are broken at this width; what a story tells at the terminal's, and not at all in a pipe. */
 #define CLI_LINE_WIDTH 80

@@ -10,7 +10,6 @@ struct export
 	struct cli_server server;
 	target_fn *fn;
 	struct slice *only;
-	int err;
 };
 
 static int
@@ -18,7 +17,7 @@ new_source(void *arg, struct move_source *out)
 {
 	struct export *e = arg;
 
-	return move_house_source(e->m.loop, &e->m.house.limits, &e->m.account, out);
+	return move_house_source(e->m.loop, &e->m.house.limits, &e->m.account, &e->m.scratch, out);
 }
 
 static int
@@ -30,29 +29,17 @@ new_target(void *arg, struct move_target *out)
 			     : move_imap_target(e->m.loop, &e->m.house.limits, &e->server.s, out);
 }
 
-static void
-run_out(void *arg)
-{
-	struct export *e = arg;
-
-	e->err = move_run(&e->run);
-}
-
 static int export(struct export *e, int code)
 {
 	if (code == 0)
 		code = cli_move_folders(&e->m, &e->only, &e->run.only);
-	e->run.loop = e->m.loop;
 	e->run.limits = &e->m.house.limits;
-	e->run.report = e->m.report;
 	e->run.source = new_source;
 	e->run.target = new_target;
 	e->run.arg = e;
 	e->run.connections = 1;
 	if (code == 0)
-		code = cli_move_run(&e->m, run_out, e);
-	if (code == 0)
-		code = cli_move_conclude(&e->m, &e->run.counts, e->run.folders, e->run.folders_failed, e->err);
+		code = cli_move_run(&e->m, &e->run);
 	free(e->only);
 	cli_server_close(&e->server);
 	return cli_move_end(&e->m, code);
@@ -62,8 +49,11 @@ static int
 export_files(struct cli *c, target_fn *fn)
 {
 	struct export e = {.fn = fn};
+	int code = cli_move_begin(c, &e.m, cli_text(c, "account"), "written");
 
-	return export(&e, cli_move_begin(c, &e.m, cli_text(c, "account"), "written"));
+	e.m.path = cli_text(c, "path");
+	e.m.writes = true;
+	return export(&e, code);
 }
 
 int

@@ -1,5 +1,4 @@
-/* cli_import.c: `posthouse import`: mail from elsewhere into an account. This process reads what strangers wrote; it has nothing of the
- * house but the connection to the account's desk. */
+/* cli_import.c: `posthouse import`: mail from elsewhere into an account. What strangers wrote is read by the mover alone (cli_mover.c). */
 #include "cli/cli_move.h"
 
 #include <errno.h>
@@ -12,16 +11,7 @@ struct import {
 	struct move_run in;
 	struct cli_server server;
 	struct slice *only;
-	int err;
 };
-
-static void
-run_in(void *arg)
-{
-	struct import *i = arg;
-
-	i->err = move_run(&i->in);
-}
 
 /* What a source is made of begins with a struct import. */
 static int
@@ -38,17 +28,13 @@ run(struct import *i, void *arg)
 	struct cli *c = i->m.c;
 	int code = cli_move_folders(&i->m, &i->only, &i->in.only);
 
-	i->in.loop = i->m.loop;
 	i->in.limits = &i->m.house.limits;
-	i->in.report = i->m.report;
 	i->in.target = new_target;
 	i->in.arg = arg;
 	i->in.into = slice_z(cli_text(c, "into"));
 	i->in.drop = cli_flag(c, "drop");
 	if (code == 0)
-		code = cli_move_run(&i->m, run_in, i);
-	if (code == 0)
-		code = cli_move_conclude(&i->m, &i->in.counts, i->in.folders, i->in.folders_failed, i->err);
+		code = cli_move_run(&i->m, &i->in);
 	free(i->only);
 	return code;
 }
@@ -60,13 +46,13 @@ new_imap_source(void *arg, struct move_source *out)
 {
 	struct import *i = arg;
 
-	return move_imap_source(i->m.loop, &i->m.house.limits, &i->server.s, out);
+	return move_imap_source(i->m.loop, &i->m.house.limits, &i->server.s, &i->m.scratch, out);
 }
 
 int
 cli_import_imap(struct cli *c)
 {
-	struct import i = {.err = 0};
+	struct import i = {.only = NULL};
 	json_t *connections = json_object_get(c->args, "connections");
 	const char *account = cli_text(c, "account"), *user = cli_text(c, "user");
 	int code = cli_move_begin(c, &i.m, account, "brought here");
@@ -85,7 +71,8 @@ cli_import_imap(struct cli *c)
 
 /* ---- from files ---------------------------------------------------------------------------------------------------- */
 
-typedef int source_fn(const struct limits *limits, const char *path, struct move_source *out);
+typedef int source_fn(
+    const struct limits *limits, const char *path, const struct move_scratch *scratch, struct move_source *out);
 
 struct file_import {
 	struct import i;
@@ -98,7 +85,7 @@ new_file_source(void *arg, struct move_source *out)
 {
 	struct file_import *f = arg;
 
-	return f->fn(&f->i.m.house.limits, f->path, out);
+	return f->fn(&f->i.m.house.limits, f->path, &f->i.m.scratch, out);
 }
 
 static int
@@ -110,6 +97,7 @@ import_files(struct cli *c, source_fn *fn)
 	if (access(f.path, R_OK) != 0)
 		return cli_fail(c, EX_NOINPUT, "%s cannot be read: %s", f.path, strerror(errno));
 	code = cli_move_begin(c, &f.i.m, cli_text(c, "account"), "brought here");
+	f.i.m.path = f.path;
 	f.i.in.source = new_file_source;
 	f.i.in.connections = 1;
 	if (code == 0)

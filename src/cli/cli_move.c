@@ -153,10 +153,9 @@ open_mail(struct cli_move *m, int fd)
 	return err == 0 ? ERR_SYNTAX : err;
 }
 
-static int
-connect_account(void *arg, int *fd)
+int
+cli_move_account(struct cli_move *m, int *fd)
 {
-	struct cli_move *m = arg;
 	int err;
 
 	*fd = cli_connect(m->w.dir);
@@ -179,17 +178,16 @@ cli_move_begin(struct cli *c, struct cli_move *m, const char *address, const cha
 
 	*m = (struct cli_move){.c = c,
 	    .fd = -1,
+	    .link = -1,
 	    .address = address,
 	    .verb = verb,
-	    .report = {m, on_damage, on_folder, on_note},
-	    .account = {m, connect_account}};
+	    .report = {m, on_damage, on_folder, on_note}};
 	house_init(&m->house, "cli");
 	buf_init(&m->w.config, 1u << 20);
 	(void)signal(SIGPIPE, SIG_IGN);
-	if ((code = cli_find_house(c, &m->w)) != 0 ||
-	    (code = cli_reach_house(c, &m->w, &m->quiet, CLI_SILENCE_S, &m->fd)) != 0)
+	if ((code = cli_find_house(c, &m->w)) != 0)
 		return code;
-	return loop_new(&m->loop, &m->house) == 0 ? 0 : cli_fail(c, EX_OSERR, "out of memory");
+	return cli_reach_house(c, &m->w, &m->quiet, CLI_SILENCE_S, &m->fd);
 }
 
 int
@@ -197,39 +195,11 @@ cli_move_end(struct cli_move *m, int code)
 {
 	int ended;
 
-	if (m->loop != NULL)
-		loop_free(&m->loop);
 	if (m->fd >= 0)
 		(void)close(m->fd);
 	ended = cli_quiet_stop(&m->quiet);
 	cli_where_free(&m->w);
 	return code == 0 ? ended : code;
-}
-
-struct call {
-	struct cli_move *m;
-	void (*fn)(void *arg);
-	void *arg;
-};
-
-static void
-run_call(void *arg)
-{
-	struct call *k = arg;
-
-	k->fn(k->arg);
-	loop_stop(k->m->loop);
-}
-
-int
-cli_move_run(struct cli_move *m, void (*fn)(void *arg), void *arg)
-{
-	struct call k = {m, fn, arg};
-
-	if (fiber_start(m->loop, "move", run_call, &k, NULL) != 0)
-		return cli_fail(m->c, EX_OSERR, "out of memory");
-	loop_run(m->loop);
-	return 0;
 }
 
 int

@@ -7,13 +7,34 @@
 #define COLUMNS_MAX 32
 #define CELL_WIDTH_MAX 60
 
+/* How many bytes there are no letter but steer a terminal, or turn the direction of writing so that a name reads as another: controls of
+ * C0 and C1, and the marks of Unicode's UAX 9. 0: a letter. */
+static size_t
+steers(struct slice s)
+{
+	static const char *const marks[] = {"\xd8\x9c", "\xe2\x80\x8e", "\xe2\x80\x8f", "\xe2\x80\xaa", "\xe2\x80\xab",
+	    "\xe2\x80\xac", "\xe2\x80\xad", "\xe2\x80\xae", "\xe2\x81\xa6", "\xe2\x81\xa7", "\xe2\x81\xa8",
+	    "\xe2\x81\xa9"};
+	uint8_t c = slice_at(s, 0);
+
+	if (c < 0x20 || c == 0x7f)
+		return 1;
+	if (c == 0xc2 && s.n > 1 && slice_at(s, 1) < 0xa0)
+		return 2;
+	for (size_t i = 0; i < COUNT_OF(marks); i++)
+		if (slice_starts(s, slice_z(marks[i])))
+			return strlen(marks[i]);
+	return 0;
+}
+
 void
 cli_print_clean(FILE *out, struct slice text)
 {
-	for (size_t i = 0; i < text.n; i++) {
-		uint8_t c = slice_at(text, i);
+	while (text.n > 0) {
+		size_t n = steers(text);
 
-		(void)fputc(c < 0x20 || c == 0x7f ? '?' : c, out);
+		(void)fputc(n > 0 ? '?' : slice_at(text, 0), out);
+		text = slice_from(text, n > 0 ? n : 1);
 	}
 }
 

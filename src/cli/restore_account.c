@@ -32,7 +32,6 @@ struct account_source {
 	struct slice wanted; /* --message, or empty */
 	struct buf words;
 	struct slice *only;
-	int err;
 };
 
 static int
@@ -314,35 +313,20 @@ new_target(void *arg, struct move_target *out)
 
 /* ---- the account in the backup ------------------------------------------------------------------------------------- */
 
-static void
-run_move(void *arg)
-{
-	struct account_source *s = arg;
-
-	s->err = move_run(&s->run);
-}
-
 static int
 move_in(struct account_source *s)
 {
 	struct cli *c = s->r->w.c;
 	int code = cli_move_begin(c, &s->m, cli_text(c, "account"), "brought back");
 
-	s->run = (struct move_run){.loop = s->m.loop,
-	    .limits = &s->m.house.limits,
-	    .report = s->m.report,
-	    .source = new_source,
-	    .target = new_target,
-	    .arg = s,
-	    .connections = 1};
+	s->run = (struct move_run){
+	    .limits = &s->m.house.limits, .source = new_source, .target = new_target, .arg = s, .connections = 1};
 	if (cli_text(c, "into") != NULL)
 		s->run.into = slice_z(cli_text(c, "into"));
 	if (code == 0)
 		code = cli_move_folders(&s->m, &s->only, &s->run.only);
 	if (code == 0)
-		code = cli_move_run(&s->m, run_move, s);
-	if (code == 0)
-		code = cli_move_conclude(&s->m, &s->run.counts, s->run.folders, s->run.folders_failed, s->err);
+		code = cli_move_run_here(&s->m, &s->run);
 	if (code == 0 && s->wanted.n > 0 && s->run.counts.seen == 0)
 		code = cli_fail(c, EX_NOINPUT, "the account has no such message in this backup");
 	free(s->only);

@@ -226,10 +226,12 @@ eml_free(void *of)
 }
 
 int
-move_eml_source(const struct limits *limits, const char *path, struct move_source *out)
+move_eml_source(
+    const struct limits *limits, const char *path, const struct move_scratch *scratch, struct move_source *out)
 {
 	struct eml_source *s = calloc(1, sizeof(*s));
 
+	(void)scratch; /* its files are read in place */
 	if (s == NULL)
 		return ERR_NOMEM;
 	s->limits = limits;

@@ -16,6 +16,7 @@ struct imap_source {
 	const struct limits *limits;
 	const struct move_server *server; /* NULL: … */
 	const struct move_account *account;
+	const struct move_scratch *scratch;
 	struct move_client c;
 	bool open;
 	struct slice prefix; /* of the personal namespace */
@@ -256,7 +257,7 @@ name_by_content(struct imap_source *s, struct move_message *m)
 	m->uid = 0;
 	m->number = 0;
 	move_source_id(m->source, SLICE_LIST(SLICE("content"), slice_of(s->opened.source, MOVE_SOURCE_BYTES)));
-	move_body_init(&b);
+	move_body_init(&b, s->scratch);
 	err = imap_bodies(s, m, 1, &b, take_hash, m);
 	return err == ERR_DENIED ? 0 : err;
 }
@@ -467,7 +468,7 @@ imap_free(void *of)
 
 static int
 new_source(struct loop *l, const struct limits *limits, const struct move_server *server,
-    const struct move_account *account, struct move_source *out)
+    const struct move_account *account, const struct move_scratch *scratch, struct move_source *out)
 {
 	struct imap_source *s = calloc(1, sizeof(*s));
 
@@ -477,6 +478,7 @@ new_source(struct loop *l, const struct limits *limits, const struct move_server
 	s->limits = limits;
 	s->server = server;
 	s->account = account;
+	s->scratch = scratch;
 	arena_init(&s->names, 1u << 20);
 	buf_init(&s->why, 2048);
 	*out = (struct move_source){.of = s,
@@ -492,14 +494,15 @@ new_source(struct loop *l, const struct limits *limits, const struct move_server
 }
 
 int
-move_imap_source(struct loop *l, const struct limits *limits, const struct move_server *server, struct move_source *out)
+move_imap_source(struct loop *l, const struct limits *limits, const struct move_server *server,
+    const struct move_scratch *scratch, struct move_source *out)
 {
-	return new_source(l, limits, server, NULL, out);
+	return new_source(l, limits, server, NULL, scratch, out);
 }
 
 int
-move_house_source(
-    struct loop *l, const struct limits *limits, const struct move_account *account, struct move_source *out)
+move_house_source(struct loop *l, const struct limits *limits, const struct move_account *account,
+    const struct move_scratch *scratch, struct move_source *out)
 {
-	return new_source(l, limits, NULL, account, out);
+	return new_source(l, limits, NULL, account, scratch, out);
 }

@@ -385,10 +385,12 @@ maildir_free(void *of)
 }
 
 int
-move_maildir_source(const struct limits *limits, const char *path, struct move_source *out)
+move_maildir_source(
+    const struct limits *limits, const char *path, const struct move_scratch *scratch, struct move_source *out)
 {
 	struct maildir_source *s = calloc(1, sizeof(*s));
 
+	(void)scratch; /* its files are read in place */
 	if (s == NULL)
 		return ERR_NOMEM;
 	s->limits = limits;

@@ -19,7 +19,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	(void)mbox_from_line(slice_of(data, size), &date);
 	move_lines_adopt(&l, fd);
 	ASSERT(move_lines_seek(&l, 0) == 0);
-	move_body_init(&body);
+	move_body_init(&body, NULL);
 	buf_init(&m.status.keywords, 65536);
 	while ((err = mbox_next(&l, 1u << 20, &body, &m)) == 1) {
 		ASSERT((int64_t)m.offset > last && m.offset < size);

@@ -260,7 +260,8 @@ mbox_free(void *of)
 }
 
 int
-move_mbox_source(const struct limits *limits, const char *path, struct move_source *out)
+move_mbox_source(
+    const struct limits *limits, const char *path, const struct move_scratch *scratch, struct move_source *out)
 {
 	struct mbox_source *s = calloc(1, sizeof(*s));
 
@@ -268,7 +269,7 @@ move_mbox_source(const struct limits *limits, const char *path, struct move_sour
 		return ERR_NOMEM;
 	s->limits = limits;
 	arena_init(&s->arena, 1u << 20);
-	move_body_init(&s->body);
+	move_body_init(&s->body, scratch);
 	buf_init(&s->words, 4096);
 	s->path = move_file_root(path);
 	*out = (struct move_source){.of = s,

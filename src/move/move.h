@@ -85,12 +85,16 @@ struct move_source {
 };
 
 /* Another server. `s` and what it points to must outlive the source. */
-NODISCARD int move_imap_source(
-    struct loop *l, const struct limits *limits, const struct move_server *s, struct move_source *out);
-/* A Maildir with its subfolders (Maildir++), an mbox file or a folder of them, a folder of messages: below `path`. */
-NODISCARD int move_maildir_source(const struct limits *limits, const char *path, struct move_source *out);
-NODISCARD int move_mbox_source(const struct limits *limits, const char *path, struct move_source *out);
-NODISCARD int move_eml_source(const struct limits *limits, const char *path, struct move_source *out);
+NODISCARD int move_imap_source(struct loop *l, const struct limits *limits, const struct move_server *s,
+    const struct move_scratch *scratch, struct move_source *out);
+/* A Maildir with its subfolders (Maildir++), an mbox file or a folder of them, a folder of messages: below `path`. All are lent
+ * `scratch`, as a struct move_body is. */
+NODISCARD int move_maildir_source(
+    const struct limits *limits, const char *path, const struct move_scratch *scratch, struct move_source *out);
+NODISCARD int move_mbox_source(
+    const struct limits *limits, const char *path, const struct move_scratch *scratch, struct move_source *out);
+NODISCARD int move_eml_source(
+    const struct limits *limits, const char *path, const struct move_scratch *scratch, struct move_source *out);
 
 /* 16 bytes that stand for the words: of a source. */
 void move_source_id(uint8_t out[MOVE_SOURCE_BYTES], struct slice_list words);
@@ -135,8 +139,8 @@ struct move_account {
 };
 NODISCARD int move_house_target(
     struct loop *l, const struct limits *limits, const struct move_account *a, struct move_target *out);
-NODISCARD int move_house_source(
-    struct loop *l, const struct limits *limits, const struct move_account *a, struct move_source *out);
+NODISCARD int move_house_source(struct loop *l, const struct limits *limits, const struct move_account *a,
+    const struct move_scratch *scratch, struct move_source *out);
 
 /* Another server: what is there already is told by its date, size and Message-ID. */
 NODISCARD int move_imap_target(
@@ -159,6 +163,7 @@ struct move_run {
 	int (*source)(void *arg, struct move_source *out);
 	int (*target)(void *arg, struct move_target *out);
 	void *arg;
+	const struct move_scratch *scratch; /* for bodies */
 	size_t connections;
 	bool drop;              /* what went at the source goes at the target */
 	struct slice into;      /* everything into this folder; empty: each into its own */

@@ -10,9 +10,9 @@
 #define BLOCK_BYTES 65536
 
 void
-move_body_init(struct move_body *b)
+move_body_init(struct move_body *b, const struct move_scratch *scratch)
 {
-	*b = (struct move_body){.fd = -1};
+	*b = (struct move_body){.fd = -1, .scratch = scratch};
 	buf_init(&b->mem, MOVE_BODY_INLINE_BYTES + BLOCK_BYTES);
 }
 
@@ -51,24 +51,31 @@ write_all(int fd, struct slice s)
 	return 0;
 }
 
+int
+move_body_scratch(int *fd)
+{
+	const char *dir = getenv("TMPDIR");
+	char name[4096];
+	int n = snprintf(name, sizeof(name), "%s/posthouse-XXXXXX", dir != NULL && dir[0] == '/' ? dir : "/tmp");
+
+	if (n < 0 || (size_t)n >= sizeof(name))
+		return ERR_LIMIT;
+	*fd = mkostemp(name, O_CLOEXEC);
+	if (*fd < 0)
+		return err_from_errno(errno);
+	(void)unlink(name);
+	return 0;
+}
+
 static int
 spill(struct move_body *b)
 {
-	int err;
+	int err = 0;
 
-	if (b->fd < 0) {
-		const char *dir = getenv("TMPDIR");
-		char name[4096];
-		int n = snprintf(
-		    name, sizeof(name), "%s/posthouse-XXXXXX", dir != NULL && dir[0] == '/' ? dir : "/tmp");
-
-		if (n < 0 || (size_t)n >= sizeof(name))
-			return ERR_LIMIT;
-		b->fd = mkostemp(name, O_CLOEXEC);
-		if (b->fd < 0)
-			return err_from_errno(errno);
-		(void)unlink(name);
-	}
+	if (b->fd < 0)
+		err = b->scratch == NULL ? move_body_scratch(&b->fd) : b->scratch->open(b->scratch->arg, &b->fd);
+	if (err != 0)
+		return err;
 	err = write_all(b->fd, buf_slice(&b->mem));
 	buf_reset(&b->mem);
 	return err;

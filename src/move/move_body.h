@@ -7,14 +7,25 @@
 /* Up to so much is kept in memory. */
 #define MOVE_BODY_INLINE_BYTES ((size_t)256 << 10)
 
+/* Where files without a name come from, for whom must not make any; blocks. */
+struct move_scratch {
+	void *arg;
+	/* *fd: a new file for reading and writing, or an error. */
+	int (*open)(void *arg, int *fd);
+};
+
 struct move_body {
 	struct buf mem; /* all of it, or what is not in the file yet */
 	int fd;         /* -1: in memory */
 	uint64_t n;     /* bytes in all */
 	int err;        /* the first failure sticks */
+	const struct move_scratch *scratch;
 };
 
-void move_body_init(struct move_body *b);
+/* scratch: lent; NULL: the file is made in $TMPDIR. */
+void move_body_init(struct move_body *b, const struct move_scratch *scratch);
+/* A file without a name in $TMPDIR, or in /tmp: 0 or an error. */
+NODISCARD int move_body_scratch(int *fd);
 void move_body_free(struct move_body *b);
 #define MOVE_BODY_CLEANUP __attribute__((cleanup(move_body_free)))
 /* Empties it. */

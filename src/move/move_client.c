@@ -3,6 +3,7 @@
 
 #include "imap/imap_lex.h"
 
+#include <sodium.h>
 #include <stdarg.h>
 #include <unistd.h>
 
@@ -326,15 +327,40 @@ greeting(struct move_client *c, bool *signed_in)
 	return err;
 }
 
+/* The handshake goes through whatever the certificate is, so that its fingerprint can be told; then it is looked at. */
 static int
 start_tls(struct move_client *c, const struct move_server *s)
 {
-	int err = stream_start_tls_client(c->st, s->tls_client, s->host, loop_deadline(c->loop, CONNECT_MS));
+	struct tls_tlsa pin = {.usage = TLSA_DANE_EE, .selector = 0, .matching = 1};
+	struct tls_expect expect = {.check = !s->verify ? TLS_CHECK_NONE
+		: s->fingerprint != NULL                ? TLS_CHECK_DANE
+							: TLS_CHECK_ROOTS,
+	    .lenient = true,
+	    .name = s->host,
+	    .tlsa = &pin,
+	    .tlsa_n = s->fingerprint == NULL ? 0 : 1};
+	const struct tls_info *info;
+	char hex[2 * TLS_PEER_FINGERPRINT_BYTES + 1];
+	int err;
 
-	if (err != 0)
-		say(c, "TLS failed: ",
-		    slice_z(stream_tls_info(c->st) == NULL ? err_text(err) : stream_tls_info(c->st)->error));
-	return err;
+	if (s->fingerprint != NULL)
+		pin.data = slice_of(s->fingerprint, TLS_PEER_FINGERPRINT_BYTES);
+	err = stream_start_tls_expect(c->st, s->tls_client, &expect, loop_deadline(c->loop, CONNECT_MS));
+	info = stream_tls_info(c->st);
+	if (err != 0) {
+		say(c, "TLS failed: ", slice_z(info == NULL || info->error[0] == 0 ? err_text(err) : info->error));
+		return err;
+	}
+	if (!s->verify || info->verified)
+		return 0;
+	say(c, "", slice_z(info->error));
+	(void)sodium_bin2hex(hex, sizeof(hex), info->fingerprint, sizeof(info->fingerprint));
+	buf_printf(&c->words,
+	    "; its SHA-256 fingerprint is %s: if that is the certificate of this server, as you know from elsewhere, "
+	    "add "
+	    "--fingerprint %s, or name its authority with --ca FILE. Nothing was sent",
+	    hex, hex);
+	return ERR_DENIED;
 }
 
 /* For servers without SASL. */
@@ -389,10 +415,12 @@ int
 move_client_open(struct move_client *c, struct loop *l, const struct limits *limits, const struct move_server *s)
 {
 	bool in = false;
-	int err;
+	int fd = -1, err;
 
 	init(c, l, limits);
-	err = net_connect(l, &s->address, NULL, loop_deadline(l, CONNECT_MS), &c->st);
+	err = s->connect(s->arg, &fd);
+	if (err == 0 && (err = stream_new(&c->st, l, fd)) != 0)
+		(void)close(fd);
 	if (err != 0) {
 		say(c, "the server cannot be reached: ", slice_z(err_text(err)));
 		return err;
@@ -403,7 +431,9 @@ move_client_open(struct move_client *c, struct loop *l, const struct limits *lim
 	if (err == 0)
 		err = greeting(c, &in);
 	if (err == 0 && s->tls == MOVE_TLS_START) {
-		err = in ? ERR_TLS : move_client_command(c, "STARTTLS", NULL, NULL);
+		err = in ? ERR_DENIED : move_client_command(c, "STARTTLS", NULL, NULL);
+		/* What it says of itself in the clear anybody may have said. */
+		c->literal_plus = c->special_use = c->uidplus = c->auth_plain = false;
 		if (err == 0)
 			err = start_tls(c, s);
 		else

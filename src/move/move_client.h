@@ -14,11 +14,15 @@ enum move_tls { MOVE_TLS_NONE, MOVE_TLS_IMPLICIT, MOVE_TLS_START };
 struct move_server {
 	struct slice host;
 	uint16_t port;
-	struct net_address address;
+	/* A new connection to it: *fd, or an error. Blocks. */
+	int (*connect)(void *arg, int *fd);
+	void *arg;
 	enum move_tls tls;
-	struct tls_client *tls_client; /* NULL only without TLS */
-	struct slice user;             /* whose mail */
-	struct slice master;           /* who signs in for them, or empty: the user */
+	struct tls_client *tls_client; /* NULL only without TLS; it verifies, or whoever answers is the server */
+	bool verify;
+	const uint8_t *fingerprint; /* SHA-256 of the one certificate that counts; NULL: what the client trusts */
+	struct slice user;          /* whose mail */
+	struct slice master;        /* who signs in for them, or empty: the user */
 	struct slice password;
 };
 
@@ -37,8 +41,8 @@ struct move_client {
 	bool bye, throttled;                                 /* what it has said last */
 };
 
-/* Connects and signs in. On failure c->words is one sentence; ERR_DENIED: the server does not let this user in; anything else may
- * pass. The client is to be closed in any case. */
+/* Connects and signs in. On failure c->words is one sentence; ERR_DENIED: the server does not let this user in, or is not the one that it
+ * should be; anything else may pass. Nothing of a user is sent before the server's certificate was found to be right. The client is to be closed in any case. */
 NODISCARD int move_client_open(
     struct move_client *c, struct loop *l, const struct limits *limits, const struct move_server *s);
 /* The same over a connection to the account's desk, which has let us in. Takes the descriptor. */

@@ -190,7 +190,7 @@ fetch(struct worker *w, const struct move_message *v, size_t n)
 	struct taking t = {w, v, done, 0};
 	int err = 0, flushed;
 
-	move_body_init(&b);
+	move_body_init(&b, w->m->scratch);
 	if (!w->careful) {
 		err = w->source.bodies(w->source.of, v, n, &b, take, &t);
 		if (t.target_err == 0 && err == ERR_DENIED)
@@ -488,6 +488,20 @@ free_worker(struct worker *w)
 	free(w);
 }
 
+/* New mail goes to the INBOX, which takes over UIDs only while it is empty here. */
+static void
+put_inbox_first(struct run *r)
+{
+	for (size_t i = 0; i < r->folders_n; i++)
+		if (slice_ieq(r->folders[i].name, SLICE("INBOX"))) {
+			struct move_folder inbox = r->folders[i];
+
+			r->folders[i] = r->folders[0];
+			r->folders[0] = inbox;
+			return;
+		}
+}
+
 /* The first worker asks for the folders. */
 static int
 list_folders(struct worker *w, struct run *r)
@@ -505,7 +519,9 @@ list_folders(struct worker *w, struct run *r)
 		if (fiber_sleep(w->m->loop, PAUSE_MS << tries) != 0)
 			return ERR_CANCELLED;
 	}
-	if (err != 0)
+	if (err == 0)
+		put_inbox_first(r);
+	else
 		w->m->report.damage(w->m->report.arg, SLICE_EMPTY, SLICE_EMPTY, words_of(w, err));
 	return err;
 }

@@ -193,7 +193,7 @@ mboxes(struct room *r)
 	assert_int_equal(write(fd, box, sizeof(box) - 1), sizeof(box) - 1);
 	move_lines_adopt(&l, fd);
 	assert_int_equal(move_lines_seek(&l, 0), 0);
-	move_body_init(&body);
+	move_body_init(&body, NULL);
 	buf_init(&m.status.keywords, 1000);
 	for (size_t i = 0; i < COUNT_OF(wanted); i++) {
 		assert_int_equal(mbox_next(&l, 1u << 20, &body, &m), 1);

@@ -218,7 +218,10 @@ allow_paths(int ruleset, uint64_t known, const struct sandbox_config *c, struct 
 	for (size_t i = 0; i < COUNT_OF(sanitizer_paths) && err == 0; i++)
 		err = allow_path(ruleset, known, sanitizer_paths[i], FS_READ_FILE | FS_READ_DIR | FS_EXECUTE, detail);
 #endif
-	return err == 0 ? allow_configured(ruleset, known, c, detail) : err;
+	if (err == 0 && c->path != NULL)
+		err = allow_path(
+		    ruleset, known, c->path, path_access(READ | (c->role == SANDBOX_MOVER_OUT ? WRITE : 0)), detail);
+	return err == 0 && c->settings != NULL ? allow_configured(ruleset, known, c, detail) : err;
 }
 
 /* The port of "zone=address@port" or "address@port"; 53 without one. */
@@ -358,7 +361,7 @@ add_memory_rules(scmp_filter_ctx ctx)
 #define CLONE_FORK (CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | SIGCHLD)
 
 static int
-add_thread_rules(scmp_filter_ctx ctx, enum bus_role role)
+add_thread_rules(scmp_filter_ctx ctx, unsigned role)
 {
 	static const int options[] = {
 	    PR_SET_NAME, PR_GET_NAME, PR_GET_DUMPABLE, 0x53564d41 /* PR_SET_VMA: names for malloc's maps */};
@@ -392,7 +395,7 @@ add_thread_rules(scmp_filter_ctx ctx, enum bus_role role)
 /* Descriptors are copied, marked and locked. A descriptor's owner is not chosen: whoever may choose it sends any signal to
  * any process of the user. */
 static int
-add_fcntl_rules(scmp_filter_ctx ctx, enum bus_role role)
+add_fcntl_rules(scmp_filter_ctx ctx, unsigned role)
 {
 	static const int commands[] = {F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_GETLK, F_SETLK,
 	    F_SETLKW, F_OFD_GETLK, F_OFD_SETLK, F_OFD_SETLKW};
@@ -409,7 +412,7 @@ add_fcntl_rules(scmp_filter_ctx ctx, enum bus_role role)
 /* Sending, but no connection along with the first data: Landlock looks at connect() alone. Options of sockets, and of
  * TCP those that tune it. */
 static int
-add_send_rules(scmp_filter_ctx ctx, enum bus_role role)
+add_send_rules(scmp_filter_ctx ctx, unsigned role)
 {
 	static const int levels[] = {SOL_SOCKET, IPPROTO_IP, IPPROTO_IPV6};
 	static const int options[] = {TCP_NODELAY, TCP_CORK, TCP_MAXSEG, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT,
@@ -483,7 +486,7 @@ killed(const char *name)
 }
 
 static int
-add_rules(scmp_filter_ctx ctx, enum bus_role role)
+add_rules(scmp_filter_ctx ctx, unsigned role)
 {
 	int r = 0;
 
@@ -503,6 +506,11 @@ add_rules(scmp_filter_ctx ctx, enum bus_role role)
 		r = add_fcntl_rules(ctx, role);
 	if (r == 0)
 		r = add_send_rules(ctx, role);
+	/* All of a Maildir at once; the times of a file that is open. */
+	if (r == 0 && role == SANDBOX_MOVER_OUT)
+		r = rule(ctx, SCMP_ACT_ALLOW, "syncfs", 0, NULL);
+	if (r == 0 && role == SANDBOX_MOVER_OUT)
+		r = RULE1(ctx, SCMP_ACT_ALLOW, "utimensat", bits(1, UINT64_MAX, 0));
 	/* A file's mode, but nobody becomes somebody else by it. */
 	if (r == 0 && role_has(role, GROUP_write))
 		r = RULE1(ctx, SCMP_ACT_ALLOW, "fchmod", bits(1, S_ISUID | S_ISGID | S_ISVTX, 0));
@@ -517,7 +525,7 @@ add_rules(scmp_filter_ctx ctx, enum bus_role role)
 }
 
 static int
-enter_seccomp(enum bus_role role, struct buf *detail)
+enter_seccomp(unsigned role, struct buf *detail)
 {
 	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ERRNO(EPERM));
 	int r;

@@ -9,12 +9,17 @@
 
 /* Beside the roles: what readers, which the reader forks, are left with. */
 #define SANDBOX_READER_CHILD 256u
+/* What moves mail for the operator who asked for it: it reads what strangers wrote, from descriptors that it is given, and files below one
+ * path; or also writes below it. */
+#define SANDBOX_MOVER 512u
+#define SANDBOX_MOVER_OUT 1024u
 
 struct sandbox_config {
-	enum bus_role role;
-	const char *data_dir; /* of the house */
-	const struct settings *settings;
-	bool allow_unsandboxed; /* go on with a warning in `detail` where the kernel cannot */
+	unsigned role;                   /* enum bus_role, or one of the above */
+	const char *data_dir;            /* of the house */
+	const struct settings *settings; /* NULL for who is no role */
+	const char *path;                /* of a mover; NULL: none */
+	bool allow_unsandboxed;          /* go on with a warning in `detail` where the kernel cannot */
 };
 
 /* Becomes this user (uid 0: stays who it is), keeping of root only the right to read files until sandbox_enter(): what is

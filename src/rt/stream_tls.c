@@ -169,6 +169,17 @@ note_check(struct tls_session *t)
 }
 
 static void
+keep_fingerprint(struct tls_session *t)
+{
+	X509 *shown = SSL_get0_peer_certificate(t->ssl);
+	uint8_t hash[EVP_MAX_MD_SIZE];
+	unsigned n = 0;
+
+	if (shown != NULL && X509_digest(shown, EVP_sha256(), hash, &n) == 1 && n == sizeof(t->info.fingerprint))
+		memcpy(t->info.fingerprint, hash, n);
+}
+
+static void
 fill_info(struct tls_session *t, bool verify)
 {
 	const char *name = SSL_get_servername(t->ssl, TLSEXT_NAMETYPE_host_name);
@@ -178,8 +189,10 @@ fill_info(struct tls_session *t, bool verify)
 	t->info.bits = SSL_get_cipher_bits(t->ssl, NULL);
 	t->info.verified = verify && SSL_get_verify_result(t->ssl) == X509_V_OK &&
 	    SSL_get0_peer_certificate(t->ssl) != NULL;
-	if (verify)
+	if (verify) {
 		note_check(t);
+		keep_fingerprint(t);
+	}
 	if (name != NULL)
 		(void)snprintf(t->info.server_name, sizeof(t->info.server_name), "%s", name);
 }

@@ -93,6 +93,8 @@ struct tls_info {
 	bool verified;
 	enum tls_problem problem; /* of the certificate; also after a lenient handshake */
 	char error[256];          /* of a failed handshake or verification, one sentence */
+	uint8_t fingerprint
+	    [32]; /* SHA-256 of the certificate that a server has shown to a client that checks; zeros: none */
 };
 
 #define TLS_PEER_FINGERPRINT_BYTES 32

@@ -26,12 +26,13 @@
 #include <sys/wait.h>
 
 #define SKIPPED 77
-#define ROLES 8
+#define ROLES 10
 
-static const enum bus_role roles[ROLES] = {
-    ROLE_VAULT, ROLE_CLERK, ROLE_DESK, ROLE_COURIER, ROLE_GATE, ROLE_PORCH, ROLE_READER, ROLE_READER};
-/* The second of the readers is one that the first has made. */
-#define CHILD (ROLES - 1)
+static const enum bus_role roles[ROLES] = {ROLE_VAULT, ROLE_CLERK, ROLE_DESK, ROLE_COURIER, ROLE_GATE, ROLE_PORCH,
+    ROLE_READER, ROLE_READER, ROLE_ANY, ROLE_ANY};
+/* The second of the readers is one that the first has made. Behind them what moves mail in, and what moves it out; both are shown the folder
+ * `outside`, as that of their mail. */
+enum { CHILD = 7, MOVER, MOVER_OUT };
 
 /* ---- as a role ------------------------------------------------------------------------------------------- */
 
@@ -53,27 +54,61 @@ warm(struct role_context *c, struct buf *detail)
 }
 
 /* Handed down in the environment: a role is given nothing else. */
+static void
+find_doors(struct doors *d, uint64_t *probe)
+{
+	uint64_t port = 0;
+
+	ASSERT(slice_to_u64(slice_z(getenv("DOORS_PROBE")), 1000, probe) == 0 &&
+	    slice_to_u64(slice_z(getenv("DOORS_PORT")), 65535, &port) == 0);
+	(void)snprintf(d->data, sizeof(d->data), "%s", getenv("DOORS_DATA"));
+	(void)snprintf(d->outside, sizeof(d->outside), "%s", getenv("DOORS_OUTSIDE"));
+	(void)snprintf(d->abstract, sizeof(d->abstract), "%s", getenv("DOORS_ABSTRACT"));
+	d->port = (int)port;
+	d->parent = getppid();
+}
+
+static _Noreturn void
+knock_once(uint64_t probe, const struct doors *d)
+{
+	int result = probes[probe].try(d);
+	/* Any other error comes from behind the door: the kernel has looked at what was asked. */
+	bool shut = result == EPERM || result == EACCES || result == ENOSYS || result == EXDEV || result == EPIPE;
+
+	(void)!write(STDERR_FILENO, shut ? "SHUT" : "OPEN", 4);
+	_exit(0);
+}
+
 static int
 try_door(struct role_context *c, struct buf *detail)
 {
-	struct doors d = {.parent = getppid()};
-	uint64_t probe = 0, port = 0;
-	int result;
-	bool shut;
+	struct doors d;
+	uint64_t probe = 0;
 
 	(void)detail;
-	ASSERT(slice_to_u64(slice_z(getenv("DOORS_PROBE")), 1000, &probe) == 0 &&
-	    slice_to_u64(slice_z(getenv("DOORS_PORT")), 65535, &port) == 0);
-	(void)snprintf(d.data, sizeof(d.data), "%s", getenv("DOORS_DATA"));
-	(void)snprintf(d.outside, sizeof(d.outside), "%s", getenv("DOORS_OUTSIDE"));
-	(void)snprintf(d.abstract, sizeof(d.abstract), "%s", getenv("DOORS_ABSTRACT"));
-	d.port = (int)port;
+	find_doors(&d, &probe);
 	ASSERT(sandbox_child_enter(child_walls(c)) == 0);
-	result = probes[probe].try(&d);
-	/* Any other error comes from behind the door: the kernel has looked at what was asked. */
-	shut = result == EPERM || result == EACCES || result == ENOSYS || result == EXDEV || result == EPIPE;
-	(void)!write(STDERR_FILENO, shut ? "SHUT" : "OPEN", 4);
-	_exit(0);
+	knock_once(probe, &d);
+}
+
+/* As `posthouse import` and `export` start it: by fork() alone. */
+static _Noreturn void
+try_as_mover(bool out, int said, pid_t parent)
+{
+	struct sandbox_config walls = {.role = out ? SANDBOX_MOVER_OUT : SANDBOX_MOVER};
+	struct buf detail BUF_CLEANUP;
+	struct doors d;
+	uint64_t probe = 0;
+
+	find_doors(&d, &probe);
+	walls.data_dir = d.data;
+	walls.path = d.outside;
+	buf_init(&detail, 4096);
+	(void)dup2(said, STDERR_FILENO);
+	(void)close_range(STDERR_FILENO + 1, ~0u, 0);
+	if (sandbox_prepare(parent) != 0 || sandbox_enter(&walls, &detail) != 0)
+		_exit(1);
+	knock_once(probe, &d);
 }
 
 #define OPS(r) \
@@ -244,13 +279,22 @@ become(enum bus_role role, int start, int keeper, int said, pid_t parent)
 }
 
 static const char *
+column_name(size_t column)
+{
+	return column == CHILD    ? "reading"
+	    : column == MOVER     ? "import"
+	    : column == MOVER_OUT ? "export"
+				  : bus_role_name(roles[column]);
+}
+
+static const char *
 knock(struct world *w, size_t column, int probe)
 {
 	enum bus_role role = roles[column];
 	char text[4096] = "", number[16];
 	int said[2], link[2], start = start_file(w), status;
 	ssize_t n, total = 0;
-	pid_t pid;
+	pid_t pid, parent = getpid();
 
 	(void)snprintf(number, sizeof(number), "%d", probe);
 	(void)setenv("DOORS_PROBE", number, 1);
@@ -262,6 +306,8 @@ knock(struct world *w, size_t column, int probe)
 	ASSERT(fcntl(link[0], F_SETFD, FD_CLOEXEC) == 0);
 	(void)fflush(stdout);
 	pid = fork();
+	if (pid == 0 && column >= MOVER)
+		try_as_mover(column == MOVER_OUT, said[1], parent);
 	if (pid == 0)
 		become(role, start, link[1], said[1], getppid());
 	(void)close(said[1]);
@@ -280,7 +326,7 @@ knock(struct world *w, size_t column, int probe)
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 0 && total >= 4)
 		return memcmp(text + total - 4, "OPEN", 4) == 0 ? "open" : "shut";
 	(void)fprintf(
-	    stderr, "%s %s: status %x: %s\n", bus_role_name(role), probes[probe].name, (unsigned)status, text);
+	    stderr, "%s %s: status %x: %s\n", column_name(column), probes[probe].name, (unsigned)status, text);
 	return "fail";
 }
 
@@ -292,7 +338,7 @@ print_table(struct world *w, FILE *out)
 	    "doors_test.\n%-20s",
 	    "door");
 	for (size_t r = 0; r < ROLES; r++)
-		(void)fprintf(out, " %-7s", r == CHILD ? "reading" : bus_role_name(roles[r]));
+		(void)fprintf(out, " %-7s", column_name(r));
 	(void)fputs("\n", out);
 	for (int p = 0; p < probes_count; p++) {
 		(void)fprintf(out, "%-20s", probes[p].name);

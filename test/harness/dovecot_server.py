@@ -6,7 +6,9 @@ import os
 import pathlib
 import re
 import shutil
+import select
 import socket
+import ssl
 import subprocess
 import threading
 import warnings
@@ -19,6 +21,7 @@ with warnings.catch_warnings():
     import crypt
 
 available = dovecot.available
+CLEAR = "IMAP4rev1 STARTTLS LOGINDISABLED"
 CAPABILITIES = "IMAP4rev1 SASL-IR LITERAL+ AUTH=PLAIN"
 
 
@@ -27,12 +30,37 @@ def check(hashed, password):
     return secret == password if scheme == "PLAIN" else crypt.crypt(password, secret) == secret
 
 
+class Secured:
+    """A connection under TLS for one thread that reads and one that writes: OpenSSL takes one at a time."""
+
+    def __init__(self, connection):
+        self.connection, self.lock = connection, threading.Lock()
+
+    def recv(self, n):
+        if not self.connection.pending():
+            select.select([self.connection], [], [])
+        with self.lock:
+            return self.connection.recv(n)
+
+    def sendall(self, data):
+        with self.lock:
+            self.connection.sendall(data)
+
+    def __getattr__(self, name):
+        return getattr(self.connection, name)
+
+
 class DovecotServer:
-    def __init__(self, folder, form="maildir", more="", tamper=None):
-        """tamper(connection number) gives a function from one piece of what the server says to what the client gets, or to None to
+    def __init__(self, folder, form="maildir", more="", tamper=None, tls=None, implicit=False):
+        """tls: a Certificate, for STARTTLS (without which nobody signs in) or, with `implicit`, from the first byte on. tamper(connection number) gives a function from one piece of what the server says to what the client gets, or to None to
         end the connection, or gives None."""
         self.folder = pathlib.Path(folder).resolve()
-        self.form, self.more, self.tamper = form, more, tamper
+        self.form, self.more, self.tamper, self.implicit = form, more, tamper, implicit
+        self.passwords = []  # all that was said in sign-ins, right or wrong
+        self.context = None
+        if tls is not None:
+            self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self.context.load_cert_chain(tls.pem, tls.key_pem)
         self.folder.mkdir(parents=True)
         self.folder.chmod(0o755)
         uid, gid = os.getuid(), os.getgid()
@@ -88,9 +116,10 @@ namespace inbox {{
 
     # ---- a connection ----
 
-    def sign_in(self, file, client):
-        """The user's name and the tag of the command, or None."""
-        client.sendall(f"* OK [CAPABILITY {CAPABILITIES}] ready\r\n".encode())
+    def sign_in(self, client):
+        """The user's name, the tag of the command and the connection, which may have become one of TLS; or None."""
+        file, clear = client.makefile("rb", buffering=0), self.context is not None and not self.implicit
+        client.sendall(f"* OK [CAPABILITY {CLEAR if clear else CAPABILITIES}] ready\r\n".encode())
         while True:
             line = file.readline().decode("latin-1").rstrip("\r\n")
             if not line:
@@ -99,7 +128,12 @@ namespace inbox {{
             verb, _, rest = rest.partition(" ")
             name = None
             if verb.upper() == "CAPABILITY":
-                client.sendall(f"* CAPABILITY {CAPABILITIES}\r\n{tag} OK done\r\n".encode())
+                client.sendall(f"* CAPABILITY {CLEAR if clear else CAPABILITIES}\r\n{tag} OK done\r\n".encode())
+                continue
+            if verb.upper() == "STARTTLS" and clear:
+                client.sendall(f"{tag} OK go on\r\n".encode())
+                client = Secured(self.context.wrap_socket(client, server_side=True))
+                file, clear = client.makefile("rb", buffering=0), False
                 continue
             if verb.upper() == "LOGOUT":
                 client.sendall(f"* BYE\r\n{tag} OK done\r\n".encode())
@@ -114,19 +148,21 @@ namespace inbox {{
                     first = file.readline().decode()
                 name, who, password = base64.b64decode(first).decode().split("\0")
                 name = name or who
+            self.passwords.append(password)
             hashed = (self.users if who == name else self.masters).get(who)
-            if name in self.users and hashed and check(hashed, password):
-                return name, tag
+            if not clear and name in self.users and hashed and check(hashed, password):
+                return name, tag, client
             client.sendall(f"{tag} NO [AUTHENTICATIONFAILED] Authentication failed.\r\n".encode())
 
     def serve(self, client, number):
         process = None
         try:
-            file = client.makefile("rb", buffering=0)
-            user = self.sign_in(file, client)
+            if self.implicit:
+                client = Secured(self.context.wrap_socket(client, server_side=True))
+            user = self.sign_in(client)
             if user is None:
                 return
-            name, tag = user
+            name, tag, client = user
             environment = {**os.environ, "USER": name, "HOME": str(self.home(name)),
                            "LD_LIBRARY_PATH": f"{dovecot.ROOT}/usr/lib/dovecot"}
             process = subprocess.Popen([dovecot.ROOT / "usr/bin/doveconf", "-c", self.home(name) / "dovecot.conf", "-e",
@@ -204,7 +240,7 @@ namespace inbox {{
     def start(self):
         self.port = free_port()
         self.listener = socket.create_server(("127.0.0.1", self.port))
-        self.url = f"imap://127.0.0.1:{self.port}"
+        self.url = f"imap{'s' if self.implicit else ''}://127.0.0.1:{self.port}"
         threading.Thread(target=self.accept, daemon=True).start()
         return self
 

@@ -318,8 +318,8 @@ class Liar:
     """An IMAP server that says what it is told to: `answers` maps the beginning of a command to a function from its words to bytes,
     or to None, which ends the connection."""
 
-    def __init__(self, answers):
-        self.answers = answers
+    def __init__(self, answers, greeting=b"* PREAUTH ready\r\n"):
+        self.answers, self.greeting, self.heard = answers, greeting, ""
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"imap://127.0.0.1:{self.listener.getsockname()[1]}"
         threading.Thread(target=self.accept, daemon=True).start()
@@ -340,11 +340,12 @@ class Liar:
 
     def talk(self, client):
         with client, client.makefile("rb") as lines:
-            client.sendall(b"* PREAUTH ready\r\n")
+            client.sendall(self.greeting)
             for line in lines:
                 while literal := re.search(rb"\{(\d+)\}\r\n\Z", line):
                     client.sendall(b"+ go on\r\n")
                     line += lines.read(int(literal.group(1))) + lines.readline()
+                self.heard += line.decode("latin-1")
                 tag, _, command = line.decode("latin-1").strip().partition(" ")
                 for beginning, answer in self.answers.items():
                     if command.startswith(beginning):
