@@ -24,7 +24,7 @@ struct identity {
 };
 
 struct wish {
-	const char *names[12]; /* rfc822Name each; "dns:…" for another kind; '#' becomes a NUL */
+	const char *names[12];   /* rfc822Name each; "dns:…" for another kind; '#' becomes a NUL */
 	int64_t from_s, until_s; /* from now */
 	bool authority;
 	size_t padding; /* bytes of a comment that makes it long */
@@ -175,7 +175,8 @@ ask(struct server *s, bool yes, const struct identity *authority)
 
 	buf_init(&detail, 1000);
 	assert_int_equal(
-	    tls_server_ask_certificates(s->tls, yes, authority == NULL ? SLICE_EMPTY : pem_of(authority, b), &detail), 0);
+	    tls_server_ask_certificates(s->tls, yes, authority == NULL ? SLICE_EMPTY : pem_of(authority, b), &detail),
+	    0);
 	BIO_free(b);
 }
 
@@ -283,7 +284,8 @@ shake(struct rt_test *x, struct server *s, struct client *c)
 RT_TEST(test_any_is_taken)
 {
 	struct server s;
-	struct identity own = identity_new(&(struct wish){.names = {"ann@a.test"}, .from_s = -100, .until_s = 1000}, NULL, "ann");
+	struct identity own = identity_new(
+	    &(struct wish){.names = {"ann@a.test"}, .from_s = -100, .until_s = 1000}, NULL, "ann");
 	struct client nobody = {0}, c = {.self = &own};
 	uint8_t digest[32];
 	struct seen seen;
@@ -324,9 +326,12 @@ RT_TEST(test_who_vouches)
 {
 	static const struct wish expired = {.names = {"ann@a.test"}, .from_s = -7200, .until_s = -3600},
 				 later = {.names = {"ann@a.test"}, .from_s = 3600, .until_s = 86400},
-				 ann = {.names = {"dns:a.test", "ann@a.test", "dns:ann@dns.test"}, .from_s = -3600, .until_s = 7200};
+				 ann = {.names = {"dns:a.test", "ann@a.test", "dns:ann@dns.test"},
+				     .from_s = -3600,
+				     .until_s = 7200};
 	struct server s;
-	struct identity root = identity_new(&usual_authority, NULL, "root"), other = identity_new(&usual_authority, NULL, "other"),
+	struct identity root = identity_new(&usual_authority, NULL, "root"),
+			other = identity_new(&usual_authority, NULL, "other"),
 			between = identity_new(&usual_authority, &root, "between"),
 			no_authority = identity_new(&usual, &root, "none");
 	const struct {
@@ -384,8 +389,8 @@ RT_TEST(test_names)
 	char longest[321], too_long[322];
 	struct server s;
 	struct identity root = identity_new(&usual_authority, NULL, "root"), self;
-	struct wish w = {.names = {"ann@a.test#.evil.test", "", longest, too_long, "#", "b@a.test", "c@a.test", "d@a.test", "e@a.test",
-			     "f@a.test", "g@a.test", "h@a.test"},
+	struct wish w = {.names = {"ann@a.test#.evil.test", "", longest, too_long, "#", "b@a.test", "c@a.test",
+			     "d@a.test", "e@a.test", "f@a.test", "g@a.test", "h@a.test"},
 	    .from_s = -100,
 	    .until_s = 1000};
 	struct client c = {.self = &self};
@@ -424,8 +429,10 @@ RT_TEST(test_names)
 RT_TEST(test_resumed)
 {
 	struct server s;
-	struct identity root = identity_new(&usual_authority, NULL, "root"), other = identity_new(&usual_authority, NULL, "other"),
-			self = identity_new(&(struct wish){.names = {"ann@a.test"}, .from_s = -100, .until_s = 1000}, &root, "ann");
+	struct identity root = identity_new(&usual_authority, NULL, "root"),
+			other = identity_new(&usual_authority, NULL, "other"),
+			self = identity_new(
+			    &(struct wish){.names = {"ann@a.test"}, .from_s = -100, .until_s = 1000}, &root, "ann");
 
 	server_open(&s, x->loop);
 	for (int version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++) {
@@ -461,7 +468,8 @@ RT_TEST(test_bad_authorities)
 {
 	struct server s;
 	struct identity root = identity_new(&usual_authority, NULL, "root"),
-			self = identity_new(&(struct wish){.names = {"ann@a.test"}, .from_s = -100, .until_s = 1000}, &root, "ann");
+			self = identity_new(
+			    &(struct wish){.names = {"ann@a.test"}, .from_s = -100, .until_s = 1000}, &root, "ann");
 	struct client c = {.self = &self};
 	BUF_CLEANUP struct buf detail;
 

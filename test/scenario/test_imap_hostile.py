@@ -84,6 +84,18 @@ def test_nesting_and_lines(box, crowd):
         assert box.until("big")[-1].split()[1] == "OK"
 
 
+def test_a_hundred_thousand_parentheses(shared_demo):
+    """Before and after sign-in: the session is told, or ended, and others go on."""
+    for user, commands in ((None, ("ID ", "LOGIN ", "AUTHENTICATE PLAIN ")),
+                           ("alice", ("ID ", "LIST ", "NOTIFY SET ", "SETMETADATA INBOX ", "APPEND INBOX ", "STATUS INBOX ", "SELECT INBOX (QRESYNC "))):
+        for command in commands:
+            with Line(shared_demo, user) as line:
+                line.send(f"a {command}{'(' * 100000}\r\n")
+                assert line.line().split()[1] in ("BAD", "BYE"), command
+    with Line(shared_demo, "alice") as line:
+        line.ok("NOOP")
+
+
 def test_literals_of_four_gigabytes(shared_demo):
     for announce in ("{4294967296}", "{4294967296+}", "{99999999999999999999}", "{2000000+}"):
         with Line(shared_demo, "alice") as line:
