@@ -44,7 +44,7 @@ struct disk {
 	size_t facts_at_cut;         /* … when the power went */
 };
 
-/* The two functions below have no other way to find it. */
+/* file scope: fsync() and fdatasync() below have no other way to find it. */
 static struct disk *disk;
 
 static uint64_t
