@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "guard/guard.h"
 #include "guard/guard_dmarc.h"
+#include "guard/guard_tls.h"
 
 #include <unistd.h>
 
@@ -259,6 +260,63 @@ reports_body(struct world *w)
 }
 
 static void
+tls_count(struct world *w, struct slice domain, struct slice policy, int64_t sessions)
+{
+	const struct guard_tls_result r = {.domain = domain,
+	    .policy = policy,
+	    .host = SLICE("mx"),
+	    .result = SLICE("successful"),
+	    .sessions = sessions};
+
+	assert_int_equal(guard_tls_add(w->db, &w->house, &r, 1), 0);
+}
+
+/* Each day and domain is due once, in order, until it is done. */
+static void
+tls_reports_body(struct world *w)
+{
+	int64_t today = house_now_s(&w->house) / 86400, day = 0;
+	struct slice domain = SLICE_EMPTY;
+	struct arena a ARENA_CLEANUP;
+	struct guard_tls_result *v;
+	size_t n;
+
+	arena_init(&a, 4 << 20);
+	tls_count(w, SLICE("b.test"), SLICE("sts\nmode: none"), 1);
+	tls_count(w, SLICE("b.test"), SLICE("sts\nmode: none"), 2);
+	tls_count(w, SLICE("b.test"), SLICE("no-policy-found"), 4);
+	tls_count(w, SLICE("a.test"), SLICE("tlsa"), 1);
+	assert_int_equal(guard_tls_due(w->db, today - 2, today, &a, &day, &domain), ERR_NOTFOUND);
+	advance(w, 24 * 60);
+	assert_int_equal(guard_tls_due(w->db, today - 1, today + 1, &a, &day, &domain), 0);
+	assert_true(day == today && slice_eq(domain, SLICE("a.test")));
+	assert_int_equal(guard_tls_done(w->db, day, domain), 0);
+	assert_int_equal(guard_tls_due(w->db, today - 1, today + 1, &a, &day, &domain), 0);
+	assert_true(slice_eq(domain, SLICE("b.test")));
+	assert_int_equal(guard_tls_of(w->db, day, domain, 10, &a, &v, &n), 0);
+	assert_int_equal(n, 2);
+	assert_true(slice_eq(v[0].policy, SLICE("no-policy-found")) && v[1].sessions == 3);
+	/* Not done, but behind the cursor; and then from the beginning. */
+	assert_int_equal(guard_tls_due(w->db, today - 1, today + 1, &a, &day, &domain), ERR_NOTFOUND);
+	close_guard(w);
+	open_guard(w);
+	day = 0;
+	domain = SLICE_EMPTY;
+	assert_int_equal(guard_tls_due(w->db, today - 1, today + 1, &a, &day, &domain), 0);
+	assert_true(slice_eq(domain, SLICE("b.test")));
+	day = 0;
+	domain = SLICE_EMPTY;
+	assert_int_equal(guard_tls_due(w->db, today + 1, today + 2, &a, &day, &domain), ERR_NOTFOUND);
+}
+
+static void
+tls_reports_of_a_day(void **state)
+{
+	(void)state;
+	run(tls_reports_body);
+}
+
+static void
 reports_of_a_day(void **state)
 {
 	(void)state;
@@ -285,6 +343,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(rates_of_an_hour_and_a_day),
 	    cmocka_unit_test(reports_of_a_day),
+	    cmocka_unit_test(tls_reports_of_a_day),
 	    cmocka_unit_test(counts_survive_a_restart),
 	};
 

@@ -152,7 +152,8 @@ guard_policy_list(struct sqldb *db, struct house *h, struct slice after, size_t 
 struct result_job {
 	const struct guard_tls_result *in;
 	size_t n, max, skip;
-	int64_t day, keep_days;
+	int64_t day, keep_days, from, before;
+	struct slice domain;
 	struct arena *a;
 	struct guard_tls_result *v;
 };
@@ -178,6 +179,8 @@ results_add(struct sqltx *tx, void *arg)
 	int e = SQL_EXEC(tx, &guard_sql_tls_prune, SQLI(j->day - j->keep_days));
 
 	if (e == 0)
+		e = SQL_EXEC(tx, &guard_sql_tls_done_prune, SQLI(j->day - j->keep_days));
+	if (e == 0)
 		e = count(tx, &guard_sql_tls_count, SQL_ARGS(SQLI(j->day)), &there);
 	room = e == 0 ? (int64_t)j->max - there : 0;
 	for (size_t i = 0; e == 0 && i < j->n; i++)
@@ -198,23 +201,55 @@ guard_tls_add(struct sqldb *db, struct house *h, const struct guard_tls_result *
 }
 
 static int
+read_results(struct result_job *j, struct sql_rows *r)
+{
+	int e = 0;
+
+	for (j->n = 0; e == 0 && j->n < j->max;) {
+		e = sql_next(r);
+		if (e == 1)
+			j->v[j->n++] = (struct guard_tls_result){sql_col_int(r, 0),
+			    arena_copy(j->a, sql_col_bytes(r, 1)), arena_copy(j->a, sql_col_bytes(r, 2)),
+			    arena_copy(j->a, sql_col_bytes(r, 3)), arena_copy(j->a, sql_col_bytes(r, 4)),
+			    arena_copy(j->a, sql_col_bytes(r, 5)), sql_col_int(r, 6),
+			    arena_copy(j->a, sql_col_bytes(r, 7))};
+		e = e == 1 ? 0 : e == 0 ? 1 : e;
+	}
+	return e < 0 ? e : arena_failed(j->a) ? ERR_NOMEM : 0;
+}
+
+static int
 results_list(struct sqltx *tx, void *arg)
 {
 	struct result_job *j = arg;
 	struct sql_rows r SQL_ROWS_CLEANUP = {0};
 	int e = SQL_QUERY(tx, &r, &guard_sql_tls_list, SQLI(j->day), SQLI(j->max), SQLI(j->skip));
 
-	for (j->n = 0; e == 0 && j->n < j->max;) {
-		e = sql_next(&r);
-		if (e == 1)
-			j->v[j->n++] = (struct guard_tls_result){sql_col_int(&r, 0),
-			    arena_copy(j->a, sql_col_bytes(&r, 1)), arena_copy(j->a, sql_col_bytes(&r, 2)),
-			    arena_copy(j->a, sql_col_bytes(&r, 3)), arena_copy(j->a, sql_col_bytes(&r, 4)),
-			    arena_copy(j->a, sql_col_bytes(&r, 5)), sql_col_int(&r, 6),
-			    arena_copy(j->a, sql_col_bytes(&r, 7))};
-		e = e == 1 ? 0 : e == 0 ? 1 : e;
-	}
-	return e < 0 ? e : arena_failed(j->a) ? ERR_NOMEM : 0;
+	return e != 0 ? e : read_results(j, &r);
+}
+
+static int
+results_of(struct sqltx *tx, void *arg)
+{
+	struct result_job *j = arg;
+	struct sql_rows r SQL_ROWS_CLEANUP = {0};
+	int e = SQL_QUERY(tx, &r, &guard_sql_tls_of, SQLI(j->day), SQLT(j->domain), SQLI(j->max));
+
+	return e != 0 ? e : read_results(j, &r);
+}
+
+static int
+run_results(struct sqldb *db, sql_fn *fn, struct result_job *j, struct guard_tls_result **v, size_t *n)
+{
+	int e;
+
+	j->v = ARENA_ARRAY(j->a, struct guard_tls_result, j->max);
+	if (j->v == NULL)
+		return ERR_NOMEM;
+	e = sql_read(db, fn, j);
+	*v = j->v;
+	*n = e == 0 ? j->n : 0;
+	return e;
 }
 
 int
@@ -222,13 +257,62 @@ guard_tls_list(
     struct sqldb *db, int64_t day, size_t skip, size_t max, struct arena *a, struct guard_tls_result **v, size_t *n)
 {
 	struct result_job j = {.day = day, .skip = skip, .max = max, .a = a};
-	int e;
 
-	j.v = ARENA_ARRAY(a, struct guard_tls_result, max);
-	if (j.v == NULL)
-		return ERR_NOMEM;
-	e = sql_read(db, results_list, &j);
-	*v = j.v;
-	*n = e == 0 ? j.n : 0;
+	return run_results(db, results_list, &j, v, n);
+}
+
+/* ---- reports -------------------------------------------------------------------------------------------------- */
+
+int
+guard_tls_of(struct sqldb *db, int64_t day, struct slice domain, size_t max, struct arena *a,
+    struct guard_tls_result **v, size_t *n)
+{
+	struct result_job j = {.day = day, .domain = domain, .max = max, .a = a};
+
+	return run_results(db, results_of, &j, v, n);
+}
+
+static int
+find_due(struct sqltx *tx, void *arg)
+{
+	struct result_job *j = arg;
+	struct sql_rows r SQL_ROWS_CLEANUP = {0};
+	int e = SQL_QUERY(tx, &r, &guard_sql_tls_due, SQLI(j->from), SQLI(j->before), SQLI(j->day), SQLT(j->domain));
+
+	if (e == 0)
+		e = sql_next(&r);
+	if (e != 1)
+		return e == 0 ? ERR_NOTFOUND : e;
+	j->day = sql_col_int(&r, 0);
+	j->domain = arena_copy(j->a, sql_col_bytes(&r, 1));
+	return arena_failed(j->a) ? ERR_NOMEM : 0;
+}
+
+int
+guard_tls_due(struct sqldb *db, int64_t from, int64_t before, struct arena *a, int64_t *day, struct slice *domain)
+{
+	struct result_job j = {.from = from, .before = before, .day = *day, .domain = *domain, .a = a};
+	int e = sql_read(db, find_due, &j);
+
+	if (e == 0) {
+		*day = j.day;
+		*domain = j.domain;
+	}
 	return e;
+}
+
+static int
+mark_done(struct sqltx *tx, void *arg)
+{
+	const struct result_job *j = arg;
+
+	return SQL_EXEC(tx, &guard_sql_tls_done, SQLI(j->day), SQLT(j->domain));
+}
+
+int
+guard_tls_done(struct sqldb *db, int64_t day, struct slice domain)
+{
+	struct result_job j = {.day = day, .domain = domain};
+
+	return sql_write(db, mark_done, &j);
 }

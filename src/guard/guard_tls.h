@@ -24,7 +24,7 @@ NODISCARD int guard_policy_list(struct sqldb *db, struct house *h, struct slice 
 struct guard_tls_result {
 	int64_t day;                /* since 1970; of guard_tls_add() it is today */
 	struct slice domain;        /* of the recipients */
-	struct slice policy;        /* "sts", "tlsa", "no-policy-found" */
+	struct slice policy;        /* "sts", "tlsa", "no-policy-found"; behind it, a line each, what it said */
 	struct slice host, address; /* of the server; may be empty */
 	struct slice result;        /* "successful", or a result type of RFC 8460 §4.3.1 */
 	int64_t sessions;
@@ -34,5 +34,15 @@ NODISCARD int guard_tls_add(struct sqldb *db, struct house *h, const struct guar
 /* From the day on, in order, at most max after `skip`. */
 NODISCARD int guard_tls_list(
     struct sqldb *db, int64_t day, size_t skip, size_t max, struct arena *a, struct guard_tls_result **v, size_t *n);
+
+/* For reports: the first day of `from` to `before` (without that), and the domain, behind `*day` and `*domain`, that have results and no
+ * report yet: 0 with these; ERR_NOTFOUND. */
+NODISCARD int guard_tls_due(
+    struct sqldb *db, int64_t from, int64_t before, struct arena *a, int64_t *day, struct slice *domain);
+/* Its results, at most max, those of one policy together. */
+NODISCARD int guard_tls_of(struct sqldb *db, int64_t day, struct slice domain, size_t max, struct arena *a,
+    struct guard_tls_result **v, size_t *n);
+/* The report is on its way, or nobody wants it. */
+NODISCARD int guard_tls_done(struct sqldb *db, int64_t day, struct slice domain);
 
 #endif

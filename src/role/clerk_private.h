@@ -28,10 +28,11 @@ struct clerk {
 	struct net_acceptor *control, *local;
 	struct map programs; /* ticket → struct program of clerk_program.c */
 	int next_courier;
-	struct fiber *reporter; /* of clerk_reports.c */
-	bool backing_up;        /* a backup is being made: desks are told to forget nothing */
-	int busy;               /* handlers that use what is open */
-	bool closed;            /* nothing is open any more */
+	struct fiber *reporter;     /* of clerk_reports.c */
+	struct fiber *tls_reporter; /* of clerk_tls_reports.c */
+	bool backing_up;            /* a backup is being made: desks are told to forget nothing */
+	int busy;                   /* handlers that use what is open */
+	bool closed;                /* nothing is open any more */
 	struct {
 		int64_t rcpt, login, account, sender, over_rate, submit, control, dkim_signed, arc_sealed;
 	} counters;
@@ -156,6 +157,27 @@ void clerk_tls_handle(struct clerk *k);
 /* clerk_reports.c: the reports that other domains want (RFC 9990). */
 NODISCARD int clerk_reports_start(struct clerk *k);
 void clerk_reports_stop(struct clerk *k);
+
+/* clerk_tls_reports.c: the reports on TLS (RFC 8460). */
+NODISCARD int clerk_tls_reports_start(struct clerk *k);
+void clerk_tls_reports_stop(struct clerk *k);
+
+/* clerk_report_send.c: what reports have in common. */
+struct clerk_report {
+	struct clerk *k;
+	struct arena *a;
+	struct slice destination; /* an address */
+	char id[ULID_LEN + 1];    /* of the message */
+	char report_id[64];       /* of the report, whoever gets it */
+};
+/* Ids that are always the same for the same report: of that day, about that, to that destination. */
+void clerk_report_ids(struct clerk_report *p, int64_t day, uint64_t about);
+/* gzip. */
+NODISCARD int clerk_report_pack(struct clerk *k, struct slice in, struct buf *out);
+void clerk_report_put_base64(struct buf *out, struct slice s);
+/* Into the queue, signed as the domain of report_sender; `domain` is whom it is about, for the log. */
+NODISCARD int clerk_report_submit(
+    struct clerk_report *p, struct slice domain, struct slice envelope, struct slice rcpt_envelope, struct slice body);
 
 /* clerk_control.c: the control socket. */
 NODISCARD int clerk_control_start(struct clerk *k, struct buf *detail);

@@ -7,8 +7,6 @@
 #include "guard/guard_dmarc.h"
 #include "trust/dmarc_report.h"
 
-#include <zlib.h>
-
 #define DAY_S 86400
 #define LOOK_MS 5000
 #define PAUSE_MS 200 /* between two reports */
@@ -59,150 +57,55 @@ on_results(struct clerk *k, struct bus_peer *from, struct bus_clerk_dmarc_result
 /* ---- one report --------------------------------------------------------------------------------------------------- */
 
 struct report {
-	struct clerk *k;
-	struct arena *a;
+	struct clerk_report to;
 	const struct guard_dmarc_row *of; /* day, domain, policy, destinations */
-	struct slice destination;
 	struct slice xml;
-	char id[ULID_LEN + 1];
-	char report_id[64];
 };
 
-/* Numbers that are always the same for the same report. */
 static void
 make_ids(struct report *p)
 {
-	static const char digits[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
-	uint64_t ms = (uint64_t)(p->of->day * DAY_S) * 1000;
-	uint64_t one = slice_hash(p->of->domain, 1) ^ slice_hash(p->of->policy, 2);
-	uint64_t two = one ^ slice_hash(p->destination, 3) ^ slice_hash(p->k->c->settings->hostname, 4);
-
-	(void)snprintf(
-	    p->report_id, sizeof(p->report_id), "%lld.%016llx", (long long)p->of->day, (unsigned long long)one);
-	for (int i = 9; i >= 0; i--, ms >>= 5)
-		p->id[i] = digits[ms & 31];
-	for (int i = 10; i < ULID_LEN; i++) {
-		p->id[i] = digits[two & 31];
-		two = two >> 5 ^ (i == 17 ? one * 0x9e3779b97f4a7c15u : 0);
-	}
-	p->id[ULID_LEN] = '\0';
-}
-
-struct pack_job {
-	struct slice in;
-	struct buf *out;
-};
-
-/* gzip (RFC 1952); on a worker thread. */
-static int
-pack(void *arg)
-{
-	struct pack_job *j = arg;
-	z_stream z = {0};
-	uint8_t *room;
-	int e;
-
-	if (deflateInit2(&z, Z_BEST_COMPRESSION, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK)
-		return ERR_NOMEM;
-	room = buf_reserve(j->out, deflateBound(&z, j->in.n));
-	if (room == NULL) {
-		(void)deflateEnd(&z);
-		return j->out->err;
-	}
-	z.next_in = (Bytef *)j->in.p;
-	z.avail_in = (uInt)j->in.n;
-	z.next_out = room;
-	z.avail_out = (uInt)deflateBound(&z, j->in.n);
-	e = deflate(&z, Z_FINISH);
-	buf_added(j->out, z.total_out);
-	(void)deflateEnd(&z);
-	return e == Z_STREAM_END ? 0 : ERR_LIMIT;
-}
-
-static void
-put_lines_of_base64(struct buf *out, struct slice s)
-{
-	while (s.n > 0) {
-		struct slice line = slice_head(s, 57);
-
-		buf_put_base64(out, line);
-		buf_put_z(out, "\r\n");
-		s = slice_from(s, line.n);
-	}
+	clerk_report_ids(&p->to, p->of->day, slice_hash(p->of->domain, 1) ^ slice_hash(p->of->policy, 2));
 }
 
 /* The message (RFC 9990 §3.5.2). */
 static int
 write_message(struct report *p, struct buf *out)
 {
-	const struct settings *s = p->k->c->settings;
+	struct clerk *k = p->to.k;
+	struct arena *a = p->to.a;
+	const struct settings *s = k->c->settings;
 	struct buf packed BUF_CLEANUP;
-	struct pack_job job = {p->xml, &packed};
 	char boundary[BUILD_BOUNDARY_MAX];
 	int64_t begin_s = p->of->day * DAY_S;
-	struct slice file = arena_printf(p->a, "%.*s!%.*s!%lld!%lld.xml.gz", SLICE_ARG(s->hostname),
+	struct slice file = arena_printf(a, "%.*s!%.*s!%lld!%lld.xml.gz", SLICE_ARG(s->hostname),
 	    SLICE_ARG(p->of->domain), (long long)begin_s, (long long)begin_s + DAY_S - 1);
 	int e;
 
 	buf_init(&packed, MESSAGE_BYTES_MAX / 2);
-	e = work_run(p->k->workers, pack, &job);
+	e = clerk_report_pack(k, p->xml, &packed);
 	if (e != 0)
 		return e;
-	build_boundary(p->k->c->house, boundary);
-	build_field_raw(out, SLICE("From"), arena_printf(p->a, "<%.*s>", SLICE_ARG(s->report_sender)));
-	build_field_raw(out, SLICE("To"), arena_printf(p->a, "<%.*s>", SLICE_ARG(p->destination)));
+	build_boundary(k->c->house, boundary);
+	build_field_raw(out, SLICE("From"), arena_printf(a, "<%.*s>", SLICE_ARG(s->report_sender)));
+	build_field_raw(out, SLICE("To"), arena_printf(a, "<%.*s>", SLICE_ARG(p->to.destination)));
 	build_field_raw(out, SLICE("Subject"),
-	    arena_printf(p->a, "Report Domain: %.*s Submitter: %.*s Report-ID: <%s@%.*s>", SLICE_ARG(p->of->domain),
-		SLICE_ARG(s->hostname), p->report_id, SLICE_ARG(s->hostname)));
-	build_field_date(out, SLICE("Date"), house_now_s(p->k->c->house));
-	buf_printf(out, "Message-ID: <%s@%.*s>\r\nAuto-Submitted: auto-generated\r\nMIME-Version: 1.0\r\n", p->id,
+	    arena_printf(a, "Report Domain: %.*s Submitter: %.*s Report-ID: <%s@%.*s>", SLICE_ARG(p->of->domain),
+		SLICE_ARG(s->hostname), p->to.report_id, SLICE_ARG(s->hostname)));
+	build_field_date(out, SLICE("Date"), house_now_s(k->c->house));
+	buf_printf(out, "Message-ID: <%s@%.*s>\r\nAuto-Submitted: auto-generated\r\nMIME-Version: 1.0\r\n", p->to.id,
 	    SLICE_ARG(s->hostname));
 	buf_printf(out, "Content-Type: multipart/mixed; boundary=\"%s\"\r\n\r\n--%s\r\n", boundary, boundary);
 	build_text_body(out,
-	    arena_printf(p->a, "This is a DMARC aggregate report of %.*s about mail that said to be from %.*s.\r\n",
+	    arena_printf(a, "This is a DMARC aggregate report of %.*s about mail that said to be from %.*s.\r\n",
 		SLICE_ARG(s->hostname), SLICE_ARG(p->of->domain)));
 	buf_printf(out,
 	    "\r\n--%s\r\nContent-Type: application/gzip\r\nContent-Transfer-Encoding: base64\r\n"
 	    "Content-Disposition: attachment;\r\n\tfilename=\"%.*s\"\r\n\r\n",
 	    boundary, SLICE_ARG(file));
-	put_lines_of_base64(out, buf_slice(&packed));
+	clerk_report_put_base64(out, buf_slice(&packed));
 	buf_printf(out, "--%s--\r\n", boundary);
 	return out->err;
-}
-
-/* Into the queue, signed as the domain of its sender. */
-static int
-submit(struct report *p, struct slice body)
-{
-	struct clerk *k = p->k;
-	struct queue_submission s = {.id = slice_z(p->id),
-	    .origin = ORIGIN_SYSTEM,
-	    .reverse_path = k->c->settings->report_sender,
-	    .body = body,
-	    .size_bytes = (int64_t)body.n};
-	struct queue_ops ops = clerk_queue_ops(k);
-	struct queue_target *targets;
-	struct queue_rcpt *rcpts;
-	struct buf detail BUF_CLEANUP;
-	size_t n = 0;
-	int e = ops.expand(ops.ctx, p->destination, p->a, &targets, &n);
-
-	if (e != 0 || n == 0)
-		return e;
-	rcpts = ARENA_ARRAY(p->a, struct queue_rcpt, n);
-	if (rcpts == NULL)
-		return ERR_NOMEM;
-	for (size_t i = 0; i < n; i++)
-		rcpts[i] = (struct queue_rcpt){.original = p->destination, .target = targets[i]};
-	s.rcpts = rcpts;
-	s.rcpts_n = n;
-	buf_init(&detail, 4096);
-	e = clerk_sign(k, &s, p->a);
-	if (e == 0 && queue_submit(k->queue, &s, &detail) != SUBMIT_OK)
-		e = ERR_UNAVAILABLE;
-	LOG(k->c->house, INFO, "report_sent", LOG_S("id", s.id), LOG_S("domain", p->of->domain),
-	    LOG_S("to", p->destination), LOG_S("detail", buf_slice(&detail)), LOG_E(e));
-	return e;
 }
 
 /* To each address that wants it. */
@@ -215,12 +118,12 @@ send_report(struct report *p)
 	while (e == 0 && rest.n > 0) {
 		struct buf message BUF_CLEANUP;
 
-		p->destination = slice_cut(&rest, '\n');
+		p->to.destination = slice_cut(&rest, '\n');
 		make_ids(p);
 		buf_init(&message, MESSAGE_BYTES_MAX);
 		e = write_message(p, &message);
 		if (e == 0)
-			e = submit(p, buf_slice(&message));
+			e = clerk_report_submit(&p->to, p->of->domain, SLICE_EMPTY, SLICE_EMPTY, buf_slice(&message));
 	}
 	return e;
 }
@@ -234,7 +137,7 @@ next_report(struct clerk *k)
 	struct buf xml BUF_CLEANUP;
 	struct guard_dmarc_row of, *v;
 	struct dmarc_report r = {.organisation = k->c->settings->hostname, .email = k->c->settings->report_sender};
-	struct report p = {.k = k, .a = &a, .of = &of};
+	struct report p = {.to = {.k = k, .a = &a}, .of = &of};
 	struct dmarc_report_row *rows;
 	int e;
 
@@ -250,9 +153,8 @@ next_report(struct clerk *k)
 		return ERR_NOMEM;
 	for (size_t i = 0; i < r.rows_n; i++)
 		rows[i] = (struct dmarc_report_row){v[i].row, v[i].count};
-	p.destination = SLICE_EMPTY;
 	make_ids(&p);
-	r.id = slice_z(p.report_id);
+	r.id = slice_z(p.to.report_id);
 	r.domain = of.domain;
 	r.policy = of.policy;
 	r.begin_s = of.day * DAY_S;

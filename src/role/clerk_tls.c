@@ -6,7 +6,7 @@
 #include "trust/mta_sts.h"
 
 #define DUE_MAX 100
-#define TEXT_MAX 1000u
+#define TEXT_MAX 2500u
 #define LIST_PAGE 500
 #define LIST_ARENA_BYTES ((size_t)64 << 20)
 #define DAY_S 86400
@@ -143,12 +143,14 @@ static int
 show_result(struct control_session *s, const struct guard_tls_result *r)
 {
 	json_t *row = json_object();
+	struct slice policy = r->policy;
 	char at[RFC3339_MAX];
 
 	time_rfc3339(r->day * DAY_S * 1000000, at);
 	control_set_text(row, "day", slice_head(slice_z(at), 10));
 	control_set_text(row, "domain", r->domain);
-	control_set_text(row, "policy", r->policy);
+	control_set_text(row, "policy", slice_cut(&policy, '\n'));
+	control_set_text(row, "said", policy);
 	control_set_text(row, "result", r->result);
 	(void)json_object_set_new(row, "sessions", json_integer(r->sessions));
 	control_set_text(row, "host", r->host);

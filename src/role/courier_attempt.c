@@ -107,11 +107,12 @@ count_tls(struct attempt *t, const struct route_host *host, const struct host_se
 	const char *result = courier_tally_result(t->job.tls_result);
 	struct slice detail = t->job.tls_error;
 
-	if (!t->route.by_dns || result == NULL)
+	/* What was sent without regard to policies, such as reports, says nothing of them; and reports of reports would never end. */
+	if (!t->route.by_dns || result == NULL || t->wish.ignore_policies)
 		return;
 	if (security->failure != NULL && t->job.tls_result == SMTP_TLS_FINE) {
 		result = security->failure;
-		detail = SLICE("the server is not one of those that the policy names");
+		detail = security->text;
 	}
 	courier_tally_add(&t->k->tally, t->wish.domain, security->policy, host->name, slice_z(address), result, detail);
 }
@@ -288,7 +289,7 @@ look_up_policy(struct attempt *t)
 	e = courier_sts_find(&t->k->sts, t->dns, t->wish.domain, t->job.arena, sts);
 	if (e == 0 && sts->failure != NULL)
 		courier_tally_add(
-		    &t->k->tally, t->wish.domain, "sts", SLICE_EMPTY, SLICE_EMPTY, sts->failure, sts->detail);
+		    &t->k->tally, t->wish.domain, SLICE("sts"), SLICE_EMPTY, SLICE_EMPTY, sts->failure, sts->detail);
 	return e;
 }
 

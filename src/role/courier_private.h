@@ -6,7 +6,9 @@
  *   courier_pool.c      connections that wait for a next message
  *   courier_security.c  how a connection has to be secured
  *   courier_sts.c       MTA-STS policies
- *   courier_tally.c     counts for reports on TLS */
+ *   courier_tally.c     counts for reports on TLS
+ *   courier_report.c    where these reports go, and taking them to web servers
+ *   courier_https.c     asking web servers */
 #ifndef ROLE_COURIER_PRIVATE_H
 #define ROLE_COURIER_PRIVATE_H
 
@@ -37,5 +39,11 @@ struct courier {
 /* Sends for the clerk: the bus's courier_send. */
 int courier_on_send(struct courier *k, struct bus_peer *from, struct bus_courier_send_request *q, struct arena *a,
     struct bus_courier_send_reply *rep);
+
+/* courier_report.c: the bus's courier_report_places and courier_report_post. */
+int courier_on_report_places(struct courier *k, struct bus_peer *from, struct bus_courier_report_places_request *q,
+    struct arena *a, struct bus_courier_report_places_reply *rep);
+int courier_on_report_post(struct courier *k, struct bus_peer *from, struct bus_courier_report_post_request *q,
+    struct arena *a, struct bus_courier_report_post_reply *rep);
 
 #endif

@@ -3,6 +3,7 @@
 #include "base/log.h"
 
 #define TLSA_MAX 50
+#define TOLD_BYTES_MAX 2000u /* of a policy, in reports */
 
 struct deciding {
 	struct courier *k;
@@ -71,6 +72,25 @@ is_usable(const struct dns_tlsa *t)
 	    (t->matching == 0 || t->data.n == lengths[t->matching]);
 }
 
+/* The records in the form of zone files (RFC 6698 §2.2). */
+static void
+tell_records(struct deciding *x, const struct dns_answer *answer)
+{
+	struct buf b BUF_CLEANUP;
+
+	buf_init(&b, TOLD_BYTES_MAX);
+	buf_put_z(&b, "tlsa");
+	for (size_t i = 0; i < answer->rdata.n; i++) {
+		struct dns_tlsa t;
+
+		if (dns_tlsa_decode(answer->rdata.v[i], &t) != 0 || b.n + 2 * t.data.n + 20 > TOLD_BYTES_MAX)
+			continue;
+		buf_printf(&b, "\n%u %u %u ", (unsigned)t.usage, (unsigned)t.selector, (unsigned)t.matching);
+		buf_put_hex(&b, t.data);
+	}
+	x->out->policy = arena_copy(x->a, buf_slice(&b));
+}
+
 static int
 take_records(struct deciding *x, const struct dns_answer *answer, enum dane *out)
 {
@@ -85,6 +105,7 @@ take_records(struct deciding *x, const struct dns_answer *answer, enum dane *out
 		if (dns_tlsa_decode(answer->rdata.v[i], &t) == 0 && is_usable(&t))
 			v[n++] = (struct tls_tlsa){t.usage, t.selector, t.matching, t.data};
 	}
+	tell_records(x, answer);
 	x->out->how.expect.tlsa = v;
 	x->out->how.expect.tlsa_n = n;
 	*out = n > 0 ? DANE_USABLE : DANE_UNUSABLE;
@@ -106,6 +127,7 @@ ask_records(struct deciding *x, struct slice base, enum dane *out)
 	if (answer.status == DNS_TEMPFAIL || answer.status == DNS_BOGUS) {
 		*out = DANE_UNKNOWN;
 		x->out->failure = "dnssec-invalid";
+		x->out->policy = SLICE("tlsa");
 	} else if (answer.status == DNS_OK && answer.secure) {
 		return take_records(x, &answer, out);
 	}
@@ -201,6 +223,8 @@ take_dane(struct deciding *x, enum dane kind, struct slice base)
 	how->verified_by = SLICE("DANE");
 	if (kind == DANE_UNUSABLE) {
 		/* §2.2: encrypted, but nobody knows with whom. */
+		x->out->failure = "tlsa-invalid";
+		x->out->text = SLICE("none of the TLSA records can be used");
 		how->client = x->k->tls_any;
 		how->expect = (struct tls_expect){.name = base};
 		x->out->key = SLICE("encrypted");
@@ -228,7 +252,6 @@ decide_dane(struct deciding *x, bool *decided)
 	e = find_records(x, &kind, &base);
 	if (e != 0 || kind == DANE_NONE)
 		return e;
-	x->out->policy = "tlsa";
 	*decided = true;
 	if (kind != DANE_UNKNOWN)
 		return take_dane(x, kind, base);
@@ -247,13 +270,27 @@ decide_dane(struct deciding *x, bool *decided)
 
 /* ---- MTA-STS --------------------------------------------------------------------------------------------------- */
 
+/* The lines of the policy as its owner may have written them (RFC 8461 §3.2). */
+static struct slice
+tell_policy(struct arena *a, const struct mta_sts_policy *p)
+{
+	struct buf b BUF_CLEANUP;
+
+	buf_init(&b, TOLD_BYTES_MAX);
+	buf_printf(
+	    &b, "sts\nversion: STSv1\nmode: %s\nmax_age: %lld", mta_sts_mode_name(p->mode), (long long)p->max_age_s);
+	for (size_t i = 0; i < p->mx.n && b.n + p->mx.v[i].n + 5 <= TOLD_BYTES_MAX; i++)
+		buf_printf(&b, "\nmx: %.*s", SLICE_ARG(p->mx.v[i]));
+	return arena_copy(a, buf_slice(&b));
+}
+
 static void
 decide_sts(struct deciding *x)
 {
 	const struct sts_answer *sts = &x->w->sts;
 	bool enforce = sts->policy.mode == MTA_STS_ENFORCE;
 
-	x->out->policy = "sts";
+	x->out->policy = tell_policy(x->a, &sts->policy);
 	if (mta_sts_matches(&sts->policy, x->host->name)) {
 		take_roots(x, false, arena_printf(x->a, "the MTA-STS policy of %.*s", SLICE_ARG(x->w->domain)));
 		x->out->how.verified_by = SLICE("MTA-STS");
@@ -262,6 +299,7 @@ decide_sts(struct deciding *x)
 		return;
 	}
 	x->out->failure = "validation-failure";
+	x->out->text = SLICE("the server is not one of those that the policy names");
 	if (!enforce || x->w->ignore_policies) {
 		take_opportunistic(x);
 		return;
@@ -318,7 +356,7 @@ courier_security(struct courier *k, struct dns *d, const struct security_wish *w
 	bool decided = false;
 	int e;
 
-	*out = (struct host_security){.usable = true, .policy = "no-policy-found"};
+	*out = (struct host_security){.usable = true, .policy = SLICE("no-policy-found")};
 	e = decide_dane(&x, &decided);
 	if (e != 0)
 		return e;

@@ -18,12 +18,12 @@ struct host_security {
 	/* Else: why not. */
 	int result;
 	const char *status;
-	struct slice text;
+	struct slice text;   /* also of a usable one with `failure` */
 	const char *failure; /* for reports (RFC 8460 §4.3.2), or NULL */
 	/* How. */
 	struct smtp_security how;
-	struct slice key;   /* the same for connections that are as good as each other */
-	const char *policy; /* for reports: "sts", "tlsa", "no-policy-found" */
+	struct slice key;    /* the same for connections that are as good as each other */
+	struct slice policy; /* for reports: "sts", "tlsa", "no-policy-found"; behind it, a line each, what it says */
 };
 
 /* `addresses` of the host are looked at for DNSSEC; NULL when nothing is secure anyway. Everything lies in the arena. 0; ERR_CANCELLED,

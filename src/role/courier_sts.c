@@ -1,15 +1,13 @@
 #include "role/courier_sts.h"
 
 #include "base/log.h"
-#include "role/courier_route.h"
-#include "trust/http_reply.h"
+#include "role/courier_https.h"
 
 #define CLERK_MS 10000
 #define ARENA_BYTES ((size_t)1 << 20)
 #define REFRESH_S 86400          /* a policy that is older is fetched again when the next mail comes */
 #define RETRY_MS (5 * 60 * 1000) /* RFC 8461 §3.3: after a failure */
 #define TXT_MAX 50
-#define READ_BYTES 16384
 
 struct sts_domain {
 	struct list_node node;
@@ -113,70 +111,27 @@ struct fetch {
 	struct http_reply reply;
 };
 
-static int
-connect_any(struct fetch *f, struct dns *dns, struct stream **st)
-{
-	struct loop *l = f->s->c->loop;
-	struct route_host host = {.name = f->host, .port = f->s->c->settings->mta_sts_port};
-	struct route_addresses found;
-	int e = route_addresses(dns, &host, f->a, f->end_ms, &found);
-
-	if (e == 0)
-		e = ERR_DNS;
-	for (size_t i = 0; e != 0 && e != ERR_CANCELLED && i < found.n; i++)
-		e = net_connect(l, &found.v[i], NULL, f->end_ms, st);
-	return e;
-}
-
 /* RFC 8461 §3.3: no redirects, no caches. */
-static int
-ask(struct fetch *f, struct stream *st)
-{
-	int e = stream_printf(st,
-	    "GET /.well-known/mta-sts.txt HTTP/1.1\r\nHost: %.*s\r\nUser-Agent: Posthouse\r\nAccept: text/plain\r\n"
-	    "Connection: close\r\n\r\n",
-	    SLICE_ARG(f->host));
-
-	if (e == 0)
-		e = stream_flush(st);
-	while (e == 0 && f->reply.stage != HTTP_DONE) {
-		struct slice got;
-
-		e = stream_fill(st, READ_BYTES);
-		if (e == ERR_CLOSED)
-			return http_reply_end(&f->reply);
-		if (e != 0)
-			break;
-		got = stream_pending(st);
-		e = http_reply_feed(&f->reply, got);
-		stream_consume(st, got.n);
-	}
-	return e;
-}
-
 static int
 get(struct fetch *f, struct dns *dns)
 {
-	struct tls_expect expect = {.check = TLS_CHECK_ROOTS, .name = f->host};
-	struct stream *st STREAM_CLEANUP = NULL;
-	int e = connect_any(f, dns, &st);
+	static const char *const failures[] = {[HTTPS_CONNECTING] = "sts-policy-fetch-error",
+	    [HTTPS_SECURING] = "sts-webpki-invalid",
+	    [HTTPS_ASKING] = "sts-policy-fetch-error"};
+	const struct https_ask q = {.c = f->s->c,
+	    .tls = f->s->tls,
+	    .dns = dns,
+	    .a = f->a,
+	    .host = f->host,
+	    .port = f->s->c->settings->mta_sts_port,
+	    .head = SLICE("GET /.well-known/mta-sts.txt HTTP/1.1\r\nAccept: text/plain\r\n"),
+	    .end_ms = f->end_ms};
+	enum https_stage stage;
+	struct slice why;
+	int e = courier_https(&q, &f->reply, &stage, &why);
 
-	if (e != 0) {
-		fail(f->d, "sts-policy-fetch-error",
-		    arena_printf(f->a, "%.*s could not be reached: %s", SLICE_ARG(f->host), err_text(e)));
-		return e;
-	}
-	stream_set_deadline(st, f->end_ms);
-	e = stream_start_tls_expect(st, f->s->tls, &expect, f->end_ms);
-	if (e != 0) {
-		fail(f->d, "sts-webpki-invalid",
-		    arena_printf(f->a, "%.*s: %s", SLICE_ARG(f->host), stream_tls_info(st)->error));
-		return e;
-	}
-	e = ask(f, st);
 	if (e != 0)
-		fail(f->d, "sts-policy-fetch-error",
-		    arena_printf(f->a, "%.*s did not answer as it should: %s", SLICE_ARG(f->host), err_text(e)));
+		fail(f->d, failures[stage], why);
 	return e;
 }
 

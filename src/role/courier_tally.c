@@ -3,11 +3,11 @@
 #include "base/log.h"
 
 #define ROWS_MAX 5000
-#define TELL_MAX 500
+#define TELL_MAX 300
 #define TELL_MS 1000
 #define TELL_ARENA_BYTES ((size_t)4 << 20)
 #define CLERK_MS 10000
-#define KEY_BYTES 1000
+#define KEY_BYTES 3000
 #define DETAIL_BYTES 300
 
 /* The parts of the key are separated by NULs: domain, policy, host, address, result. */
@@ -34,10 +34,10 @@ courier_tally_result(enum smtp_tls_result result)
 }
 
 void
-courier_tally_add(struct courier_tally *t, struct slice domain, const char *policy, struct slice host,
+courier_tally_add(struct courier_tally *t, struct slice domain, struct slice policy, struct slice host,
     struct slice address, const char *result, struct slice detail)
 {
-	struct slice parts[] = {domain, slice_z(policy), host, address, slice_z(result)};
+	struct slice parts[] = {domain, policy, host, address, slice_z(result)};
 	struct buf key BUF_CLEANUP;
 	struct tally_row *row;
 

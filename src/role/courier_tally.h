@@ -17,8 +17,8 @@ struct courier_tally {
 NODISCARD int courier_tally_start(struct courier_tally *t, struct role_context *c);
 /* Tells what has not been told; on a fiber. */
 void courier_tally_stop(struct courier_tally *t);
-/* policy: "sts", "tlsa" or "no-policy-found". host and address may be empty. Nothing fails: what finds no room is not counted. */
-void courier_tally_add(struct courier_tally *t, struct slice domain, const char *policy, struct slice host,
+/* policy: as of struct host_security. host and address may be empty. Nothing fails: what finds no room is not counted. */
+void courier_tally_add(struct courier_tally *t, struct slice domain, struct slice policy, struct slice host,
     struct slice address, const char *result, struct slice detail);
 /* How reports call it; NULL for what they do not count. */
 const char *courier_tally_result(enum smtp_tls_result result);

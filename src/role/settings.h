@@ -141,6 +141,7 @@ struct settings {
 	struct network_list trust_exempt;
 	struct assess_rules trust;
 	struct slice report_sender; /* empty: no reports */
+	bool tls_reports;
 	struct limits limits;
 	struct arena arena;
 	struct settings

@@ -35,6 +35,8 @@ static const struct {
     {"List-Unsubscribe-Post", false},
     {"List-Post", false},
     {"Autocrypt", false},
+    {"TLS-Report-Domain", false},
+    {"TLS-Report-Submitter", false},
 };
 
 static void

@@ -208,12 +208,14 @@ is_uri(struct slice s)
 	return true;
 }
 
-/* The address of a mailto: URI (RFC 6068), without the fields that it may set; empty: it is none that mail can be sent to. */
-static struct slice
-read_address(struct arena *a, struct slice uri)
+struct slice
+dmarc_record_address(struct arena *a, struct slice uri)
 {
-	struct slice rest = slice_from(uri, 7), address, local, domain;
+	struct slice rest, address, local, domain;
 
+	if (!is_uri(uri) || !slice_istarts(uri, SLICE("mailto:")))
+		return SLICE_EMPTY;
+	rest = slice_from(uri, 7);
 	rest = decode_percent(a, slice_cut(&rest, '?'));
 	if (rest.n == 0 || !is_printable(rest) || mailbox_split(a, rest, &local, &domain) != 0 ||
 	    slice_at(domain, 0) == '[' || mailbox_normalise(a, rest, &address) != 0)
@@ -237,7 +239,7 @@ read_addresses(struct arena *a, struct slice s, struct slice_list *out, bool *gi
 		*given = true;
 		if (!slice_istarts(uri, SLICE("mailto:")))
 			continue;
-		v[n] = read_address(a, uri);
+		v[n] = dmarc_record_address(a, uri);
 		n += v[n].n > 0;
 	}
 	*out = (struct slice_list){v, n};

@@ -35,6 +35,9 @@ struct dmarc_record {
 /* Reads a record. What is wrong in it counts as not said, as do tags that nobody knows; of one that comes twice the first
  * counts. 0; ERR_NOTFOUND: it is no DMARC record (it does not begin with v=DMARC1); ERR_NOMEM. The addresses lie in the arena or in the text. */
 NODISCARD int dmarc_record_parse(struct arena *a, struct slice text, struct dmarc_record *out);
+/* The address of a mailto: URI (RFC 6068), without the fields that it may set, in the arena; empty: it is none that mail can be sent
+ * to. */
+struct slice dmarc_record_address(struct arena *a, struct slice uri);
 /* "none", "quarantine", "reject". A static string. */
 const char *dmarc_policy_name(enum dmarc_policy p);
 

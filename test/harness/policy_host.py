@@ -1,4 +1,4 @@
-"""An HTTPS server that hands out MTA-STS policies on loopback: whatever a test wants for each host name."""
+"""An HTTPS server that hands out MTA-STS policies on loopback: whatever a test wants for each host name; and takes reports."""
 import http.server
 import ssl
 import threading
@@ -10,6 +10,7 @@ class PolicyHost:
     def __init__(self, address, port, certificate, policies):
         self.policies = policies
         self.asked = []
+        self.posted = []  # (host, path, content type, body)
         outer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -31,6 +32,13 @@ class PolicyHost:
                 self.send_header("Content-Length", str(len(text)))
                 self.end_headers()
                 self.wfile.write(text.encode())
+
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                outer.posted.append((self.headers["Host"], self.path, self.headers["Content-Type"], body))
+                self.send_response(201 if self.path.startswith("/tls") else 404)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
 
             def log_message(self, *args):
                 pass

@@ -1,5 +1,10 @@
 """DANE (RFC 7672), MTA-STS (RFC 8461), REQUIRETLS and TLS-Required (RFC 8689) against local zones that Knot signs, servers with right and
 wrong certificates, and a local policy host. A message that may not go in the clear is never seen by the server."""
+import datetime
+import email
+import email.policy
+import gzip
+import json
 import re
 
 import pytest
@@ -66,6 +71,9 @@ def world():
         if d in UNSIGNED and d != "nothing.test" or d == "both.test":
             host = BAD_POLICIES if d == "sts-badhost.test" else POLICIES
             zones[d] += f'_mta-sts TXT "v=STSv1; id=1;"\nmta-sts A {host}\n'
+    zones["sts-expired.test"] += f'_smtp._tls TXT "v=TLSRPTv1; rua=mailto:tls@sts-expired.test,https://mta-sts.sts-expired.test:{https}/tls?v=1"\n'
+    zones["right.test"] += f'_smtp._tls TXT "v=TLSRPTv1; rua=https://mta-sts.sts-badhost.test:{https}/tls,https://mta-sts.sts-expired.test:{https}/wrong,mailto:r@plain.test"\n'
+    zones["wrong.test"] += '_smtp._tls TXT "v=TLSRPTv1; rua=mailto:tls@wrong.test"\n_smtp._tls TXT "v=TLSRPTv1; rua=mailto:tls@nothing.test"\n'
     w.knot = knot.Knot(path / "knot", zones, unsigned=[*UNSIGNED, "a.test"])
     good = authority.leaf("localhost", *(f"mta-sts.{d}" for d in domains))
     w.servers = {d: SmtpServer(address, port, certificate=w.certificates[d], hostname=f"mx.{d}",
@@ -78,7 +86,7 @@ def world():
         anchor = next(a for a in w.knot.anchors if a.startswith("bogus.test."))
         settings = settings.replace(anchor, anchor[:-8] + ("00000000" if not anchor.endswith("00000000") else "11111111"))
         config = settings + f"[send]\nport = {port}\nmta_sts_port = {https}\nca_file = {authority.root.pem}\n"
-        config += "[limits]\nmta_sts_look_ms = 0\n"
+        config += "[limits]\nmta_sts_look_ms = 0\n[trust]\nreport_sender = tls@a.test\n"
         w.house = Served(path / "house", "mx.a.test", HOUSE, {SMTP: free_port(HOUSE)}, config)
         with w.house:
             w.house.domain("a.test", "ann")
@@ -223,3 +231,53 @@ def test_tls_required_no(world):
     for domain in ("wrong.test", "sts-expired.test"):
         assert taken(w, domain, "no-matter")["tls"]
     assert not taken(w, "stripped.test", "no-matter")["tls"]
+
+
+def reports(w, domain):
+    return [email.message_from_bytes(m["data"], policy=email.policy.default) for m in w.servers[domain].messages if b"TLS-Report-Domain" in m["data"]]
+
+
+def opened(message):
+    """The report in a message, and its structure (RFC 8460 §5.3)."""
+    assert message.get_content_type() == "multipart/report" and message.get_param("report-type") == "tlsrpt" and not message.defects
+    assert message["TLS-Report-Submitter"] == "a.test" and message["TLS-Required"] == "No" and message["Auto-Submitted"] == "auto-generated"
+    domain = message["TLS-Report-Domain"]
+    assert re.fullmatch(rf"Report Domain: {re.escape(domain)} Submitter: a\.test Report-ID: <\S+@a\.test>", message["Subject"])
+    signatures = message.get_all("DKIM-Signature")
+    assert len(signatures) == 2 and all("d=a.test" in s and "tls-report-domain" in s.lower() and "l=" not in s.split("b=")[0] for s in signatures)
+    _, part = message.get_payload()
+    assert part.get_content_type() == "application/tlsrpt+gzip"
+    assert re.fullmatch(rf"a\.test!{re.escape(domain)}!\d+!\d+\.json\.gz", part.get_filename())
+    return json.loads(gzip.decompress(part.get_content()))
+
+
+def test_the_domains_get_their_reports(world):
+    """RFC 8460: by mail, whatever their certificates are worth, and to web servers whose certificates are right."""
+    w = world
+    day = w.house.rows("clock", "show")[0]["now"][:10]
+    counted = {(r["policy"], r["result"]): r["sessions"] for r in w.house.rows("trust", "tls", "--days", "2") if r["domain"] == "sts-expired.test"}
+    now = datetime.datetime.fromisoformat(w.house.rows("clock", "show")[0]["now"].replace("Z", "+00:00"))
+    noon = (now + datetime.timedelta(days=1)).replace(hour=12, minute=0)
+    w.house.run("clock", "advance", f"{int((noon - now).total_seconds())}s")
+    wait_until(lambda: any(p[1] == "/tls?v=1" for p in w.policies.posted), 60, "the report that was posted")
+    (message,) = wait_until(lambda: reports(w, "sts-expired.test"), 60, "the report that was sent")
+    report = opened(message)
+    (posted,) = (p for p in w.policies.posted if p[1] == "/tls?v=1")
+    assert posted[2] == "application/tlsrpt+gzip" and json.loads(gzip.decompress(posted[3])) == report
+    assert report["contact-info"] == "tls@a.test" and report["date-range"]["start-datetime"].startswith(day + "T00:00:00")
+    policies = {p["policy"]["policy-type"]: p for p in report["policies"]}
+    sts = policies["sts"]
+    assert sts["policy"]["policy-domain"] == "sts-expired.test" and sts["policy"]["mx-host"] == ["*.sts-expired.test"]
+    assert sts["policy"]["policy-string"][:2] == ["version: STSv1", "mode: enforce"]
+    (failure,) = sts["failure-details"]
+    assert failure["result-type"] == "certificate-expired" and failure["receiving-mx-hostname"] == "mx.sts-expired.test"
+    assert failure["receiving-ip"] == UNSIGNED["sts-expired.test"][0]
+    assert failure["failed-session-count"] == sts["summary"]["total-failure-session-count"] == counted[("sts", "certificate-expired")]
+    # To whose server has no certificate that is right nothing is told; who refuses it is no taker; then there is mail.
+    (message,) = wait_until(lambda: reports(w, "plain.test"), 60, "the report about right.test")
+    tlsa = opened(message)["policies"][0]
+    assert tlsa["policy"]["policy-type"] == "tlsa" and tlsa["policy"]["policy-string"] == [w.certificates["right.test"].tlsa().lower()]
+    assert tlsa["summary"]["total-successful-session-count"] > 0 and "failure-details" not in tlsa
+    wait_until(lambda: any(p[1] == "/wrong" for p in w.policies.posted), 60, "the report that was refused")
+    # Two records are none; and who asked for nothing gets nothing.
+    assert not any(reports(w, d) for d in w.servers if d not in ("sts-expired.test", "plain.test"))
