@@ -4,13 +4,15 @@
 
 #include "base/log.h"
 #include "message/surrogate.h"
+#include "pop3/pop3_ahead.h"
 #include "pop3/pop3_command.h"
 #include "pop3/pop3_stuff.h"
 #include "store/store.h"
 
 #define PIECE_BYTES 65536u
-#define FETCH_BYTES (512u << 10)
 #define ERRORS_MAX 50
+/* Messages that were read ahead are kept so long for a client that is silent. */
+#define AHEAD_KEEP_MS 5000
 
 struct session {
 	struct stream *st;
@@ -18,6 +20,7 @@ struct session {
 	const struct pop3_session_config *c;
 	const struct limits *limits;
 	struct store_view *view;
+	struct pop3_ahead ahead;
 	bool *deleted; /* by sequence number - 1 */
 	size_t count;
 	size_t left;         /* messages not marked … */
@@ -187,6 +190,7 @@ send_bytes(struct session *s, struct pop3_stuff *stuff, struct slice bytes)
 		struct buf BUF_CLEANUP out;
 
 		buf_init(&out, 2 * PIECE_BYTES);
+		(void)buf_reserve(&out, piece.n + piece.n / 16);
 		pop3_stuff_feed(stuff, piece, &out);
 		say(s, buf_slice(&out));
 		bytes = slice_from(bytes, piece.n);
@@ -221,19 +225,20 @@ send_file(struct session *s, struct pop3_stuff *stuff, struct store_body *body, 
 static int
 make_surrogate(struct session *s, const struct store_fetched *f, struct store_body *body, struct buf *out)
 {
-	struct buf BUF_CLEANUP header;
+	struct slice header = slice_head(f->raw, f->header_size);
+	struct buf BUF_CLEANUP copy;
 	int err = 0;
 
-	buf_init(&header, (size_t)s->limits->message_header_bytes);
-	if (s->c->utf8 || f->header_size > header.max)
+	buf_init(&copy, (size_t)s->limits->message_header_bytes);
+	if (s->c->utf8 || f->header_size > copy.max)
 		return 0;
-	if (body != NULL)
-		err = store_body_read(body, 0, f->header_size, &header);
-	else
-		buf_put(&header, slice_head(f->raw, f->header_size));
-	if (err == 0 && surrogate_needed(buf_slice(&header), s->limits))
-		surrogate_header(buf_slice(&header), s->limits, out);
-	return err != 0 ? err : header.err != 0 ? header.err : out->err;
+	if (body != NULL) {
+		err = store_body_read(body, 0, f->header_size, &copy);
+		header = buf_slice(&copy);
+	}
+	if (err == 0 && surrogate_needed(header, s->limits))
+		surrogate_header(header, s->limits, out);
+	return err != 0 ? err : copy.err != 0 ? copy.err : out->err;
 }
 
 static void
@@ -270,19 +275,15 @@ send_fetched(struct session *s, const struct store_fetched *f, bool limited, uin
 static void
 send_message(struct session *s, size_t seq, bool limited, uint64_t lines)
 {
-	struct store_fetched f = {.uid = store_view_at(s->view, seq).uid};
-	struct arena ARENA_CLEANUP a;
-	size_t done;
-	int err;
+	const struct store_fetched *f;
+	int err = pop3_ahead_take(&s->ahead, seq, &f);
 
-	arena_init(&a, FETCH_BYTES);
-	err = store_fetch(s->view, &f, 1, STORE_WANT_RAW, &a, &done);
 	if (err != 0)
 		say(s, SLICE("-ERR [SYS/TEMP] the message cannot be read now\r\n"));
-	else if (!f.found)
+	else if (!f->found)
 		say(s, SLICE("-ERR the message was removed by another session\r\n"));
 	else
-		send_fetched(s, &f, limited, lines);
+		send_fetched(s, f, limited, lines);
 }
 
 static void
@@ -418,6 +419,22 @@ serve(struct session *s)
 		end(s, err);
 }
 
+/* Waits for input or a wake until `deadline`; what was read ahead is not kept for all that time. */
+static int
+wait_for_input(struct session *s, int64_t deadline)
+{
+	int64_t keep = loop_deadline(s->c->loop, AHEAD_KEEP_MS);
+	int err;
+
+	if (!pop3_ahead_holds(&s->ahead) || keep >= deadline)
+		return stream_wait_readable_or_wake(s->st, deadline);
+	err = stream_wait_readable_or_wake(s->st, keep);
+	if (err != ERR_TIMEOUT)
+		return err;
+	pop3_ahead_forget(&s->ahead);
+	return stream_wait_readable_or_wake(s->st, deadline);
+}
+
 static void
 wait_for_command(struct session *s)
 {
@@ -435,7 +452,7 @@ wait_for_command(struct session *s)
 			return;
 		err = stream_flush(s->st);
 		if (err == 0)
-			err = stream_wait_readable_or_wake(s->st, deadline);
+			err = wait_for_input(s, deadline);
 		/* RFC 1939 §3: the autologout removes nothing. */
 		if (err == ERR_TIMEOUT)
 			say(s, SLICE("-ERR idle for too long\r\n"));
@@ -456,6 +473,7 @@ begin(struct session *s)
 	if (s->deleted == NULL)
 		return ERR_NOMEM;
 	count_all(s);
+	pop3_ahead_init(&s->ahead, s->view, s->deleted, (size_t)s->limits->pop3_ahead_bytes);
 	return 0;
 }
 
@@ -489,6 +507,7 @@ pop3_session(struct stream *st, struct store_account *account, const struct pop3
 	}
 	if (stream_error(st) == 0 && stream_flush(st) != 0)
 		end(&s, stream_error(st));
+	pop3_ahead_forget(&s.ahead);
 	store_view_close(&s.view);
 	free(s.deleted);
 	c->counters->sessions_open--;

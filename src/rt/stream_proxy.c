@@ -13,6 +13,7 @@ struct direction {
 	bool ended;
 	bool broken;            /* `to` takes nothing any more, but what it has sent before still arrives */
 	int want_from, want_to; /* what to wait for */
+	int quiet; /* `from` had nothing, and what it was waited for with this has not come: reading is in vain */
 };
 
 /* What is buffered for `to`: its own unsent output first, then what `from` has sent. 0 when all is out, ERR_BUSY. */
@@ -54,6 +55,10 @@ copy_once(struct direction *d, size_t *moved)
 	int64_t n, v;
 	int r;
 
+	if (d->quiet != 0) {
+		d->want_from = d->quiet;
+		return ERR_BUSY;
+	}
 	n = stream_try_read(d->from, p, LOOP_SCRATCH_BYTES, &d->want_from);
 	if (n == ERR_CLOSED && d->from->err_out == 0) {
 		d->from->err_in = ERR_CLOSED;
@@ -100,8 +105,10 @@ pump(struct direction *d, size_t *moved)
 
 /* Waits until one of the two streams can go on, or the fiber is woken where somebody may do that. */
 static int
-wait_both(struct stream *a, int events_a, struct stream *b, int events_b, int64_t deadline_ms, bool wakeable)
+wait_both(struct direction *there, struct direction *back, int64_t deadline_ms)
 {
+	struct stream *a = there->from, *b = back->from;
+	int events_a = there->want_from | back->want_to, events_b = there->want_to | back->want_from;
 	int r = 0;
 
 	stream_release_idle(a);
@@ -111,7 +118,9 @@ wait_both(struct stream *a, int events_a, struct stream *b, int events_b, int64_
 	if (r == 0 && events_b != 0)
 		r = stream_watch(b, STREAM_READER, events_b);
 	if (r == 0)
-		r = wakeable ? fiber_park(a->loop, deadline_ms) : fiber_wait(a->loop, deadline_ms);
+		r = there->stop != NULL ? fiber_park(a->loop, deadline_ms) : fiber_wait(a->loop, deadline_ms);
+	there->quiet = a->wait[STREAM_READER].fired ? 0 : there->want_from;
+	back->quiet = b->wait[STREAM_READER].fired ? 0 : back->want_from;
 	if (a->wait[STREAM_READER].fired || b->wait[STREAM_READER].fired)
 		r = 0;
 	stream_unwatch(a, STREAM_READER);
@@ -147,13 +156,14 @@ stream_proxy_until(struct stream *a, struct stream *b, int64_t idle_ms, const bo
 			idle_end = loop_deadline(l, idle_ms);
 		if (end > idle_end)
 			end = idle_end;
-		if (end <= loop_now_ms(l))
+		if (end <= loop_now_ms(l)) {
 			r = ERR_TIMEOUT;
-		else if (moved_there >= TURN_BYTES || moved_back >= TURN_BYTES)
+		} else if (moved_there >= TURN_BYTES || moved_back >= TURN_BYTES) {
+			there.quiet = back.quiet = 0;
 			r = fiber_yield(l);
-		else
-			r = wait_both(
-			    a, there.want_from | back.want_to, b, there.want_to | back.want_from, end, stop != NULL);
+		} else {
+			r = wait_both(&there, &back, end);
+		}
 	}
 	if (r == 0 && (there.broken || back.broken))
 		r = ERR_CLOSED;

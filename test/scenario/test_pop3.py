@@ -44,6 +44,27 @@ def test_snapshots(demo):
     assert demo.pop3("alice").stat()[0] == 1
 
 
+def test_all_in_order(demo):
+    """A client that takes one after the other gets what was read ahead; what another session removes meanwhile is gone."""
+    texts = [f"Subject: {n}\r\n\r\n" + f".line {n}\r\n..\r\n" * (n * 37 % 300) for n in range(1, 71)]
+    with demo.imap("alice") as i:
+        for text in texts:
+            i.append("INBOX", None, None, text.encode())
+    a, b = demo.pop3("alice"), demo.pop3("alice")
+    for n in range(1, 41):
+        assert b"\r\n".join(a.retr(n)[1]) + b"\r\n" == texts[n - 1].encode()
+    for n in (41, 42, 43, 60, 70):
+        b.dele(n)
+    b.quit()
+    for n in range(41, 71):
+        if n in (41, 42, 43, 60, 70):
+            with pytest.raises(poplib.error_proto, match="removed by another session"):
+                a.retr(n)
+        else:
+            assert b"\r\n".join(a.retr(n)[1]) + b"\r\n" == texts[n - 1].encode()
+            assert b"\r\n".join(a.top(n, 1)[1]) + b"\r\n" == "".join(texts[n - 1].splitlines(True)[:3]).encode()
+
+
 def test_capabilities_languages_and_utf8(demo):
     c = demo.pop3()
     capabilities = c.capa()
