@@ -1,7 +1,7 @@
 """Mailbox work: Posthouse (--plain) and Debian's Dovecot (Maildir and sdbox) in one run, with the same real messages. Prints wall and server
-CPU of each piece of work, and the ratios to the better Dovecot format with what they shall be. Of Dovecot the imap and pop3 processes
-alone are measured, over pipes. Where that says too little (sign-ins, POP3 through TLS) it is all of Dovecot behind its ports, which
-wants root: as it is packaged, and for sign-ins also with processes that are kept for the next connection. Passwords are
+CPU of each piece of work, and the ratios to the better Dovecot format with what they shall be. Of Dovecot the imap process
+alone is measured, over pipes; for POP3 and sign-ins it is all of Dovecot behind its ports, which wants root: as it is packaged, and for
+sign-ins also with processes that are kept for the next connection. Passwords are
 remembered on both sides. Behind the client's back: what each message costs in the seconds after it came, the search index above all.
 
     bench/imap.py FOLDER-OF-MESSAGES [--messages 5000] [--json]"""
@@ -73,12 +73,12 @@ class PosthouseUnder:
     def session(self):
         return Clear(self.house.address, self.house.port(hh.IMAP))
 
-    def pop3(self, tls=False):
+    def pop3(self, tls):
         return retriever(self.house.address, self.house.port(hh.POP3S if tls else hh.POP3), tls)
 
     def behind_ports(self, m, n):
         measure_sign_ins(m, self, SIGN_INS_ROWS)
-        measure_tls(m, self, n)
+        measure_pop3(m, self, n)
 
     def stop(self):
         self.house.stop()
@@ -97,15 +97,6 @@ class DovecotUnder:
     def session(self):
         return self.first
 
-    def pop3(self):
-        process = self.first.pop3()
-        self.pids = [process.pid]
-
-        def write(data):
-            process.stdin.write(data)
-            process.stdin.flush()
-        return Retriever(process.stdout, write)
-
     def behind_ports(self, m, n):
         self.first.close()
         if not dovecot.whole_available():
@@ -114,7 +105,7 @@ class DovecotUnder:
             whole = WholeUnder(dovecot.Whole(self.folder.parent / f"whole-{self.form}{'-quick' * quick}", self.form, self.folder, hh.PASSWORD, quick))
             try:
                 measure_sign_ins(Meter(whole, m.rows), whole, [row])
-                measure_tls(Meter(whole, m.rows), whole, n)
+                measure_pop3(Meter(whole, m.rows), whole, n)
             finally:
                 whole.stop()
 
@@ -201,10 +192,11 @@ def measure_sign_ins(m, under, rows):
         m(row, sign_ins, SIGN_INS, after_s=0.5)
 
 
-def measure_tls(m, under, n):
-    r = under.pop3(tls=True)
-    m("POP3 RETR under TLS", r.retrieve, n)
-    r.ask("QUIT")
+def measure_pop3(m, under, n):
+    for row, tls in (("POP3 RETR", False), ("POP3 RETR under TLS", True)):
+        r = under.pop3(tls)
+        m(row, r.retrieve, n)
+        r.ask("QUIT")
 
 
 def work(under, messages):
@@ -236,9 +228,6 @@ def work(under, messages):
     drain(s, "STORE 1:500 +FLAGS.SILENT (\\Deleted)")
     m("EXPUNGE 500", lambda: drain(s, "EXPUNGE"))
     drain(s, "CLOSE")
-    r = under.pop3()
-    m("POP3 RETR", r.retrieve, n - 500)
-    r.ask("QUIT")
     under.behind_ports(m, n - 500)
     return m.rows
 

@@ -89,7 +89,9 @@ pop3_ahead_take(struct pop3_ahead *a, size_t seq, const struct store_fetched **o
 
 	*out = find(a, seq);
 	if (*out == NULL) {
-		a->window = !in_order ? 1 : a->window < WINDOW_MAX / WINDOW_GROWTH ? a->window * WINDOW_GROWTH : WINDOW_MAX;
+		a->window = !in_order                        ? 1
+		    : a->window < WINDOW_MAX / WINDOW_GROWTH ? a->window * WINDOW_GROWTH
+							     : WINDOW_MAX;
 		err = read_from(a, seq, a->window);
 		/* What is wrong with one of the others is not this one's. */
 		if (err != 0 && a->window > 1) {

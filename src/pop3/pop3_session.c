@@ -448,7 +448,7 @@ wait_for_command(struct session *s)
 			end(s, 0);
 			return;
 		}
-		if (stream_readable_now(s->st))
+		if (stream_pending(s->st).n > 0) /* pipelined */
 			return;
 		err = stream_flush(s->st);
 		if (err == 0)
@@ -458,6 +458,8 @@ wait_for_command(struct session *s)
 			say(s, SLICE("-ERR idle for too long\r\n"));
 		if (err != 0)
 			end(s, err);
+		else if (stream_readable_now(s->st))
+			return;
 	}
 }
 

@@ -14,8 +14,7 @@ clerk_report_ids(struct clerk_report *p, int64_t day, uint64_t about)
 	uint64_t ms = (uint64_t)(day * DAY_S) * 1000;
 	uint64_t two = about ^ slice_hash(p->destination, 3) ^ slice_hash(p->k->c->settings->hostname, 4);
 
-	(void)snprintf(
-	    p->report_id, sizeof(p->report_id), "%lld.%016llx", (long long)day, (unsigned long long)about);
+	(void)snprintf(p->report_id, sizeof(p->report_id), "%lld.%016llx", (long long)day, (unsigned long long)about);
 	for (int i = 9; i >= 0; i--, ms >>= 5)
 		p->id[i] = digits[ms & 31];
 	for (int i = 10; i < ULID_LEN; i++) {
@@ -77,8 +76,8 @@ clerk_report_put_base64(struct buf *out, struct slice s)
 }
 
 int
-clerk_report_submit(struct clerk_report *p, struct slice domain, struct slice envelope, struct slice rcpt_envelope,
-    struct slice body)
+clerk_report_submit(
+    struct clerk_report *p, struct slice domain, struct slice envelope, struct slice rcpt_envelope, struct slice body)
 {
 	struct clerk *k = p->k;
 	struct queue_submission s = {.id = slice_z(p->id),
@@ -100,8 +99,8 @@ clerk_report_submit(struct clerk_report *p, struct slice domain, struct slice en
 	if (rcpts == NULL)
 		return ERR_NOMEM;
 	for (size_t i = 0; i < n; i++)
-		rcpts[i] =
-		    (struct queue_rcpt){.original = p->destination, .envelope = rcpt_envelope, .target = targets[i]};
+		rcpts[i] = (struct queue_rcpt){
+		    .original = p->destination, .envelope = rcpt_envelope, .target = targets[i]};
 	s.rcpts = rcpts;
 	s.rcpts_n = n;
 	buf_init(&detail, 4096);

@@ -56,10 +56,11 @@ write_message(struct tls_letter *p, struct buf *out)
 		SLICE_ARG(who), p->to.report_id, SLICE_ARG(who)));
 	build_field_date(out, SLICE("Date"), house_now_s(k->c->house));
 	buf_printf(out, "Message-ID: <%s@%.*s>\r\n", p->to.id, SLICE_ARG(k->c->settings->hostname));
-	buf_printf(out, "TLS-Report-Domain: %.*s\r\nTLS-Report-Submitter: %.*s\r\n", SLICE_ARG(p->domain), SLICE_ARG(who));
+	buf_printf(
+	    out, "TLS-Report-Domain: %.*s\r\nTLS-Report-Submitter: %.*s\r\n", SLICE_ARG(p->domain), SLICE_ARG(who));
 	buf_put_z(out, "TLS-Required: No\r\nAuto-Submitted: auto-generated\r\nMIME-Version: 1.0\r\n");
-	buf_printf(out, "Content-Type: multipart/report; report-type=\"tlsrpt\";\r\n\tboundary=\"%s\"\r\n\r\n--%s\r\n", boundary,
-	    boundary);
+	buf_printf(out, "Content-Type: multipart/report; report-type=\"tlsrpt\";\r\n\tboundary=\"%s\"\r\n\r\n--%s\r\n",
+	    boundary, boundary);
 	build_text_body(out,
 	    arena_printf(p->to.a,
 		"This is a report of %.*s about the encryption of its connections to the mail servers of %.*s.\r\n",
@@ -91,8 +92,8 @@ send_mail(struct tls_letter *p, struct slice address)
 	clerk_report_ids(&p->to, p->day, about(p));
 	e = write_message(p, &message);
 	if (e == 0)
-		e = clerk_report_submit(&p->to, p->domain, SLICE("TLS-REQUIRED=NO\n"), SLICE("NOTIFY=NEVER\n"),
-		    buf_slice(&message));
+		e = clerk_report_submit(
+		    &p->to, p->domain, SLICE("TLS-REQUIRED=NO\n"), SLICE("NOTIFY=NEVER\n"), buf_slice(&message));
 	p->taken += e == 0;
 	return e;
 }
@@ -133,7 +134,8 @@ write_report(struct tls_letter *p, struct buf *packed)
 	struct guard_tls_result *v;
 	struct tls_report_row *rows;
 	struct buf json BUF_CLEANUP;
-	int e = guard_tls_of(k->guard_db, p->day, p->domain, (size_t)k->c->house->limits.tls_report_rows, a, &v, &r.rows_n);
+	int e = guard_tls_of(
+	    k->guard_db, p->day, p->domain, (size_t)k->c->house->limits.tls_report_rows, a, &v, &r.rows_n);
 
 	if (e != 0)
 		return e;
@@ -157,7 +159,8 @@ send_report(struct tls_letter *p)
 	struct bus_courier_report_places_request q = {p->domain};
 	struct bus_courier_report_places_reply places = {0};
 	struct buf packed BUF_CLEANUP;
-	int e = BUS_CALL(k->c->bus, ROLE_COURIER, 0, courier_report_places, &q, p->to.a, &places, COURIER_MS), failed = 0;
+	int e = BUS_CALL(k->c->bus, ROLE_COURIER, 0, courier_report_places, &q, p->to.a, &places, COURIER_MS),
+	    failed = 0;
 
 	buf_init(&packed, MESSAGE_BYTES_MAX / 2);
 	if (e == 0 && places.result == 1) {

@@ -22,8 +22,8 @@ static int
 ask(const struct https_ask *q, struct stream *st, struct http_reply *reply)
 {
 	struct slice line = q->head, first = slice_cut(&line, '\n');
-	int e = stream_printf(st, "%.*s\nHost: %.*s\r\nUser-Agent: Posthouse\r\nConnection: close\r\n%.*s\r\n", SLICE_ARG(first),
-	    SLICE_ARG(q->host), SLICE_ARG(line));
+	int e = stream_printf(st, "%.*s\nHost: %.*s\r\nUser-Agent: Posthouse\r\nConnection: close\r\n%.*s\r\n",
+	    SLICE_ARG(first), SLICE_ARG(q->host), SLICE_ARG(line));
 
 	if (e == 0)
 		e = stream_write(st, q->body);

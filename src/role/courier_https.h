@@ -14,7 +14,8 @@ struct https_ask {
 	struct arena *a;
 	struct slice host;
 	uint16_t port;
-	struct slice head; /* the request line and further fields, each with its CRLF; without Host, User-Agent and Connection */
+	struct slice
+	    head; /* the request line and further fields, each with its CRLF; without Host, User-Agent and Connection */
 	struct slice body;
 	int64_t end_ms;
 };

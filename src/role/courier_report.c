@@ -67,8 +67,7 @@ post(struct courier *k, const struct bus_courier_report_post_request *q, struct 
 	    .a = a,
 	    .host = url.host,
 	    .port = url.port,
-	    .head = arena_printf(a,
-		"POST %s%.*s HTTP/1.1\r\nContent-Type: %.*s\r\nContent-Length: %zu\r\n",
+	    .head = arena_printf(a, "POST %s%.*s HTTP/1.1\r\nContent-Type: %.*s\r\nContent-Length: %zu\r\n",
 		slice_starts(url.target, SLICE("/")) ? "" : "/", SLICE_ARG(url.target), SLICE_ARG(q->type), q->body.n),
 	    .body = q->body,
 	    .end_ms = loop_deadline(k->c->loop, k->c->house->limits.tls_report_post_ms)};
@@ -101,6 +100,7 @@ courier_on_report_post(struct courier *k, struct bus_peer *from, struct bus_cour
 		return e;
 	rep->taken = e == 0 && reply.status / 100 == 2;
 	if (!rep->taken)
-		rep->detail = e != 0 ? arena_copy(a, why) : arena_printf(a, "the server answered with status %d", reply.status);
+		rep->detail = e != 0 ? arena_copy(a, why)
+				     : arena_printf(a, "the server answered with status %d", reply.status);
 	return 0;
 }

@@ -15,7 +15,8 @@ is_ours(struct slice text)
 
 /* Adds what can be used of `rua=…,…`. */
 static void
-take_places(struct slice list, struct arena *a, struct slice *mail, size_t *mail_n, struct slice *https, size_t *https_n)
+take_places(
+    struct slice list, struct arena *a, struct slice *mail, size_t *mail_n, struct slice *https, size_t *https_n)
 {
 	struct https_url url;
 

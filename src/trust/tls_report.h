@@ -28,7 +28,7 @@ struct https_url {
 NODISCARD int https_url_parse(struct slice url, struct https_url *out);
 
 struct tls_report_row {
-	struct slice policy;        /* its type ("sts", "tlsa", "no-policy-found"), and behind it, a line each, what it said */
+	struct slice policy; /* its type ("sts", "tlsa", "no-policy-found"), and behind it, a line each, what it said */
 	struct slice host, address; /* of the server; may be empty */
 	struct slice result;        /* "successful", or a result type (§4.3) */
 	struct slice detail;        /* a sentence, or empty */
@@ -38,8 +38,8 @@ struct tls_report_row {
 struct tls_report {
 	struct slice organisation, contact; /* who reports; a mail address */
 	struct slice id;
-	struct slice domain;              /* about whom: A-labels */
-	int64_t begin_s, end_s;           /* the first and the last second */
+	struct slice domain;               /* about whom: A-labels */
+	int64_t begin_s, end_s;            /* the first and the last second */
 	const struct tls_report_row *rows; /* those of one policy together */
 	size_t rows_n;
 };

@@ -74,9 +74,10 @@ long_records(void **state)
 static void
 urls(void **state)
 {
-	static const char *const bad[] = {"", "https://", "https:///x", "http://a.test/", "https://a.test:0/", "https://a.test:99999/",
-	    "https://u@a.test/", "https://a.test:p/", "https://127.0.0.1/", "https://2130706433/", "https://0x7f.1/", "https://a..test/",
-	    "https://.test/", "https://a.test /", "https://a.test/\r\nX: y", "https://[::1]/", "https://a_b.test/", "https://test."};
+	static const char *const bad[] = {"", "https://", "https:///x", "http://a.test/", "https://a.test:0/",
+	    "https://a.test:99999/", "https://u@a.test/", "https://a.test:p/", "https://127.0.0.1/",
+	    "https://2130706433/", "https://0x7f.1/", "https://a..test/", "https://.test/", "https://a.test /",
+	    "https://a.test/\r\nX: y", "https://[::1]/", "https://a_b.test/", "https://test."};
 	struct https_url u;
 
 	(void)state;
@@ -100,7 +101,8 @@ check_object(const json_t *o, const char *const *names, const json_type *types, 
 	for (size_t i = 0; i < n; i++)
 		if (names[i][0] == '!')
 			assert_non_null(json_object_get(o, names[i] + 1));
-	json_object_foreach((json_t *)o, key, value) {
+	json_object_foreach((json_t *)o, key, value)
+	{
 		bool known = false;
 
 		for (size_t i = 0; i < n; i++)
@@ -127,16 +129,18 @@ check_report(const json_t *o)
 	static const json_type policy_types[] = {JSON_STRING, JSON_ARRAY, JSON_STRING, JSON_ARRAY};
 	static const char *const summary[] = {"!total-successful-session-count", "!total-failure-session-count"};
 	static const json_type summary_types[] = {JSON_INTEGER, JSON_INTEGER};
-	static const char *const failure[] = {"!result-type", "sending-mta-ip", "receiving-mx-hostname", "receiving-mx-helo",
-	    "receiving-ip", "!failed-session-count", "additional-information", "failure-reason-code"};
-	static const json_type failure_types[] = {JSON_STRING, JSON_STRING, JSON_STRING, JSON_STRING, JSON_STRING,
-	    JSON_INTEGER, JSON_STRING, JSON_STRING};
+	static const char *const failure[] = {"!result-type", "sending-mta-ip", "receiving-mx-hostname",
+	    "receiving-mx-helo", "receiving-ip", "!failed-session-count", "additional-information",
+	    "failure-reason-code"};
+	static const json_type failure_types[] = {
+	    JSON_STRING, JSON_STRING, JSON_STRING, JSON_STRING, JSON_STRING, JSON_INTEGER, JSON_STRING, JSON_STRING};
 	size_t i, k;
 	json_t *p, *f;
 
 	CHECK_OBJECT(o, top, top_types);
 	CHECK_OBJECT(json_object_get(o, "date-range"), range, range_types);
-	json_array_foreach(json_object_get(o, "policies"), i, p) {
+	json_array_foreach(json_object_get(o, "policies"), i, p)
+	{
 		CHECK_OBJECT(p, part, part_types);
 		CHECK_OBJECT(json_object_get(p, "policy"), policy, policy_types);
 		CHECK_OBJECT(json_object_get(p, "summary"), summary, summary_types);
@@ -145,15 +149,19 @@ check_report(const json_t *o)
 }
 
 static const struct tls_report_row rows[] = {
-    {SLICE_INIT("no-policy-found"), SLICE_INIT("mx.b.test"), SLICE_INIT("192.0.2.1"), SLICE_INIT("successful"), SLICE_INIT(""), 3},
-    {SLICE_INIT("sts"), SLICE_INIT(""), SLICE_INIT(""), SLICE_INIT("sts-policy-fetch-error"), SLICE_INIT("mta-sts.b.test: \"no\" \xc3\xa4"), 1},
-    {SLICE_INIT("sts\nversion: STSv1\nmode: enforce\nmx: *.b.test\nmx: mx.b.test\nmax_age: 86400"), SLICE_INIT("mx.b.test"),
-	SLICE_INIT("2001:db8::1"), SLICE_INIT("certificate-expired"), SLICE_INIT("expired"), 2},
-    {SLICE_INIT("sts\nversion: STSv1\nmode: enforce\nmx: *.b.test\nmx: mx.b.test\nmax_age: 86400"), SLICE_INIT("mx.b.test"),
-	SLICE_INIT("2001:db8::1"), SLICE_INIT("starttls-not-supported"), SLICE_INIT(""), 4},
-    {SLICE_INIT("sts\nversion: STSv1\nmode: enforce\nmx: *.b.test\nmx: mx.b.test\nmax_age: 86400"), SLICE_INIT("mx.b.test"),
-	SLICE_INIT("2001:db8::1"), SLICE_INIT("successful"), SLICE_INIT(""), 5},
-    {SLICE_INIT("tlsa\n3 1 1 00ff"), SLICE_INIT("mx.b.test"), SLICE_INIT("192.0.2.1"), SLICE_INIT("successful"), SLICE_INIT(""), 6},
+    {SLICE_INIT("no-policy-found"), SLICE_INIT("mx.b.test"), SLICE_INIT("192.0.2.1"), SLICE_INIT("successful"),
+	SLICE_INIT(""), 3},
+    {SLICE_INIT("sts"), SLICE_INIT(""), SLICE_INIT(""), SLICE_INIT("sts-policy-fetch-error"),
+	SLICE_INIT("mta-sts.b.test: \"no\" \xc3\xa4"), 1},
+    {SLICE_INIT("sts\nversion: STSv1\nmode: enforce\nmx: *.b.test\nmx: mx.b.test\nmax_age: 86400"),
+	SLICE_INIT("mx.b.test"), SLICE_INIT("2001:db8::1"), SLICE_INIT("certificate-expired"), SLICE_INIT("expired"),
+	2},
+    {SLICE_INIT("sts\nversion: STSv1\nmode: enforce\nmx: *.b.test\nmx: mx.b.test\nmax_age: 86400"),
+	SLICE_INIT("mx.b.test"), SLICE_INIT("2001:db8::1"), SLICE_INIT("starttls-not-supported"), SLICE_INIT(""), 4},
+    {SLICE_INIT("sts\nversion: STSv1\nmode: enforce\nmx: *.b.test\nmx: mx.b.test\nmax_age: 86400"),
+	SLICE_INIT("mx.b.test"), SLICE_INIT("2001:db8::1"), SLICE_INIT("successful"), SLICE_INIT(""), 5},
+    {SLICE_INIT("tlsa\n3 1 1 00ff"), SLICE_INIT("mx.b.test"), SLICE_INIT("192.0.2.1"), SLICE_INIT("successful"),
+	SLICE_INIT(""), 6},
 };
 
 static const char *
@@ -188,14 +196,18 @@ file(void **state)
 	sts = json_array_get(parts, 2);
 	failures = json_object_get(sts, "failure-details");
 	assert_int_equal(json_array_size(failures), 2);
-	assert_int_equal(json_integer_value(json_object_get(json_object_get(sts, "summary"), "total-failure-session-count")), 6);
-	assert_int_equal(json_integer_value(json_object_get(json_object_get(sts, "summary"), "total-successful-session-count")), 5);
+	assert_int_equal(
+	    json_integer_value(json_object_get(json_object_get(sts, "summary"), "total-failure-session-count")), 6);
+	assert_int_equal(
+	    json_integer_value(json_object_get(json_object_get(sts, "summary"), "total-successful-session-count")), 5);
 	assert_int_equal(json_array_size(json_object_get(json_object_get(sts, "policy"), "policy-string")), 5);
 	assert_string_equal(
-	    json_string_value(json_array_get(json_object_get(json_object_get(sts, "policy"), "mx-host"), 0)), "*.b.test");
+	    json_string_value(json_array_get(json_object_get(json_object_get(sts, "policy"), "mx-host"), 0)),
+	    "*.b.test");
 	assert_string_equal(string_of(json_array_get(failures, 0), "receiving-ip"), "2001:db8::1");
 	assert_string_equal(
-	    json_string_value(json_array_get(json_object_get(json_object_get(json_array_get(parts, 3), "policy"), "policy-string"), 0)),
+	    json_string_value(json_array_get(
+		json_object_get(json_object_get(json_array_get(parts, 3), "policy"), "policy-string"), 0)),
 	    "3 1 1 00ff");
 	json_decref(o);
 }
@@ -215,8 +227,8 @@ no_room(void **state)
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(records), cmocka_unit_test(long_records), cmocka_unit_test(urls),
-	    cmocka_unit_test(file), cmocka_unit_test(no_room)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(records), cmocka_unit_test(long_records),
+	    cmocka_unit_test(urls), cmocka_unit_test(file), cmocka_unit_test(no_room)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

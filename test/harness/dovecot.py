@@ -66,9 +66,6 @@ namespace inbox {{
         self.file = self.process.stdout
         self.begin()
 
-    def pop3(self):
-        return self.start(POP3D / "usr/lib/dovecot/pop3")
-
     def write(self, data):
         self.process.stdin.write(data)
         self.process.stdin.flush()
