@@ -295,6 +295,7 @@ signed_here(void **state)
 	    "From: a@example.org\r\nX:\xff\x80\r\n\r\n\xff\xfe\r\n",
 	};
 	struct world *w = *state;
+	struct buf crowd BUF_CLEANUP;
 
 	make_keys(w, 2048);
 	for (size_t i = 0; i < COUNT_OF(messages); i++) {
@@ -311,6 +312,12 @@ signed_here(void **state)
 		assert_int_equal(verify(w, with(w, text, "From: ", "Received: new\r\nFrom: ")), TRUST_PASS);
 	}
 	assert_int_equal(verify_at(w, sign(w, slice_z(messages[0])), 7, NOW - 1000), TRUST_PASS);
+	/* A field for each recipient: all are covered. */
+	buf_init(&crowd, 65536);
+	buf_put_z(&crowd, "From: a@example.org\r\n");
+	for (int i = 0; i < 97; i++)
+		buf_printf(&crowd, "Cc: a%d@example.net\r\n", i);
+	assert_int_equal(verify(w, sign(w, buf_slice(&crowd))), TRUST_PASS);
 }
 
 /* DER (ITU-T X.690): a tag, the length, the content. */
