@@ -9,7 +9,16 @@
 
 struct dns;
 
-enum dns_type { DNS_A = 1, DNS_CNAME = 5, DNS_PTR = 12, DNS_MX = 15, DNS_TXT = 16, DNS_AAAA = 28, DNS_TLSA = 52 };
+enum dns_type {
+	DNS_A = 1,
+	DNS_CNAME = 5,
+	DNS_PTR = 12,
+	DNS_MX = 15,
+	DNS_TXT = 16,
+	DNS_AAAA = 28,
+	DNS_SRV = 33,
+	DNS_TLSA = 52
+};
 
 struct dns_config {
 	struct slice_list forwarders;    /* "address" or "address@port"; empty with resolv_conf NULL: full recursion */
@@ -40,6 +49,11 @@ struct dns_mx {
 	struct slice host; /* lower case, no final dot; empty for the null MX (RFC 7505) */
 };
 
+struct dns_srv { /* RFC 2782 */
+	uint16_t priority, weight, port;
+	struct slice host; /* as in struct dns_mx; empty: there is no such service */
+};
+
 struct dns_tlsa { /* RFC 6698 §2.1 */
 	uint8_t usage, selector, matching;
 	struct slice data; /* of rdata */
@@ -55,6 +69,7 @@ NODISCARD int dns_ask(
     struct dns *d, struct slice name, enum dns_type type, struct arena *a, int64_t deadline_ms, struct dns_answer *out);
 /* Decoding of rdata: 0 or ERR_SYNTAX. */
 NODISCARD int dns_mx_decode(struct slice rdata, struct arena *a, struct dns_mx *out);
+NODISCARD int dns_srv_decode(struct slice rdata, struct arena *a, struct dns_srv *out);
 NODISCARD int dns_txt_decode(struct slice rdata, struct arena *a, struct slice *out); /* strings joined */
 NODISCARD int dns_tlsa_decode(struct slice rdata, struct dns_tlsa *out);
 NODISCARD int dns_address_decode(enum dns_type type, struct slice rdata, uint16_t port, struct net_address *out);

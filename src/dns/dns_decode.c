@@ -54,6 +54,19 @@ dns_name_decode(struct slice rdata, struct arena *a, struct slice *out)
 }
 
 int
+dns_srv_decode(struct slice rdata, struct arena *a, struct dns_srv *out)
+{
+	struct cursor c = cursor_of(rdata);
+	int e;
+
+	out->priority = cursor_be16(&c);
+	out->weight = cursor_be16(&c);
+	out->port = cursor_be16(&c);
+	e = name_read(&c, a, &out->host);
+	return e != 0 ? e : cursor_end(&c) ? 0 : ERR_SYNTAX;
+}
+
+int
 dns_mx_decode(struct slice rdata, struct arena *a, struct dns_mx *out)
 {
 	struct cursor c = cursor_of(rdata);

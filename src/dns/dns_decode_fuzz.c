@@ -10,6 +10,7 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	struct slice rdata = slice_of(p, n), text;
 	struct net_address address;
 	struct dns_mx mx;
+	struct dns_srv srv;
 	struct dns_tlsa tlsa;
 
 	arena_init(&a, 1 << 20);
@@ -17,6 +18,8 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 		for (size_t i = 0; i < mx.host.n; i++)
 			ASSERT(
 			    slice_at(mx.host, i) > ' ' && slice_at(mx.host, i) < 127 && slice_at(mx.host, i) != '\\');
+	if (dns_srv_decode(rdata, &a, &srv) == 0)
+		ASSERT(srv.host.n <= 253);
 	if (dns_name_decode(rdata, &a, &text) == 0)
 		ASSERT(text.n <= 253);
 	if (dns_txt_decode(rdata, &a, &text) == 0)

@@ -18,6 +18,7 @@ records_are_decoded(void **state)
 	char text[NET_ADDRESS_TEXT_MAX];
 	struct arena a;
 	struct dns_mx mx;
+	struct dns_srv srv;
 	struct slice s;
 
 	(void)state;
@@ -31,6 +32,11 @@ records_are_decoded(void **state)
 	assert_int_equal(dns_mx_decode(SLICE("\0\0\0x"), &a, &mx), ERR_SYNTAX);
 	assert_int_equal(dns_mx_decode(SLICE(""), &a, &mx), ERR_SYNTAX);
 	assert_int_equal(dns_mx_decode(SLICE("\0\0\xc0\0"), &a, &mx), ERR_SYNTAX);
+	assert_int_equal(dns_srv_decode(SLICE("\0\x01\0\x02\x03\xe1\2MX\1A\4test\0"), &a, &srv), 0);
+	assert_true(srv.priority == 1 && srv.weight == 2 && srv.port == 993 && slice_eq(srv.host, SLICE("mx.a.test")));
+	assert_int_equal(dns_srv_decode(SLICE("\0\0\0\0\0\0\0"), &a, &srv), 0);
+	assert_int_equal(dns_srv_decode(SLICE("\0\0\0\0\0"), &a, &srv), ERR_SYNTAX);
+	assert_int_equal(dns_srv_decode(SLICE("\0\0\0\0\0\0\2a"), &a, &srv), ERR_SYNTAX);
 	assert_int_equal(dns_name_decode(SLICE("\3a.b\0"), &a, &s), ERR_SYNTAX);
 	assert_int_equal(dns_name_decode(SLICE("\3a\nb\0"), &a, &s), ERR_SYNTAX);
 	assert_int_equal(dns_txt_decode(SLICE("\3abc\0\2de"), &a, &s), 0);

@@ -19,9 +19,8 @@ check_domain(struct sqltx *tx, void *arg)
 	return directory_domain_find(tx, c->arena, c->name, &c->local, &c->canonical);
 }
 
-/* The request's domain, or a name that stands for one; one of ours. */
-static int
-named_domain(struct control_session *s, struct slice *out)
+int
+clerk_named_domain(struct control_session *s, struct slice *out)
 {
 	struct domain_check c = {.arena = &s->arena};
 	struct slice given = control_text(&s->request, "domain");
@@ -124,7 +123,7 @@ control_run_dkim_list(struct control_session *s)
 	struct bus_vault_dkim_list_request q = {0};
 	struct arena own ARENA_CLEANUP;
 	bool all = control_text(&s->request, "domain").n == 0;
-	int err = all ? 0 : named_domain(s, &q.domain);
+	int err = all ? 0 : clerk_named_domain(s, &q.domain);
 	size_t n = 1;
 
 	arena_init(&own, LIST_ARENA_BYTES);
@@ -139,7 +138,7 @@ int
 control_run_dkim_show(struct control_session *s)
 {
 	struct slice domain;
-	int err = named_domain(s, &domain);
+	int err = clerk_named_domain(s, &domain);
 
 	return err != 0 ? err : clerk_dkim_show(s, domain);
 }
@@ -149,7 +148,7 @@ static int
 add(struct control_session *s, struct bus_vault_dkim_add_request *q)
 {
 	struct bus_vault_dkim_add_reply rep = {0};
-	int err = named_domain(s, &q->domain);
+	int err = clerk_named_domain(s, &q->domain);
 
 	if (err != 0)
 		return err;
@@ -203,7 +202,7 @@ change(struct control_session *s, enum vault_dkim_change what)
 {
 	struct bus_vault_dkim_change_request q = {.selector = control_text(&s->request, "selector"), .change = what};
 	struct bus_vault_dkim_change_reply rep = {0};
-	int err = named_domain(s, &q.domain);
+	int err = clerk_named_domain(s, &q.domain);
 
 	if (err != 0)
 		return err;

@@ -214,6 +214,8 @@ void control_account_changed(struct control_session *s, struct slice account_id)
 NODISCARD int control_row(struct control_session *s, json_t *row);
 /* The same of each object that another role has sent as text. ERR_INVALID: one is none. */
 NODISCARD int control_json_rows(struct control_session *s, struct slice_list json);
+/* clerk_command_dkim.c: the request's domain, or a name that stands for one; one of ours. Fails with words. */
+NODISCARD int clerk_named_domain(struct control_session *s, struct slice *out);
 /* clerk_command_dkim.c: sends a row for each DKIM key of a domain of ours (normalised), which are made if it never had any; destroys
  * them. */
 NODISCARD int clerk_dkim_show(struct control_session *s, struct slice domain);

@@ -8,7 +8,8 @@
  *   courier_sts.c       MTA-STS policies
  *   courier_tally.c     counts for reports on TLS
  *   courier_report.c    where these reports go, and taking them to web servers
- *   courier_https.c     asking web servers */
+ *   courier_https.c     asking web servers
+ *   courier_advice.c    what DNS says of the house's own domains */
 #ifndef ROLE_COURIER_PRIVATE_H
 #define ROLE_COURIER_PRIVATE_H
 
@@ -45,5 +46,9 @@ int courier_on_report_places(struct courier *k, struct bus_peer *from, struct bu
     struct arena *a, struct bus_courier_report_places_reply *rep);
 int courier_on_report_post(struct courier *k, struct bus_peer *from, struct bus_courier_report_post_request *q,
     struct arena *a, struct bus_courier_report_post_reply *rep);
+
+/* courier_advice.c: the bus's courier_advice. */
+int courier_on_advice(struct courier *k, struct bus_peer *from, struct bus_courier_advice_request *q, struct arena *a,
+    struct bus_courier_advice_reply *rep);
 
 #endif

@@ -4,6 +4,8 @@
 #include "role/vault_files.h"
 #include "role/vault_private.h"
 
+#include <openssl/x509.h>
+
 #include <sodium.h>
 
 #define HASH_THREADS 2 /* Argon2 takes much memory */
@@ -53,6 +55,40 @@ vault_on_certificates(struct vault *v, struct bus_peer *from, struct bus_vault_c
 		reply->ask_clients = 1;
 		reply->client_ca_pem = arena_copy(a, buf_slice(&v->client_ca));
 	}
+	return arena_failed(a) ? ERR_NOMEM : 0;
+}
+
+/* The certificate that has the name, else the default one, as with SNI. */
+static const struct vault_key *
+key_for(const struct vault_keys *k, struct slice name)
+{
+	for (size_t i = 0; i < k->n; i++) {
+		struct slice names = k->v[i].names;
+
+		while (names.n > 0)
+			if (slice_ieq(slice_cut(&names, ' '), name))
+				return &k->v[i];
+	}
+	return k->n > 0 ? &k->v[0] : NULL;
+}
+
+static int
+on_tlsa(struct vault *v, struct bus_peer *from, struct bus_vault_tlsa_request *r, struct arena *a,
+    struct bus_vault_tlsa_reply *reply)
+{
+	const struct vault_key *k = key_for(v->keys, r->name);
+	struct buf hex BUF_CLEANUP;
+	uint8_t digest[32], *der = NULL;
+	int n = k == NULL ? -1 : i2d_PUBKEY(k->pkey, &der);
+
+	(void)from;
+	if (n <= 0)
+		return ERR_NOTFOUND;
+	(void)EVP_Digest(der, (size_t)n, digest, NULL, EVP_sha256(), NULL);
+	OPENSSL_free(der);
+	buf_init(&hex, 2 * sizeof(digest));
+	buf_put_hex(&hex, slice_of(digest, sizeof(digest)));
+	reply->digest = arena_copy(a, buf_slice(&hex));
 	return arena_failed(a) ? ERR_NOMEM : 0;
 }
 
@@ -175,13 +211,14 @@ static const enum bus_type answered[] = {BUS_vault_certificates, BUS_vault_sign,
     BUS_vault_app_password_list, BUS_vault_app_password_remove, BUS_vault_copy, BUS_vault_backup_key,
     BUS_vault_dkim_keys, BUS_vault_dkim_sign, BUS_vault_dkim_list, BUS_vault_dkim_add, BUS_vault_dkim_change,
     BUS_vault_certificate, BUS_vault_certificate_add, BUS_vault_certificate_list, BUS_vault_certificate_remove,
-    BUS_vault_guess_list, BUS_vault_guess_lift};
+    BUS_vault_guess_list, BUS_vault_guess_lift, BUS_vault_tlsa};
 
 static void
 register_handlers(struct vault *v, struct bus *b)
 {
 	BUS_HANDLE(b, vault_certificates, vault_on_certificates, v);
 	BUS_HANDLE(b, vault_sign, vault_on_sign, v);
+	BUS_HANDLE(b, vault_tlsa, on_tlsa, v);
 	BUS_HANDLE(b, vault_verify, vault_on_verify, v);
 	BUS_HANDLE(b, vault_redeem, vault_on_redeem, v);
 	BUS_HANDLE(b, vault_scram_begin, vault_on_scram_begin, v);

@@ -2,7 +2,7 @@
 #include "trust/dkim_sign.h"
 
 #define FOLD_COLUMN 72
-#define FIELD_MAX 65536  /* bytes of a signature field */
+#define FIELD_MAX 65536   /* bytes of a signature field */
 #define SAME_NAME_MAX 150 /* fields of one name; so all that are signed fit into FIELD_MAX */
 
 /* RFC 6376 §5.4.1, and what a reader sees. `sealed`: named once more than it is there. */
