@@ -23,6 +23,13 @@ enum vault_dkim_change {
 	DKIM_FORGET = 4    /* all keys of the domain are */
 };
 
+/* How the house is. */
+enum bus_health {
+	HEALTH_FINE = 0,
+	HEALTH_WARNING = 1, /* somebody should look at it in the next days */
+	HEALTH_CRITICAL = 2 /* something does not work now, or is about to fail */
+};
+
 /* What becomes of an envelope recipient. */
 enum bus_rcpt {
 	RCPT_OK = 1,          /* local: deliverable */

@@ -18,6 +18,8 @@ struct dns {
 	struct ub_ctx *ctx;
 	uv_poll_t *poll; /* NULL before dns_start() */
 	size_t pending;  /* questions that unbound works on */
+	struct dns_counters counters;
+	int64_t failing_since_ms; /* with counters.failing > 0 */
 };
 
 /* One question. Belongs to its fiber, until the fiber gives up while the question waits to be started. */
@@ -368,6 +370,29 @@ answer_copy(const struct query *q, struct arena *a, struct dns_answer *out)
 	return arena_failed(a) ? ERR_NOMEM : 0;
 }
 
+static void
+count_answer(struct dns *d, enum dns_status status)
+{
+	bool failed = status == DNS_TEMPFAIL || status == DNS_BOGUS;
+
+	d->counters.questions++;
+	d->counters.failed += status == DNS_TEMPFAIL;
+	d->counters.bogus += status == DNS_BOGUS;
+	if (failed && d->counters.failing++ == 0)
+		d->failing_since_ms = loop_now_ms(d->loop);
+	else if (!failed)
+		d->counters.failing = 0;
+}
+
+struct dns_counters
+dns_counters(const struct dns *d)
+{
+	struct dns_counters n = d->counters;
+
+	n.failing_s = n.failing > 0 ? (loop_now_ms(d->loop) - d->failing_since_ms) / 1000 : 0;
+	return n;
+}
+
 int
 dns_ask(
     struct dns *d, struct slice name, enum dns_type type, struct arena *a, int64_t deadline_ms, struct dns_answer *out)
@@ -395,6 +420,8 @@ dns_ask(
 		e = fiber_park(d->loop, deadline_ms < limit ? deadline_ms : limit);
 	if (!q->done && !q->started) {
 		q->abandoned = true;
+		if (e == ERR_TIMEOUT)
+			count_answer(d, DNS_TEMPFAIL);
 		return e == ERR_TIMEOUT ? 0 : e;
 	}
 	if (!q->done) {
@@ -404,5 +431,8 @@ dns_ask(
 		e = answer_copy(q, a, out);
 	}
 	query_free(q);
+	/* Who stopped waiting by himself has not learned anything. */
+	if (e == 0 || e == ERR_TIMEOUT)
+		count_answer(d, out->status);
 	return e == ERR_TIMEOUT ? 0 : e;
 }

@@ -59,6 +59,15 @@ struct dns_tlsa { /* RFC 6698 §2.1 */
 	struct slice data; /* of rdata */
 };
 
+/* Since dns_new(). */
+struct dns_counters {
+	int64_t questions;
+	int64_t failed;    /* no answer: DNS_TEMPFAIL */
+	int64_t bogus;     /* DNS_BOGUS */
+	int64_t failing;   /* questions that had no answer since the last one that had */
+	int64_t failing_s; /* for so long; 0: there is none such */
+};
+
 NODISCARD int dns_new(struct dns **out, struct loop *l, const struct dns_config *c, struct buf *detail);
 /* Starts unbound's thread; after the sandbox. */
 NODISCARD int dns_start(struct dns *d);
@@ -67,6 +76,7 @@ void dns_free(struct dns **d);
  * may be IDNs in UTF-8. */
 NODISCARD int dns_ask(
     struct dns *d, struct slice name, enum dns_type type, struct arena *a, int64_t deadline_ms, struct dns_answer *out);
+struct dns_counters dns_counters(const struct dns *d);
 /* Decoding of rdata: 0 or ERR_SYNTAX. */
 NODISCARD int dns_mx_decode(struct slice rdata, struct arena *a, struct dns_mx *out);
 NODISCARD int dns_srv_decode(struct slice rdata, struct arena *a, struct dns_srv *out);

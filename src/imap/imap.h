@@ -5,6 +5,7 @@
 #ifndef IMAP_IMAP_H
 #define IMAP_IMAP_H
 
+#include "base/histogram.h"
 #include "directory/guest.h"
 #include "rt/work.h"
 #include "store/store_acl.h"
@@ -17,7 +18,8 @@ struct imap_counters {
 	int64_t commands_bad;
 	int64_t messages_fetched;
 	int64_t messages_appended;
-	int64_t idling; /* now */
+	int64_t idling;         /* now */
+	struct histogram times; /* from a whole command to its answer; HISTOGRAM_COMMANDS */
 };
 
 /* Serves an unauthenticated client; c->again: one that was signed in before and is not greeted. 0: signed in, `*desk` is the stream to join with stream_proxy(), nothing of

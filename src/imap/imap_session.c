@@ -57,6 +57,7 @@ serve_command(struct imap_session *s)
 	const struct imap_command_limits l = {
 	    (size_t)s->limits->imap_line_bytes, (size_t)s->limits->imap_command_bytes};
 	struct slice text;
+	int64_t began_us;
 	int err;
 
 	buf_reset(&s->command.text);
@@ -66,6 +67,7 @@ serve_command(struct imap_session *s)
 	if (err != 0 && err != ERR_SYNTAX && err != ERR_LIMIT)
 		return;
 	s->c->counters->commands++;
+	began_us = house_mono_us(s->c->house);
 	text = buf_slice(&s->command.text);
 	s->tag = imap_command_tag(text);
 	if (err == 0 && s->tag.n == 0)
@@ -82,6 +84,7 @@ serve_command(struct imap_session *s)
 		if (!imap_bad_syntax(s, &x))
 			dispatch(s, &x);
 	}
+	histogram_add(&s->c->counters->times, HISTOGRAM_COMMANDS, house_mono_us(s->c->house) - began_us);
 	/* An APPEND that was refused before its literal was read: it still comes. */
 	if (s->command.has_message && s->command.message_nonsync && !s->ended)
 		imap_bye(s, "the message literal cannot be taken");

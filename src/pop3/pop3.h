@@ -5,6 +5,7 @@
 #ifndef POP3_POP3_H
 #define POP3_POP3_H
 
+#include "base/histogram.h"
 #include "directory/guest.h"
 #include "rt/work.h"
 
@@ -18,6 +19,7 @@ struct pop3_counters {
 	int64_t commands_bad;
 	int64_t messages_retrieved;
 	int64_t messages_deleted;
+	struct histogram times; /* from a command to its answer; HISTOGRAM_COMMANDS */
 };
 
 /* Serves an unauthenticated client. 0: signed in, `*desk` is the stream to join with stream_proxy(), nothing of

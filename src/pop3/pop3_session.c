@@ -385,9 +385,26 @@ pop3_do_quit(struct session *s, const struct pop3_command *c)
 /* ---- the loop ---- */
 
 static void
-serve(struct session *s)
+run(struct session *s, struct slice line)
 {
 	struct pop3_command c;
+
+	if (pop3_command_parse(line, &c) != 0) {
+		bad(s, SLICE("-ERR not a command\r\n"));
+		return;
+	}
+	for (size_t i = 0; i < COUNT_OF(session_rows); i++) {
+		if (slice_ieq(c.verb, session_rows[i].name)) {
+			session_rows[i].handler(s, &c);
+			return;
+		}
+	}
+	bad(s, SLICE("-ERR no such command\r\n"));
+}
+
+static void
+serve(struct session *s)
+{
 	struct slice line;
 	int err = stream_read_line(s->st, SLICE("\r\n"), (size_t)s->limits->pop3_line_bytes, &line);
 
@@ -396,6 +413,7 @@ serve(struct session *s)
 		if (err == 0)
 			bad(s, SLICE("-ERR the line is too long\r\n"));
 	} else if (err == 0) {
+		int64_t began_us = house_mono_us(s->c->house);
 		char copy[1024];
 
 		/* The line lies in the stream's buffer: handlers write, and may read from the store meanwhile. */
@@ -403,17 +421,8 @@ serve(struct session *s)
 		line = slice_head(line, sizeof(copy));
 		if (line.n > 0)
 			memcpy(copy, line.p, line.n);
-		if (pop3_command_parse(slice_of(copy, line.n), &c) != 0) {
-			bad(s, SLICE("-ERR not a command\r\n"));
-			return;
-		}
-		for (size_t i = 0; i < COUNT_OF(session_rows); i++) {
-			if (slice_ieq(c.verb, session_rows[i].name)) {
-				session_rows[i].handler(s, &c);
-				return;
-			}
-		}
-		bad(s, SLICE("-ERR no such command\r\n"));
+		run(s, slice_of(copy, line.n));
+		histogram_add(&s->c->counters->times, HISTOGRAM_COMMANDS, house_mono_us(s->c->house) - began_us);
 	}
 	if (err != 0)
 		end(s, err);

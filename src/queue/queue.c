@@ -112,14 +112,18 @@ queue_close(struct queue **qp)
 }
 
 struct gauges {
-	int64_t messages, waiting;
+	int64_t messages, waiting, held;
+	int64_t oldest_us, due_us; /* 0: none */
 };
 
+/* The one number that a query gives; 0: none. */
 static int
-read_count(struct sqltx *tx, const struct sql_text *t, int64_t *out)
+read_number(struct sqltx *tx, const struct sql_text *t, const struct sql_value *v, size_t n, int64_t *out)
 {
 	struct sql_rows r SQL_ROWS_CLEANUP = {0};
-	int err = sql_query(tx, &r, t, NULL, 0);
+	int err = sql_query(tx, &r, t, v, n);
+
+	*out = 0;
 
 	if (err == 0)
 		err = sql_next(&r);
@@ -132,9 +136,38 @@ static int
 read_gauges(struct sqltx *tx, void *arg)
 {
 	struct gauges *g = arg;
-	int err = read_count(tx, &queue_sql_count_content, &g->messages);
+	int err = read_number(tx, &queue_sql_count_content, NULL, 0, &g->messages);
 
-	return err != 0 ? err : read_count(tx, &queue_sql_count_waiting, &g->waiting);
+	if (err == 0)
+		err = read_number(tx, &queue_sql_count_waiting, NULL, 0, &g->waiting);
+	if (err == 0)
+		err = read_number(tx, &queue_sql_count_held, NULL, 0, &g->held);
+	if (err == 0)
+		err = read_number(tx, &queue_sql_oldest_content, NULL, 0, &g->oldest_us);
+	for (int64_t lane = 0; err == 0 && lane < LANES; lane++) {
+		struct sql_value v[] = {SQLI(lane)};
+		int64_t due_us;
+
+		err = read_number(tx, &queue_sql_earliest_due, v, COUNT_OF(v), &due_us);
+		if (due_us != 0 && (g->due_us == 0 || due_us < g->due_us))
+			g->due_us = due_us;
+	}
+	return err;
+}
+
+static int64_t
+seconds_since(const struct queue *q, int64_t then_us)
+{
+	int64_t us = house_now_us(q->house) - then_us;
+
+	return then_us == 0 || us < 0 ? 0 : us / 1000000;
+}
+
+void
+queue_times(const struct queue *q, struct histogram *local, struct histogram *remote)
+{
+	*local = q->local_times;
+	*remote = q->remote_times;
 }
 
 void
@@ -150,6 +183,9 @@ queue_status(struct queue *q, json_t *into)
 	if (sql_read(q->db, read_gauges, &g) == 0) {
 		json_object_set_new(into, "messages", json_integer(g.messages));
 		json_object_set_new(into, "recipients_waiting", json_integer(g.waiting));
+		json_object_set_new(into, "recipients_held", json_integer(g.held));
+		json_object_set_new(into, "oldest_seconds", json_integer(seconds_since(q, g.oldest_us)));
+		json_object_set_new(into, "overdue_seconds", json_integer(seconds_since(q, g.due_us)));
 	}
 	json_object_set_new(into, "recipients_under_way", json_integer((json_int_t)q->rcpts.n));
 	json_object_set_new(into, "recipients_not_durable", json_integer((json_int_t)awaiting));

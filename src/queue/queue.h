@@ -17,6 +17,7 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/histogram.h"
 #include "bus/bus.h"
 #include "rt/work.h"
 #include "sql/sql.h"
@@ -66,6 +67,7 @@ struct queue_submission {
 	uint64_t blob_owner;
 	int64_t size_bytes;
 	bool junk;             /* its mailboxes are those for unwanted mail */
+	bool despite_low_disk; /* the house's own word about that: taken all the same */
 	bool sender_unproven;  /* nobody vouches for the reverse-path: it is not told of success */
 	bool forged;           /* the reverse-path is most likely a bystander's: nobody elsewhere is told of failure */
 	struct slice findings; /* sentences for the story, UTF-8 */
@@ -214,6 +216,12 @@ NODISCARD int queue_suppress_list(struct queue *q, queue_row_fn *fn, void *ctx);
 /* The story of messages by ULID, Message-ID (with or without <>) or address, oldest first: rows {id, at, recipient, kind,
  * text} where `text` is one plain sentence. At most limits.trace_messages messages, the newest. ERR_NOTFOUND. */
 NODISCARD int queue_trace(struct queue *q, struct slice key, queue_row_fn *fn, void *ctx);
+/* How long deliveries took (HISTOGRAM_DELIVERIES) into mailboxes here and to other servers. */
+void queue_times(const struct queue *q, struct histogram *local, struct histogram *remote);
+/* The sites with the most recipients that had to wait, at most `max`: {site: recipients deferred}. */
+json_t *queue_sites_deferred(struct queue *q, size_t max);
+/* Is there too little room on the disk to take mail? */
+bool queue_disk_low(struct queue *q);
 /* Counters and gauges. */
 void queue_status(struct queue *q, json_t *into);
 

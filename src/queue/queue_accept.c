@@ -261,7 +261,7 @@ queue_submit(struct queue *q, const struct queue_submission *s, struct buf *deta
 		return refuse(q, SUBMIT_REFUSED, detail, bad);
 	if (q->failed != 0 || q->stopping)
 		return refuse(q, SUBMIT_TEMPFAIL, detail, "the queue is closed");
-	if (blob_disk_low(q))
+	if (blob_disk_low(q) && !s->despite_low_disk)
 		return refuse(q, SUBMIT_NO_SPACE, detail, "there is little space left on the disk");
 	if (s->blob.n > 0) {
 		err = blob_take(q, s->blob, s->blob_owner, s->id, &a, &start);

@@ -402,3 +402,9 @@ blob_disk_low(struct queue *q)
 	}
 	return q->disk_low;
 }
+
+bool
+queue_disk_low(struct queue *q)
+{
+	return blob_disk_low(q);
+}

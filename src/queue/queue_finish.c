@@ -191,6 +191,7 @@ mark_awaiting(struct queue *q, struct window_message *m, struct window_rcpt *r)
 		window_content_drop(q, m);
 	r->way = WAY_AWAITING;
 	r->awaiting_since_ms = house_mono_ms(q->house);
+	histogram_add(&q->local_times, HISTOGRAM_DELIVERIES, house_now_us(q->house) - m->when.base_us);
 	list_push(&q->awaiting, &r->node);
 }
 
@@ -225,6 +226,7 @@ after_commit(struct queue *q, struct window_message *m, struct finish *f, struct
 			LOG(q->house, INFO, "message_sent", LOG_S("id", m->id), LOG_S("recipient", o->rcpt->original),
 			    LOG_S("host", o->host));
 			q->counters.sent++;
+			histogram_add(&q->remote_times, HISTOGRAM_DELIVERIES, f->now_us - m->when.base_us);
 			window_rcpt_remove(q, o->rcpt);
 		} else if (o->kind == OUTCOME_DEFER) {
 			LOG(q->house, INFO, "delivery_deferred", LOG_S("id", m->id),

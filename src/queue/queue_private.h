@@ -8,6 +8,7 @@
 #ifndef QUEUE_QUEUE_PRIVATE_H
 #define QUEUE_QUEUE_PRIVATE_H
 
+#include "base/histogram.h"
 #include "base/list.h"
 #include "base/log.h"
 #include "base/map.h"
@@ -310,6 +311,8 @@ struct queue {
 		int64_t accepted, accepted_bytes, refused, delivered, sent, deferred, failed, bounces, warnings,
 		    double_bounces, removed, redelivered, successes, postponed, suppressed;
 	} counters;
+	/* From being taken (or released) to being in a mailbox, or taken by another server; HISTOGRAM_DELIVERIES. */
+	struct histogram local_times, remote_times;
 };
 
 /* queue_window.c */

@@ -508,3 +508,32 @@ site_free(struct queue *q)
 	map_free(&q->volumes);
 	warmup_free(q);
 }
+
+json_t *
+queue_sites_deferred(struct queue *q, size_t max)
+{
+	struct arena a ARENA_CLEANUP;
+	json_t *o = json_object();
+	int64_t below = INT64_MAX;
+
+	arena_init(&a, 1u << 20);
+	/* Few are asked for: the next lower number each time, so that equal ones come together. */
+	while (json_object_size(o) < max && below > 1) {
+		int64_t most = 0;
+
+		LIST_FOREACH (&q->sites_all, n) {
+			const struct site *s = CONTAINER_OF(n, struct site, all);
+
+			most = s->deferred < below && s->deferred > most ? s->deferred : most;
+		}
+		LIST_FOREACH (&q->sites_all, n) {
+			const struct site *s = CONTAINER_OF(n, struct site, all);
+			struct slice key = text_clean(&a, s->key, 255);
+
+			if (s->deferred == most && most > 0 && json_object_size(o) < max)
+				(void)json_object_setn_new(o, (const char *)key.p, key.n, json_integer(most));
+		}
+		below = most;
+	}
+	return o;
+}

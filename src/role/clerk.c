@@ -123,6 +123,8 @@ start(struct role_context *c, struct buf *detail)
 	if (err == 0)
 		err = clerk_tls_reports_start(k);
 	if (err == 0)
+		err = clerk_watch_start(k);
+	if (err == 0)
 		err = clerk_program_start(k, detail);
 	return err == 0 ? clerk_control_start(k, detail) : err;
 }
@@ -149,6 +151,7 @@ status(struct role_context *c, json_t *into)
 	json_object_set_new(into, "dkim_signed", json_integer(k->counters.dkim_signed));
 	json_object_set_new(into, "arc_sealed", json_integer(k->counters.arc_sealed));
 	json_object_set_new(into, "control_requests", json_integer(k->counters.control));
+	clerk_watch_status(k, into);
 	k->busy--;
 }
 
@@ -177,6 +180,7 @@ shut_down(struct role_context *c, int64_t grace_ms)
 	clerk_program_stop(k);
 	clerk_reports_stop(k);
 	clerk_tls_reports_stop(k);
+	clerk_watch_stop(k);
 	/* Submissions are from here on told to come again; those whose commit is under way get their answer. */
 	queue_stop(k->queue, loop_deadline(c->loop, grace_ms - reserve));
 	for (int64_t i = 0; i < reserve && k->busy > 0; i++)

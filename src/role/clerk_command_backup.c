@@ -228,7 +228,11 @@ control_run_backup_begin(struct control_session *s)
 int
 control_run_backup_end(struct control_session *s)
 {
+	CLERK_ENTER(s->k);
+
 	clerk_backup_end(s);
+	if (control_bool(&s->request, "whole"))
+		clerk_backup_ended(s->k);
 	return 0;
 }
 

@@ -1,87 +1,39 @@
 /* clerk_command_house.c: `status`, `clock`, `reload`, `stop` on the control socket: what the keeper and the other roles
  * are asked for. */
+#include "role/clerk_health.h"
 #include "role/clerk_private.h"
 
-#define STATUS_MS 5000
 #define RELOAD_MS 60000
-#define STATUS_BYTES ((size_t)1 << 20)
 
 /* ---- status ------------------------------------------------------------------------------------------ */
-
-static json_t *
-parse(struct slice text)
-{
-	return json_loadb((const char *)text.p, text.n, 0, NULL);
-}
-
-/* The role's own counters, asked over its link, or our own. NULL when it does not answer. */
-static json_t *
-counters_of(struct control_session *s, enum bus_role role, int index)
-{
-	struct bus_role_status_request q;
-	struct bus_role_status_reply rep = {0};
-	struct role_context *c = s->k->c;
-	struct arena a ARENA_CLEANUP;
-
-	arena_init(&a, STATUS_BYTES);
-	memset(&q, 0, sizeof(q));
-	if (role == ROLE_CLERK) {
-		json_t *own = json_object();
-
-		role_clerk_ops.status(c, own);
-		return own;
-	}
-	if (bus_peer(c->bus, role, index) == NULL ||
-	    BUS_CALL(c->bus, role, index, role_status, &q, &a, &rep, STATUS_MS) != 0)
-		return NULL;
-	return parse(rep.json);
-}
-
-static enum bus_role
-role_named(const char *name)
-{
-	for (unsigned r = ROLE_KEEPER; r <= ROLE_READER; r <<= 1)
-		if (strcmp(bus_role_name((enum bus_role)r), name) == 0)
-			return (enum bus_role)r;
-	return ROLE_ANY;
-}
 
 int
 control_run_status(struct control_session *s)
 {
 	struct role_context *c = s->k->c;
-	struct bus_keeper_status_request q;
-	struct bus_keeper_status_reply rep = {0};
-	json_t *processes, *p;
+	bool check = control_bool(&s->request, "check");
+	json_t *rows, *problems, *row;
 	size_t i;
-	int err;
+	int err = clerk_look(s->k, &rows);
 
-	memset(&q, 0, sizeof(q));
-	err = BUS_CALL(c->bus, ROLE_KEEPER, 0, keeper_status, &q, &s->arena, &rep, STATUS_MS);
 	if (err != 0)
 		return control_fail_role(s, "keeper", err, SLICE_EMPTY);
-	processes = parse(rep.json);
-	json_array_foreach(processes, i, p)
+	problems = clerk_problems(s->k, rows);
+	json_array_foreach(check ? problems : rows, i, row)
 	{
-		const char *name = json_string_value(json_object_get(p, "role"));
-		enum bus_role role = role_named(name == NULL ? "" : name);
-		json_t *counters = role == ROLE_ANY || role == ROLE_KEEPER
-		    ? NULL
-		    : counters_of(s, role, (int)json_integer_value(json_object_get(p, "index")));
-
-		if (role != ROLE_KEEPER)
-			json_object_set_new(p, "answers", json_boolean(counters != NULL));
-		if (counters != NULL)
-			json_object_set_new(p, "counters", counters);
-		err = control_row(s, p);
+		err = control_row(s, row);
 		if (err != 0)
 			break;
 	}
-	json_decref(processes);
 	control_set_text(s->done, "hostname", c->settings->hostname);
 	json_object_set_new(s->done, "version", json_string(POSTHOUSE_VERSION));
 	json_object_set_new(s->done, "generation", json_integer(c->settings->generation));
 	control_set_time(s->done, "now", house_now_us(c->house));
+	json_object_set_new(s->done, "health", json_string(health_word(health_level(problems))));
+	if (!check)
+		json_object_set(s->done, "problems", problems);
+	json_decref(problems);
+	json_decref(rows);
 	return err;
 }
 

@@ -33,6 +33,14 @@ struct clerk {
 	bool backing_up;            /* a backup is being made: desks are told to forget nothing */
 	int busy;                   /* handlers that use what is open */
 	bool closed;                /* nothing is open any more */
+	struct {                    /* clerk_watch.c; times in seconds since 1970, 0: never */
+		struct fiber *fiber;
+		int64_t clock_base_us; /* of the clock over the monotonic one; 0: not looked yet */
+		int64_t jumps, jump_s, jumped_at_s;
+		int64_t begin_s, backup_s;
+		int64_t told_s; /* that the disk is full */
+		bool told_low;  /* and not yet that it has room again */
+	} watch;
 	struct {
 		int64_t rcpt, login, account, sender, over_rate, submit, control, dkim_signed, arc_sealed;
 	} counters;
@@ -178,6 +186,18 @@ void clerk_report_put_base64(struct buf *out, struct slice s);
 /* Into the queue, signed as the domain of report_sender; `domain` is whom it is about, for the log. */
 NODISCARD int clerk_report_submit(
     struct clerk_report *p, struct slice domain, struct slice envelope, struct slice rcpt_envelope, struct slice body);
+
+/* clerk_look.c: rows of all processes with their counters, as `posthouse status` prints them; the caller's to free. Parks. */
+NODISCARD int clerk_look(struct clerk *k, json_t **rows);
+
+/* clerk_watch.c: how the house is. */
+NODISCARD int clerk_watch_start(struct clerk *k);
+void clerk_watch_stop(struct clerk *k);
+void clerk_watch_status(struct clerk *k, json_t *into);
+/* What is wrong (clerk_health.h), by these rows; the caller's to free. */
+json_t *clerk_problems(struct clerk *k, const json_t *rows);
+/* A whole backup has ended. Parks. */
+void clerk_backup_ended(struct clerk *k);
 
 /* clerk_control.c: the control socket. */
 NODISCARD int clerk_control_start(struct clerk *k, struct buf *detail);

@@ -148,6 +148,7 @@ status(struct role_context *c, json_t *into)
 	json_object_set_new(into, "recipients_sent", json_integer((json_int_t)k->recipients_sent));
 	json_object_set_new(into, "recipients_deferred", json_integer((json_int_t)k->recipients_deferred));
 	json_object_set_new(into, "recipients_failed", json_integer((json_int_t)k->recipients_failed));
+	resolver_status(k->resolver, into);
 }
 
 static int

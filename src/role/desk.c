@@ -5,6 +5,8 @@
  * failed sync nobody knows what is on the disk: the process ends at once, without writing anything more, and its
  * successor reads what is there. */
 #include "role/desk_private.h"
+#include "role/metrics.h"
+#include "role/storage.h"
 
 #include <sysexits.h>
 
@@ -282,6 +284,11 @@ status(struct role_context *c, json_t *into)
 	set_int(into, "body_bytes", n.body_bytes);
 	set_int(into, "indexed", n.indexed);
 	set_int(into, "indexes_behind", n.indexes_behind);
+	json_object_set_new(into, "imap_times", metrics_times(&d->imap.times));
+	json_object_set_new(into, "pop3_times", metrics_times(&d->pop3.times));
+	json_object_set_new(into, "submission_times", metrics_times(&d->smtp.times));
+	json_object_set_new(into, "submission_message_times", metrics_times(&d->smtp.message_times));
+	json_object_set_new(into, "storage", storage_json(d->c->data_dir, "accounts"));
 	desk_readers_status(d->readers, into);
 }
 

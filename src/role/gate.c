@@ -4,6 +4,7 @@
 #include "role/gate_submitter.h"
 #include "role/gate_trust.h"
 #include "role/listener.h"
+#include "role/metrics.h"
 #include "role/role.h"
 #include "role/submit_bus.h"
 #include "role/submitters.h"
@@ -195,6 +196,8 @@ status(struct role_context *c, json_t *into)
 	json_object_set_new(into, "messages_refused", json_integer((json_int_t)g->sessions.messages_refused));
 	json_object_set_new(into, "recipients_refused", json_integer((json_int_t)g->sessions.recipients_refused));
 	json_object_set_new(into, "bytes", json_integer((json_int_t)g->sessions.bytes));
+	json_object_set_new(into, "command_times", metrics_times(&g->sessions.times));
+	json_object_set_new(into, "message_times", metrics_times(&g->sessions.message_times));
 	gate_trust_status(&g->trust, into);
 }
 

@@ -50,6 +50,7 @@ gate_trust_status(const struct gate_trust *t, json_t *into)
 	json_object_set_new(into, "senders_refused", json_integer((json_int_t)t->refused));
 	json_object_set_new(into, "senders_deferred", json_integer((json_int_t)t->deferred));
 	json_object_set_new(into, "sender_answers_kept", json_integer((json_int_t)t->cache.by_key.n));
+	resolver_status(t->resolver, into);
 }
 
 /* ---- one message -------------------------------------------------------------------------------------------- */

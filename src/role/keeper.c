@@ -3,6 +3,7 @@
 
 #include "base/ini.h"
 #include "role/crash.h"
+#include "role/process_usage.h"
 
 #include <errno.h>
 #include <pwd.h>
@@ -277,7 +278,9 @@ reload(struct keeper *k, struct buf *detail)
 
 	if (err != 0)
 		return err;
+	keeper_notify_reloading(k);
 	err = reload_locked(k, detail);
+	keeper_notify_ready(k);
 	fiber_lock_drop(k->loop, &k->reload_lock);
 	return err;
 }
@@ -408,14 +411,46 @@ on_user(struct keeper *k, struct bus_peer *from, struct bus_keeper_user_request 
 	return 0;
 }
 
+static void
+put_usage(json_t *o, pid_t pid)
+{
+	struct process_usage u;
+
+	if (process_usage(pid, &u) != 0)
+		return;
+	(void)json_object_set_new(o, "cpu_ms", json_integer(u.cpu_ms));
+	(void)json_object_set_new(o, "memory_bytes", json_integer(u.memory_bytes));
+}
+
 static json_t *
 child_json(const struct child *c)
 {
 	char since[RFC3339_MAX];
 
+	json_t *o;
+
 	time_rfc3339(c->since_us, since);
-	return json_pack("{s:s, s:i, s:I, s:i, s:s, s:b}", "role", bus_role_name(c->role), "index", c->index, "pid",
+	o = json_pack("{s:s, s:i, s:I, s:i, s:s, s:b}", "role", bus_role_name(c->role), "index", c->index, "pid",
 	    (json_int_t)c->pid, "restarts", (int)c->restarts, "since", since, "ready", (int)c->ready);
+	if (c->pid > 0) {
+		(void)json_object_set_new(
+		    o, "up_seconds", json_integer((house_mono_ms(&c->k->house) - c->started_ms) / 1000));
+		put_usage(o, c->pid);
+	}
+	return o;
+}
+
+static json_t *
+own_json(void)
+{
+	json_t *o = json_pack("{s:s, s:i, s:I, s:i, s:b}", "role", "keeper", "index", 0, "pid", (json_int_t)getpid(),
+		   "restarts", 0, "ready", 1),
+	       *counters = json_object();
+
+	put_usage(o, getpid());
+	process_status(counters);
+	(void)json_object_set_new(o, "counters", counters);
+	return o;
 }
 
 static int
@@ -427,9 +462,7 @@ on_status(struct keeper *k, struct bus_peer *from, struct bus_keeper_status_requ
 
 	(void)from;
 	(void)q;
-	(void)json_array_append_new(all,
-	    json_pack("{s:s, s:i, s:I, s:i, s:b}", "role", "keeper", "index", 0, "pid", (json_int_t)getpid(),
-		"restarts", 0, "ready", 1));
+	(void)json_array_append_new(all, own_json());
 	for (size_t i = 0; i < k->children_n; i++)
 		(void)json_array_append_new(all, child_json(&k->children[i]));
 	text = json_dumps(all, JSON_COMPACT);
@@ -558,13 +591,16 @@ main_fiber(void *arg)
 		LOG(&k->house, INFO, "ready", LOG_Z("hostname", k->hostname), LOG_I("processes", k->children_n));
 		if (k->config->on_ready != NULL)
 			k->config->on_ready(k->config->on_ready_ctx, k->loop, k->settings);
+		keeper_notify_ready(k);
 		wait_for_stop(k);
 	} else if (k->signals == 0) {
 		k->failed = true;
 		if (k->detail->n == 0)
 			buf_printf(k->detail, "the house cannot start: %s\n", err_text(err));
 	}
+	keeper_notify_stopping(k);
 	stop_all(k);
+	keeper_notify_end(k);
 	if (watch != NULL) {
 		fiber_cancel(watch);
 		fiber_join(k->loop, &watch);

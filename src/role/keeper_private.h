@@ -68,6 +68,7 @@ struct keeper {
 	uv_signal_t on_term, on_int, on_hup, on_chld;
 	int handles;
 	uint32_t log_dropped;
+	struct fiber *watchdog; /* of keeper_notify.c; NULL: no service manager asks for one */
 };
 
 /* keeper_files.c */
@@ -95,6 +96,13 @@ bool keeper_roles_talk(enum bus_role a, enum bus_role b);
 
 /* keeper_spawn.c: forks and starts one process; its links go to everybody who talks to it. */
 NODISCARD int child_spawn(struct child *c);
+
+/* keeper_notify.c: tells the service manager that the house is ready, is about to reload, ends; nothing where there is none. */
+void keeper_notify_ready(struct keeper *k);
+void keeper_notify_reloading(struct keeper *k);
+void keeper_notify_stopping(struct keeper *k);
+/* No signs of life any more. */
+void keeper_notify_end(struct keeper *k);
 
 /* keeper_log.c: copies a role's standard error to ours, whole lines at a time; takes the descriptor. */
 NODISCARD int keeper_log_copy(struct keeper *k, int fd);

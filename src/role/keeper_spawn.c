@@ -58,7 +58,7 @@ listens(enum bus_role role, int index, enum listen_service service)
 {
 	switch (role) {
 	case ROLE_GATE: return service == LISTEN_SMTP || service == LISTEN_LMTP;
-	case ROLE_PORCH: return listen_service_is_porch(service);
+	case ROLE_PORCH: return listen_service_is_porch(service) || (service == LISTEN_METRICS && index == 0);
 	case ROLE_CLERK: return (service == LISTEN_CONTROL || service == LISTEN_LOCAL) && index == 0;
 	default: return false;
 	}

@@ -21,7 +21,7 @@ may_come(const struct listen_settings *l, const struct net_address *client)
 {
 	if (l->allow.n > 0)
 		return network_list_contains(l->allow, client);
-	return l->service != LISTEN_LMTP || net_address_is_loopback(client);
+	return (l->service != LISTEN_LMTP && l->service != LISTEN_METRICS) || net_address_is_loopback(client);
 }
 
 int

@@ -10,6 +10,8 @@
 #include "role/submitters.h"
 
 #define STOP_POLL_MS 20
+/* Connections to a listener of metrics at a time. */
+#define SCRAPERS_MAX 16
 /* The most that comes back from a desk: what sockets and streams hold. */
 #define RETURNED_BYTES_MAX ((size_t)1 << 20)
 
@@ -200,13 +202,15 @@ listen_all(struct porch *p, struct buf *detail)
 		return ERR_NOMEM;
 	for (size_t i = 0; i < c->listeners_count; i++) {
 		struct door *d = &p->doors[p->doors_count];
+		bool metrics = c->listeners[i].settings->service == LISTEN_METRICS;
 		int e;
 
-		if (!listen_service_is_porch(c->listeners[i].settings->service))
+		if (!metrics && !listen_service_is_porch(c->listeners[i].settings->service))
 			continue;
 		*d = (struct door){.porch = p, .listener = &c->listeners[i]};
-		e = net_accept_start(
-		    &d->acceptor, c->loop, d->listener->fd, (size_t)c->house->limits.porch_sessions, serve, d);
+		e = net_accept_start(&d->acceptor, c->loop, d->listener->fd,
+		    metrics ? SCRAPERS_MAX : (size_t)c->house->limits.porch_sessions,
+		    metrics ? porch_metrics_serve : serve, d);
 		if (e != 0) {
 			buf_printf(detail, "[listen %.*s] cannot accept connections: %s",
 			    SLICE_ARG(c->listeners[i].settings->name), err_text(e));
@@ -256,6 +260,7 @@ status(struct role_context *c, json_t *into)
 	count(into, "sign_ins_failed", p->sign_ins_failed);
 	count(into, "handshakes_failed", p->handshakes_failed);
 	count(into, "braked", p->brake.refused);
+	count(into, "scrapes", p->scrapes);
 	count(into, "commands_bad", p->imap.commands_bad + p->pop3.commands_bad);
 }
 

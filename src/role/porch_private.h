@@ -33,6 +33,7 @@ struct porch {
 	int64_t joined; /* sessions with their desk now */
 	int64_t handshakes_failed;
 	int64_t sign_ins, sign_ins_failed;
+	int64_t scrapes;
 };
 
 /* One client, on its fiber's stack. */
@@ -58,6 +59,8 @@ void porch_return_start(struct porch *p);
 /* Before the desk gets the session: gives it a number. */
 NODISCARD int porch_return_expect(struct porch_session *s);
 void porch_return_forget(struct porch_session *s);
+/* porch_metrics.c: one connection to the listener of metrics; its arg is the door. */
+void porch_metrics_serve(struct net_session *n);
 /* porch_submitter.c: for smtp_presession_config, with a porch_session as its ctx. */
 NODISCARD int porch_join_gate(void *ctx, struct slice helo, struct slice tls, struct stream **session);
 /* porch_signin.c: with a porch_session as their ctx. */

@@ -47,6 +47,21 @@ resolver_new(struct resolver **out, struct role_context *c, const struct setting
 	return 0;
 }
 
+void
+resolver_status(const struct resolver *r, json_t *into)
+{
+	struct dns_counters n;
+
+	if (r == NULL)
+		return;
+	n = dns_counters(r->dns);
+	json_object_set_new(into, "dns_questions", json_integer(n.questions));
+	json_object_set_new(into, "dns_failed", json_integer(n.failed));
+	json_object_set_new(into, "dns_bogus", json_integer(n.bogus));
+	json_object_set_new(into, "dns_failing", json_integer(n.failing));
+	json_object_set_new(into, "dns_failing_seconds", json_integer(n.failing_s));
+}
+
 static bool
 same_list(struct slice_list a, struct slice_list b)
 {

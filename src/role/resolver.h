@@ -22,4 +22,7 @@ void resolver_retire(struct resolver **r);
 NODISCARD int resolver_reload(
     struct resolver **r, struct role_context *c, const struct settings *fresh, struct buf *detail);
 
+/* Its counters, for status; NULL: there is none. */
+void resolver_status(const struct resolver *r, json_t *into);
+
 #endif

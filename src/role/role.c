@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "role/crash.h"
+#include "role/process_usage.h"
 #include "role/sandbox.h"
 
 #include <errno.h>
@@ -170,6 +171,15 @@ apply_settings(struct runner *r)
 	r->context.settings = r->settings;
 }
 
+void
+process_status(json_t *into)
+{
+	int64_t max, n = process_open_files(&max);
+
+	(void)json_object_set_new(into, "open_files", json_integer(n));
+	(void)json_object_set_new(into, "open_files_max", json_integer(max));
+}
+
 /* ---- what the keeper and the clerk ask of every role --------------------------------------------------- */
 
 static int
@@ -185,6 +195,7 @@ on_status(struct runner *r, struct bus_peer *from, struct bus_role_status_reques
 		return ERR_NOMEM;
 	if (r->ops->status != NULL)
 		r->ops->status(&r->context, into);
+	process_status(into);
 	text = json_dumps(into, JSON_COMPACT);
 	json_decref(into);
 	if (text == NULL)

@@ -59,6 +59,9 @@ int role_main(int argc, char **argv, role_table roles);
 /* True if that is what the command line asks for. */
 bool role_is_asked(int argc, char **argv);
 
+/* What of the machine this process uses, as counters of status: its descriptors. */
+void process_status(json_t *into);
+
 /* The desk that an account belongs to: hash of its id. */
 int account_desk(struct slice account_id, int desks);
 

@@ -149,6 +149,7 @@ static const char *const service_words[LISTEN_SERVICE_COUNT] = {[LISTEN_SMTP] = 
     [LISTEN_POP3] = "pop3",
     [LISTEN_POP3S] = "pop3s",
     [LISTEN_LMTP] = "lmtp",
+    [LISTEN_METRICS] = "metrics",
     [LISTEN_CONTROL] = "control",
     [LISTEN_LOCAL] = "local"};
 static const uint16_t service_ports[LISTEN_SERVICE_COUNT] = {[LISTEN_SMTP] = 25,
@@ -158,7 +159,8 @@ static const uint16_t service_ports[LISTEN_SERVICE_COUNT] = {[LISTEN_SMTP] = 25,
     [LISTEN_IMAPS] = 993,
     [LISTEN_POP3] = 110,
     [LISTEN_POP3S] = 995,
-    [LISTEN_LMTP] = 24};
+    [LISTEN_LMTP] = 24,
+    [LISTEN_METRICS] = 9825};
 
 const char *
 listen_service_name(enum listen_service service)
@@ -176,7 +178,7 @@ static const char *
 take_word(struct slice value, const char *const words[], size_t n, int *out)
 {
 	static const char *const wanted[] = {"no or yes", "text or json", "debug, info, warn or error",
-	    "smtp, submission, submissions, imap, imaps, pop3, pop3s or lmtp",
+	    "smtp, submission, submissions, imap, imaps, pop3, pop3s, lmtp or metrics",
 	    "opportunistic, required, implicit or none", "both, ipv4 or ipv6", "obey, junk or note"};
 	int i = word_index(value, words, n);
 
@@ -366,15 +368,30 @@ check_listen_keys(struct parse *p, const struct ini_section *in, const struct li
 	}
 }
 
+static bool
+is_loopback(struct slice address)
+{
+	struct net_address a;
+
+	return net_address_parse(address, 1, &a) == 0 && net_address_is_loopback(&a);
+}
+
 static void
 take_listen(struct parse *p, const struct ini_section *in, struct listen_settings l)
 {
 	l.name = in->name;
 	check_listen_keys(p, in, &l);
+	if (l.service == LISTEN_METRICS && entry_find(in, "address") == NULL)
+		l.address = SLICE("127.0.0.1");
 	if (entry_find(in, "service") == NULL)
 		WRONG(p, in->line, "[listen %.*s] needs a service", SLICE_ARG(in->name));
 	else if (l.address.n == 0)
 		WRONG(p, in->line, "[listen %.*s] needs an address, or *", SLICE_ARG(in->name));
+	else if (l.service == LISTEN_METRICS && l.allow.n == 0 && !is_loopback(l.address))
+		WRONG(p, in->line,
+		    "[listen %.*s] tells everybody who can reach it how the house is: use address = 127.0.0.1, or name "
+		    "who may ask with allow",
+		    SLICE_ARG(in->name));
 	else
 		add_listeners(p, l);
 }
@@ -596,13 +613,22 @@ take_section(struct parse *p, const struct ini_section *in)
 
 /* ---- the whole --------------------------------------------------------------------------------------- */
 
+static bool
+serves_mail(const struct settings *s)
+{
+	for (size_t i = 0; i < s->listeners_count; i++)
+		if (s->listeners[i].service != LISTEN_METRICS)
+			return true;
+	return false;
+}
+
 static void
 default_listeners(struct parse *p)
 {
 	for (int i = 0; i < LISTEN_CONTROL; i++) {
 		struct listen_settings l = {.port = 0};
 
-		if (i == LISTEN_LMTP)
+		if (i == LISTEN_LMTP || i == LISTEN_METRICS)
 			continue;
 		take_defaults(p, "listen", &l);
 		l.name = slice_z(service_words[i]);
@@ -726,7 +752,7 @@ settings_parse(struct settings **out, struct slice text, struct buf *detail)
 	take_defaults(&p, "trust", s);
 	for (size_t i = 0; i < ini.n; i++)
 		take_section(&p, &ini.sections[i]);
-	if (s->listeners_count == 0)
+	if (!serves_mail(s))
 		default_listeners(&p);
 	check_whole(&p);
 	add_listener(&p, (struct listen_settings){.name = SLICE("control"), .service = LISTEN_CONTROL});

@@ -21,6 +21,7 @@ enum listen_service {
 	LISTEN_POP3,
 	LISTEN_POP3S,
 	LISTEN_LMTP,    /* local programs: gate; only where it is written */
+	LISTEN_METRICS, /* who watches the house: the first porch; only where it is written */
 	LISTEN_CONTROL, /* DIR/run/control: clerk; always there */
 	LISTEN_LOCAL    /* DIR/run/sendmail: programs of this machine: clerk; always there */
 };

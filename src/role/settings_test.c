@@ -128,6 +128,20 @@ test_policy_of_listeners(void **state)
 	assert_true(b->early_talker_check && b->client_limits && !b->require_tls && b->message_bytes == 0);
 	assert_false(listen_service_is_porch(LISTEN_LMTP));
 	settings_free(&s);
+	s = good(
+	    "[listen m]\nservice = metrics\n[listen n]\nservice = metrics\naddress = 192.0.2.1\nallow = 192.0.2.0/24\n"
+	    "[listen o]\nservice = metrics\naddress = ::1\n");
+	assert_true(slice_eq(s->listeners[0].address, SLICE("127.0.0.1")) && s->listeners[0].port == 9825);
+	assert_false(listen_service_is_porch(LISTEN_METRICS));
+	assert_int_equal(s->listeners_count, 3 + 14 + 2);
+	settings_free(&s);
+	bad("[listen m]\nservice = metrics\naddress = *\n[listen n]\nservice = metrics\naddress = 192.0.2.1\n",
+	    "line 1: [listen m] tells everybody who can reach it how the house is: use address = 127.0.0.1, or name "
+	    "who may "
+	    "ask with allow\n"
+	    "line 4: [listen n] tells everybody who can reach it how the house is: use address = 127.0.0.1, or name "
+	    "who may "
+	    "ask with allow\n");
 	bad("[listen a]\nservice = smtp\nallow = 192.0.2.1/24\n[listen b]\nservice = imap\ntrusted = ::1\n[listen "
 	    "c]\nservice = smtp\nmessage_bytes = much\nport = 26\n",
 	    "line 3: allow is a list of IP addresses and networks (192.0.2.0/24, with no bits set behind the prefix), "
@@ -152,7 +166,7 @@ test_mistakes(void **state)
 	bad("[listen a]\nport = 0\n[listen b]\nservice = gopher\n[listen c]\nservice = smtp\naddress =\n",
 	    "line 2: port is a port number from 1 to 65535, not 0\n"
 	    "line 1: [listen a] needs a service\n"
-	    "line 4: service is smtp, submission, submissions, imap, imaps, pop3, pop3s or lmtp, not gopher\n"
+	    "line 4: service is smtp, submission, submissions, imap, imaps, pop3, pop3s, lmtp or metrics, not gopher\n"
 	    "line 5: [listen c] needs an address, or *\n");
 }
 

@@ -288,6 +288,27 @@ vault_start(struct role_context *c, struct buf *detail)
 	return 0;
 }
 
+/* When each certificate expires, in seconds since 1970, by the first of its names. */
+static json_t *
+expiries(const struct vault_keys *keys)
+{
+	json_t *o = json_object();
+
+	for (size_t i = 0; i < keys->n; i++) {
+		struct slice names = keys->v[i].names, first = slice_cut(&names, ' ');
+		char name[256];
+		json_t *known;
+
+		if (slice_to_z(first, name, sizeof(name)) != 0)
+			continue;
+		/* Of two for one name, as of RSA and of elliptic curves, the one that ends first. */
+		known = json_object_get(o, name);
+		if (known == NULL || json_integer_value(known) > keys->v[i].expires_s)
+			(void)json_object_set_new(o, name, json_integer(keys->v[i].expires_s));
+	}
+	return o;
+}
+
 static void
 vault_status(struct role_context *c, json_t *into)
 {
@@ -304,6 +325,7 @@ vault_status(struct role_context *c, json_t *into)
 	(void)json_object_set_new(into, "guesses_refused", json_integer((json_int_t)v->brake.refused));
 	(void)json_object_set_new(into, "guesses_waited", json_integer((json_int_t)v->brake.waited));
 	(void)json_object_set_new(into, "certificates", json_integer((json_int_t)v->keys->n));
+	(void)json_object_set_new(into, "certificates_expire", expiries(v->keys));
 	(void)json_object_set_new(into, "hashes_waiting", json_integer((json_int_t)workers_waiting(v->hashers)));
 }
 

@@ -466,6 +466,7 @@ refusal_detail(const struct smtp_intake *in, enum smtp_reply_id refusal)
 static void
 end_text(struct smtp_server *s)
 {
+	int64_t began_us = house_mono_us(s->ch.house);
 	enum smtp_reply_id refusal = judge(s, &s->in);
 
 	if (refusal == SMTP_R_OK)
@@ -474,6 +475,8 @@ end_text(struct smtp_server *s)
 		refusal = finish_check(&s->in);
 	if (refusal == SMTP_R_OK) {
 		submit(s);
+		histogram_add(
+		    &s->c->sessions->message_times, HISTOGRAM_COMMANDS, house_mono_us(s->ch.house) - began_us);
 		return;
 	}
 	s->c->sessions->messages_refused++;

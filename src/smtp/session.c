@@ -493,8 +493,13 @@ smtp_session(struct stream *st, const struct smtp_session_config *c)
 
 		if (e == 0) {
 			struct smtp_command command = smtp_command_parse(line);
+			bool content = command.verb == SMTP_DATA || command.verb == SMTP_BDAT;
+			int64_t began_us = house_mono_us(s->ch.house);
 
 			command_run(s, &command);
+			if (!content)
+				histogram_add(
+				    &c->sessions->times, HISTOGRAM_COMMANDS, house_mono_us(s->ch.house) - began_us);
 		} else if (e != ERR_LIMIT) {
 			break;
 		}

@@ -12,6 +12,7 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/histogram.h"
 #include "bus/values.h"
 #include "directory/signin.h"
 #include "rt/net.h"
@@ -27,6 +28,9 @@ struct smtp_sessions {
 	int64_t delayed; /* sessions whose reply to an error is held back */
 	/* counters for status */
 	uint64_t started, messages, recipients_refused, messages_refused, bytes;
+	/* From a command to its answer, without those that bring a message; and from a message's end to its answer.
+	 * HISTOGRAM_COMMANDS. */
+	struct histogram times, message_times;
 };
 void smtp_sessions_init(struct smtp_sessions *s);
 /* Sessions that wait for a command say 421 and end now; the others after the command or data under way. */
