@@ -90,12 +90,12 @@ keep_addresses(struct collecting *g, const struct header *h, struct imap_digest 
 static int
 keep_references(struct collecting *g, const struct message_thread *t, struct imap_digest *d)
 {
-	struct slice *v = ARENA_ARRAY(g->a, struct slice, t->references.n);
+	struct slice *v = ARENA_ARRAY(g->a, struct slice, t->chain.n);
 
 	d->message_id = arena_copy(g->a, t->message_id);
-	for (size_t i = 0; i < t->references.n && v != NULL; i++)
-		v[i] = arena_copy(g->a, t->references.v[i]);
-	d->references = (struct slice_list){v, t->references.n};
+	for (size_t i = 0; i < t->chain.n && v != NULL; i++)
+		v[i] = arena_copy(g->a, t->chain.v[i]);
+	d->references = (struct slice_list){v, t->chain.n};
 	return arena_failed(g->a) ? ERR_LIMIT : 0;
 }
 

@@ -6,6 +6,7 @@
 #include "imap/imap_thread.h"
 
 #include "base/map.h"
+#include "message/threads.h"
 
 #define NONE UINT32_MAX
 /* Different message ids, of messages and of what they refer to. */
@@ -15,8 +16,9 @@ struct node {
 	uint32_t message;       /* index of a digest, or NONE */
 	uint32_t parent, order; /* when the parent was set: of the messages' links the later has the higher number */
 	uint32_t child, last, next;
-	uint8_t seen; /* while looking for loops and while pruning: 0 no, 1 on the way, 2 done */
-	bool is_root; /* in the root set after pruning */
+	uint32_t named; /* by which message last: its index + 1 */
+	uint8_t seen;   /* while looking for loops and while pruning: 0 no, 1 on the way, 2 done */
+	bool is_root;   /* in the root set after pruning */
 };
 
 struct threading {
@@ -66,6 +68,16 @@ set_parent(struct threading *t, uint32_t child, uint32_t parent)
 	t->v[child].order = ++t->orders;
 }
 
+/* Would the link make a loop at once? Looked for where the references of one message name another one twice. */
+static bool
+is_above(const struct threading *t, uint32_t node, uint32_t below)
+{
+	for (size_t steps = 0; below != NONE && steps < MESSAGE_REFERENCES_MAX; steps++, below = t->v[below].parent)
+		if (below == node)
+			return true;
+	return false;
+}
+
 /* Steps 1.A to 1.C. */
 static int
 link_message(struct threading *t, uint32_t message)
@@ -83,8 +95,10 @@ link_message(struct threading *t, uint32_t message)
 
 		if (at == NONE)
 			return ERR_LIMIT;
-		if (before != NONE && at != own && t->v[at].parent == NONE)
+		if (before != NONE && at != own && t->v[at].parent == NONE &&
+		    !(t->v[at].named == message + 1 && is_above(t, at, before)))
 			set_parent(t, at, before);
+		t->v[at].named = message + 1;
 		before = at;
 	}
 	/* What others said of this message does not count any more. */

@@ -59,8 +59,17 @@ test_references(void **state)
 	    {.message_id = SLICE_EMPTY},
 	    {.message_id = SLICE_EMPTY},
 	};
+	/* The last one named is the parent, also where it was named before; what stands between keeps its place. */
+	struct imap_digest again[] = {
+	    {.message_id = SLICE("a")},
+	    {.message_id = SLICE("b"), .references = LIST(SLICE("a"))},
+	    {.message_id = SLICE("c"), .references = LIST(SLICE("a"), SLICE("b"), SLICE("a"))},
+	    {.message_id = SLICE("d"), .references = LIST(SLICE("b"), SLICE("a"), SLICE("b"), SLICE("lost"))},
+	    {.message_id = SLICE("e"), .references = LIST(SLICE("b"), SLICE("b"))},
+	};
 
 	(void)state;
+	check(IMAP_THREAD_REFERENCES, again, COUNT_OF(again), "(1 (2 (4)(5))(3))");
 	check(IMAP_THREAD_REFERENCES, tree, COUNT_OF(tree), "(1 2 (3 5)(4))((6)(7))(8)");
 	check(IMAP_THREAD_REFERENCES, dates, COUNT_OF(dates), "(4 (3)(2))(1)");
 	check(IMAP_THREAD_REFERENCES, doubles, COUNT_OF(doubles), "(1 3)(2)(4)(5)");

@@ -82,8 +82,9 @@ collect(struct slice value, struct slice *v, struct slice *ring, size_t max)
 	return 1 + others;
 }
 
-int
-message_ids_parse(struct arena *a, struct slice value, size_t max, struct slice_list *out)
+/* All ids, repeated ones too. */
+static int
+chain_parse(struct arena *a, struct slice value, size_t max, struct slice_list *out)
 {
 	struct slice *v = ARENA_ARRAY(a, struct slice, 2 * max), word;
 	size_t n, kept = 0;
@@ -101,11 +102,38 @@ message_ids_parse(struct arena *a, struct slice value, size_t max, struct slice_
 	for (size_t i = 0; i < n; i++) {
 		struct slice id = id_normalise(a, v[i]);
 
-		if (id.n > 0 && !has_id(v, kept, id))
+		if (id.n > 0)
 			v[kept++] = id;
 	}
 	*out = (struct slice_list){v, kept};
 	return arena_failed(a) ? ERR_LIMIT : 0;
+}
+
+/* Each at its first place. */
+static int
+without_repeats(struct arena *a, const struct slice_list *chain, struct slice_list *out)
+{
+	struct slice *v = ARENA_ARRAY(a, struct slice, chain->n);
+	size_t n = 0;
+
+	*out = (struct slice_list){0};
+	if (v == NULL)
+		return ERR_LIMIT;
+	for (size_t i = 0; i < chain->n; i++)
+		if (!has_id(v, n, chain->v[i]))
+			v[n++] = chain->v[i];
+	*out = (struct slice_list){v, n};
+	return 0;
+}
+
+int
+message_ids_parse(struct arena *a, struct slice value, size_t max, struct slice_list *out)
+{
+	struct slice_list chain;
+	int err = chain_parse(a, value, max, &chain);
+
+	*out = (struct slice_list){0};
+	return err != 0 || chain.n == 0 ? err : without_repeats(a, &chain, out);
 }
 
 int
@@ -120,9 +148,11 @@ message_thread_parse(struct arena *a, const struct header *h, enum charset_place
 		return err;
 	if (ids.n > 0)
 		out->message_id = ids.v[0];
-	err = message_ids_parse(a, header_value(h, SLICE("References")), MESSAGE_REFERENCES_MAX, &out->references);
-	if (err == 0 && out->references.n == 0)
-		err = message_ids_parse(a, header_value(h, SLICE("In-Reply-To")), 1, &out->references);
+	err = chain_parse(a, header_value(h, SLICE("References")), MESSAGE_REFERENCES_MAX, &out->chain);
+	if (err == 0 && out->chain.n == 0)
+		err = chain_parse(a, header_value(h, SLICE("In-Reply-To")), 1, &out->chain);
+	if (err == 0 && out->chain.n > 0)
+		err = without_repeats(a, &out->chain, &out->references);
 	if (err != 0)
 		return err;
 	out->base_subject = subject_base(a, header_text(a, header_value(h, SLICE("Subject")), place), &out->is_reply);

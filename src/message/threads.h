@@ -12,7 +12,9 @@ NODISCARD int message_ids_parse(struct arena *a, struct slice value, size_t max,
 struct message_thread {
 	struct slice message_id; /* normalised; empty if there is none */
 	struct slice_list
-	    references;            /* oldest first; without References those of In-Reply-To (its first one, RFC 5256) */
+	    references; /* oldest first; without References those of In-Reply-To (its first one, RFC 5256) */
+	struct slice_list
+	    chain; /* the same as they stand: one that comes again is there again (the last is the parent, RFC 5256 §3) */
 	struct slice base_subject; /* UTF-8; empty when there is nothing left */
 	bool is_reply;             /* the subject had Re: or Fwd: */
 };

@@ -163,6 +163,9 @@ test_thread(void **state)
 	assert_int_equal(header_parse(&a, SLICE("References: <a@x>\n <b@x>\nIn-Reply-To: <p@x>\n\n"), &limits, &h), 0);
 	assert_int_equal(message_thread_parse(&a, &h, CHARSET_FIBER, &t), 0);
 	assert_true(t.message_id.n == 0 && t.references.n == 2 && slice_eq(t.references.v[1], SLICE("b@x")));
+	assert_int_equal(header_parse(&a, SLICE("References: <a@x> <b@x> <\"a\"@x>\n\n"), &limits, &h), 0);
+	assert_int_equal(message_thread_parse(&a, &h, CHARSET_FIBER, &t), 0);
+	assert_true(t.references.n == 2 && t.chain.n == 3 && slice_eq(t.chain.v[2], SLICE("a@x")));
 }
 
 int
