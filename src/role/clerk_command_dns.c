@@ -18,7 +18,10 @@ struct dns_command {
 static const char *
 state_name(int64_t state)
 {
-	return state == ADVICE_RIGHT ? "right" : state == ADVICE_WRONG ? "wrong" : state == ADVICE_MISSING ? "missing" : "unknown";
+	return state == ADVICE_RIGHT  ? "right"
+	    : state == ADVICE_WRONG   ? "wrong"
+	    : state == ADVICE_MISSING ? "missing"
+				      : "unknown";
 }
 
 static int
@@ -76,11 +79,13 @@ send_way_in(struct dns_command *d)
 {
 	struct arena *a = &d->s->arena;
 	const struct dns_row rows[] = {
-	    {"mx", "MX", "required", "where mail for the domain goes", d->domain, arena_printf(a, "10 %.*s.", SLICE_ARG(d->host)),
-		SLICE_EMPTY},
-	    {"address", "A/AAAA", "required", "where this house is; and its addresses should lead back to its name (PTR)", d->host,
+	    {"mx", "MX", "required", "where mail for the domain goes", d->domain,
+		arena_printf(a, "10 %.*s.", SLICE_ARG(d->host)), SLICE_EMPTY},
+	    {"address", "A/AAAA", "required",
+		"where this house is; and its addresses should lead back to its name (PTR)", d->host,
 		SLICE("the addresses of this machine"), SLICE_EMPTY},
-	    {"spf", "TXT", "required", "which servers may send for the domain (SPF)", d->domain, SLICE("v=spf1 mx -all"), SLICE_EMPTY},
+	    {"spf", "TXT", "required", "which servers may send for the domain (SPF)", d->domain,
+		SLICE("v=spf1 mx -all"), SLICE_EMPTY},
 	    {"spf", "TXT", "recommended", "the same for the house's own name, in which it reports failures", d->host,
 		SLICE("v=spf1 a -all"), SLICE_EMPTY},
 	};
@@ -98,7 +103,8 @@ send_key(struct dns_command *d, struct slice json)
 {
 	json_t *o = json_loadb((const char *)json.p, json.n, 0, NULL);
 	struct slice state = slice_z(json_string_value(json_object_get(o, "state")));
-	struct dns_row r = {.kind = "dkim", .type = "TXT", .need = "required", .why = "the key with which mail is signed (DKIM)"};
+	struct dns_row r = {
+	    .kind = "dkim", .type = "TXT", .need = "required", .why = "the key with which mail is signed (DKIM)"};
 	int e = 0;
 
 	if (o == NULL)
@@ -149,7 +155,8 @@ reader_of_reports(struct dns_command *d)
 static int
 send_policy(struct dns_command *d, struct slice policy)
 {
-	struct slice name = arena_printf(&d->s->arena, "https://mta-sts.%.*s/.well-known/mta-sts.txt", SLICE_ARG(d->domain));
+	struct slice name = arena_printf(
+	    &d->s->arena, "https://mta-sts.%.*s/.well-known/mta-sts.txt", SLICE_ARG(d->domain));
 	json_t *row = json_object(), *lines = json_array();
 	struct slice rest = policy;
 	int e = 0;
@@ -165,7 +172,8 @@ send_policy(struct dns_command *d, struct slice policy)
 	(void)json_object_set_new(row, "lines", lines);
 	control_set_text(row, "need", SLICE("recommended"));
 	control_set_text(row, "why",
-	    SLICE("the policy for encryption of mail to the domain, for a web server with a certificate of that name; once "
+	    SLICE("the policy for encryption of mail to the domain, for a web server with a certificate of that name; "
+		  "once "
 		  "reports show no failures, write enforce instead of testing and change the id in _mta-sts"));
 	if (d->check)
 		e = add_check(d, row, "policy", d->domain, SLICE_EMPTY);
@@ -180,7 +188,8 @@ send_policies(struct dns_command *d)
 {
 	struct arena *a = &d->s->arena;
 	struct slice reader = reader_of_reports(d), digest = SLICE_EMPTY;
-	struct slice policy = arena_printf(a, "version: STSv1\nmode: testing\nmx: %.*s\nmax_age: %d\n", SLICE_ARG(d->host), POLICY_MAX_AGE_S);
+	struct slice policy = arena_printf(
+	    a, "version: STSv1\nmode: testing\nmx: %.*s\nmax_age: %d\n", SLICE_ARG(d->host), POLICY_MAX_AGE_S);
 	struct bus_vault_tlsa_request q = {d->host};
 	struct bus_vault_tlsa_reply rep = {0};
 	int e = BUS_CALL(d->s->k->c->bus, ROLE_VAULT, 0, vault_tlsa, &q, a, &rep, CLERK_ASK_MS);
@@ -191,7 +200,8 @@ send_policies(struct dns_command *d)
 	    {"tls-report", "TXT", "recommended", "who is told when encryption of mail to the domain fails",
 		arena_printf(a, "_smtp._tls.%.*s", SLICE_ARG(d->domain)),
 		arena_printf(a, "v=TLSRPTv1; rua=mailto:%.*s", SLICE_ARG(reader)), SLICE_EMPTY},
-	    {"mta-sts", "TXT", "recommended", "that there is a policy for encryption (MTA-STS); a new id for each change of it",
+	    {"mta-sts", "TXT", "recommended",
+		"that there is a policy for encryption (MTA-STS); a new id for each change of it",
 		arena_printf(a, "_mta-sts.%.*s", SLICE_ARG(d->domain)),
 		arena_printf(a, "v=STSv1; id=%016llx", (unsigned long long)slice_hash(policy, 1)), SLICE_EMPTY},
 	};
@@ -209,8 +219,8 @@ send_policies(struct dns_command *d)
 		e = send_record(d,
 		    &(struct dns_row){"tlsa", "TLSA", "optional",
 			"the key of the house's certificate (DANE), where the zone is signed with DNSSEC",
-			arena_printf(a, "_25._tcp.%.*s", SLICE_ARG(d->host)), arena_printf(a, "3 1 1 %.*s", SLICE_ARG(digest)),
-			SLICE_EMPTY});
+			arena_printf(a, "_25._tcp.%.*s", SLICE_ARG(d->host)),
+			arena_printf(a, "3 1 1 %.*s", SLICE_ARG(digest)), SLICE_EMPTY});
 	return e;
 }
 
@@ -240,7 +250,8 @@ send_services(struct dns_command *d)
 			if (l->service != services[i].service)
 				continue;
 			e = send_record(d,
-			    &(struct dns_row){"srv", "SRV", "optional", "where mail programs find the service by themselves",
+			    &(struct dns_row){"srv", "SRV", "optional",
+				"where mail programs find the service by themselves",
 				arena_printf(&d->s->arena, "%s._tcp.%.*s", services[i].name, SLICE_ARG(d->domain)),
 				arena_printf(&d->s->arena, "%d 1 %u %.*s.", services[i].priority, (unsigned)l->port,
 				    SLICE_ARG(d->host)),
@@ -254,7 +265,8 @@ int
 control_run_dns(struct control_session *s)
 {
 	CLERK_ENTER(s->k);
-	struct dns_command d = {.s = s, .host = s->k->c->settings->hostname, .check = control_bool(&s->request, "check")};
+	struct dns_command d = {
+	    .s = s, .host = s->k->c->settings->hostname, .check = control_bool(&s->request, "check")};
 	int e = clerk_named_domain(s, &d.domain);
 
 	if (e == 0)

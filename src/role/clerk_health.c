@@ -24,6 +24,27 @@ number(const json_t *o, const char *key)
 	return json_integer_value(json_object_get(o, key));
 }
 
+/* a * b for factors that are not negative; the most that there is where that is too much. */
+static int64_t
+times(int64_t a, int64_t b)
+{
+	int64_t out;
+
+	return __builtin_mul_overflow(a, b, &out) ? INT64_MAX : out;
+}
+
+/* a - b, at most a thousand years either way. */
+static int64_t
+seconds_between(int64_t a, int64_t b)
+{
+	const int64_t max = INT64_C(1000) * 366 * DAY_S;
+	int64_t out;
+
+	if (__builtin_sub_overflow(a, b, &out))
+		return a < b ? -max : max;
+	return out > max ? max : out < -max ? -max : out;
+}
+
 /* ---- a problem ---------------------------------------------------------------------------------------- */
 
 static void add(json_t *problems, enum bus_health level, const char *problem, const char *todo, const char *fmt, ...)
@@ -125,7 +146,7 @@ static void
 judge_storage(json_t *problems, const json_t *storage, const char *area, const struct health_facts *f)
 {
 	int64_t free_bytes = number(storage, "bytes_free"), size = number(storage, "bytes");
-	int64_t share = size / 100 * NEARLY_PERCENT, nearly = f->limits->low_disk_bytes * NEARLY_FACTOR;
+	int64_t share = size / 100 * NEARLY_PERCENT, nearly = times(f->limits->low_disk_bytes, NEARLY_FACTOR);
 	int64_t files = number(storage, "files_free");
 	bool fixed = json_object_get(storage, "files_free") != NULL;
 	char text[48];
@@ -142,7 +163,7 @@ judge_storage(json_t *problems, const json_t *storage, const char *area, const s
 		    "the disk with the %s is full: %s and %lld files are left; new mail is asked to come again (452 "
 		    "4.3.1)",
 		    area, bytes_text(free_bytes, text), (long long)(fixed ? files : 0));
-	else if (free_bytes < nearly || (fixed && files < f->limits->low_disk_files * NEARLY_FACTOR))
+	else if (free_bytes < nearly || (fixed && files < times(f->limits->low_disk_files, NEARLY_FACTOR)))
 		add(problems, HEALTH_WARNING, "disk_nearly_full", "Make room before mail has to wait outside.",
 		    "the disk with the %s is nearly full: %s are left", area, bytes_text(free_bytes, text));
 }
@@ -156,9 +177,9 @@ judge_certificates(json_t *problems, const json_t *expire, const struct health_f
 
 	json_object_foreach((json_t *)(uintptr_t)expire, name, v)
 	{
-		int64_t left_s = json_integer_value(v) - f->now_s;
+		int64_t left_s = seconds_between(json_integer_value(v), f->now_s);
 
-		if (!json_is_integer(v) || left_s >= f->limits->watch_certificate_days * DAY_S)
+		if (!json_is_integer(v) || left_s >= times(f->limits->watch_certificate_days, DAY_S))
 			continue;
 		add(problems, left_s < CERTIFICATE_LAST_S ? HEALTH_CRITICAL : HEALTH_WARNING, "certificate_expires",
 		    "Renew it, put it where [tls NAME] says, and run `posthouse reload`.",
@@ -186,7 +207,7 @@ judge_dns(json_t *problems, const json_t *counters, const char *role)
 static void
 judge_backup(json_t *problems, const struct health_facts *f)
 {
-	int64_t max_s = f->limits->watch_backup_days * DAY_S;
+	int64_t max_s = times(f->limits->watch_backup_days, DAY_S);
 	char text[48];
 
 	if (max_s == 0)

@@ -2,7 +2,7 @@
  * are asked all at once, so that one that hangs is waited for once, and the others do not wait for each other. */
 #include "role/clerk_private.h"
 
-#define LOOK_MS 3000
+#define LOOK_MS 5000
 #define STATUS_BYTES ((size_t)1 << 20)
 
 struct asking {

@@ -48,16 +48,16 @@ tell_record(enum dns_type type, struct slice rdata, struct arena *a, struct slic
 	case DNS_SRV:
 		e = dns_srv_decode(rdata, a, &s);
 		if (e == 0)
-			*out = arena_printf(a, "%u %u %u %.*s.", (unsigned)s.priority, (unsigned)s.weight, (unsigned)s.port,
-			    SLICE_ARG(s.host));
+			*out = arena_printf(a, "%u %u %u %.*s.", (unsigned)s.priority, (unsigned)s.weight,
+			    (unsigned)s.port, SLICE_ARG(s.host));
 		return e;
 	case DNS_TLSA:
 		e = dns_tlsa_decode(rdata, &t);
 		buf_init(&hex, FOUND_BYTES_MAX);
 		buf_put_hex(&hex, t.data);
 		if (e == 0)
-			*out = arena_printf(a, "%u %u %u %.*s", (unsigned)t.usage, (unsigned)t.selector, (unsigned)t.matching,
-			    SLICE_ARG(buf_slice(&hex)));
+			*out = arena_printf(a, "%u %u %u %.*s", (unsigned)t.usage, (unsigned)t.selector,
+			    (unsigned)t.matching, SLICE_ARG(buf_slice(&hex)));
 		return e;
 	default: return dns_txt_decode(rdata, a, out);
 	}
@@ -65,7 +65,8 @@ tell_record(enum dns_type type, struct slice rdata, struct arena *a, struct slic
 
 /* *unknown: DNS did not answer. */
 static int
-look_up(struct advising *x, enum dns_advice_kind kind, struct slice name, struct slice_list *found, bool *secure, bool *unknown)
+look_up(struct advising *x, enum dns_advice_kind kind, struct slice name, struct slice_list *found, bool *secure,
+    bool *unknown)
 {
 	struct slice *v = ARENA_ARRAY(x->a, struct slice, FOUND_MAX);
 	struct dns_answer answer;
@@ -168,8 +169,9 @@ judge_address(struct advising *x, struct slice *found, struct dns_advice *out)
 		*out = (struct dns_advice){ADVICE_RIGHT, r.reason, SLICE_EMPTY};
 		if (r.result != TRUST_PASS)
 			*out = (struct dns_advice){ADVICE_WRONG, r.reason,
-			    SLICE("Ask whoever gave you the address for a PTR record that leads to the host's name: many "
-				  "servers refuse mail without it.")};
+			    SLICE(
+				"Ask whoever gave you the address for a PTR record that leads to the host's name: many "
+				"servers refuse mail without it.")};
 	}
 	*found = join((struct slice_list){texts, n}, x->a);
 	return e;
@@ -194,7 +196,8 @@ judge_policy(struct advising *x, struct slice domain, struct slice *found, struc
 		*found = slice_z(mta_sts_mode_name(sts.policy.mode));
 		*out = (struct dns_advice){ADVICE_RIGHT, SLICE("the policy names this house"), SLICE_EMPTY};
 		if (!mta_sts_matches(&sts.policy, x->k->c->settings->hostname))
-			*out = (struct dns_advice){ADVICE_WRONG, SLICE("the policy does not name this house: mail does not come here"),
+			*out = (struct dns_advice){ADVICE_WRONG,
+			    SLICE("the policy does not name this house: mail does not come here"),
 			    SLICE("Correct the lines mx of the policy, and then change the id in _mta-sts.")};
 	}
 	return 0;

@@ -176,7 +176,8 @@ put_histogram(struct buf *out, const struct sample *s, const json_t *row, const 
 	}
 	put_series(out, s, row, "_sum", NULL, NULL);
 	put_number(out, json_integer_value(sum), 1000000);
-	put_series((buf_put_z(out, "\n"), out), s, row, "_count", NULL, NULL);
+	buf_put_z(out, "\n");
+	put_series(out, s, row, "_count", NULL, NULL);
 	buf_printf(out, "%llu\n", (unsigned long long)total);
 }
 

@@ -4,8 +4,8 @@
 #include "role/listener.h"
 #include "role/porch_private.h"
 
-#define REQUEST_MS 10000
-#define ASK_MS 8000
+#define REQUEST_MS 15000
+#define ASK_MS 9000
 #define ANSWER_BYTES ((size_t)8 << 20)
 #define TEXT_PLAIN "text/plain; charset=utf-8"
 #define TEXT_METRICS "text/plain; version=0.0.4; charset=utf-8"

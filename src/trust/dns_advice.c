@@ -99,7 +99,8 @@ judge_spf(struct slice_list found, struct dns_advice *out)
 	if (n == 0)
 		say(out, ADVICE_MISSING, SLICE("nothing says which servers may send for this name"), AS_SHOWN);
 	else if (n > 1)
-		say(out, ADVICE_WRONG, SLICE("there is more than one record that begins with v=spf1, so that all are void"),
+		say(out, ADVICE_WRONG,
+		    SLICE("there is more than one record that begins with v=spf1, so that all are void"),
 		    SLICE("Make one record of them."));
 	else
 		say(out, ADVICE_RIGHT, SLICE("there is one record"), SLICE_EMPTY);
@@ -126,9 +127,11 @@ judge_dkim(struct slice wanted, struct slice_list found, struct arena *a, struct
 	if (found.n == 0)
 		say(out, ADVICE_MISSING, SLICE("the key is not published: nobody can check what it signs"), AS_SHOWN);
 	else if (found.n > 1)
-		say(out, ADVICE_WRONG, SLICE("there are several records, of which any may be taken"), SLICE("Leave only the one that is shown."));
+		say(out, ADVICE_WRONG, SLICE("there are several records, of which any may be taken"),
+		    SLICE("Leave only the one that is shown."));
 	else if (!same)
-		say(out, ADVICE_WRONG, SLICE("another key is published: signatures of this house count as forged"), AS_SHOWN);
+		say(out, ADVICE_WRONG, SLICE("another key is published: signatures of this house count as forged"),
+		    AS_SHOWN);
 	else
 		say(out, ADVICE_RIGHT, SLICE("the key is published"), SLICE_EMPTY);
 }
@@ -150,14 +153,17 @@ judge_dmarc(struct slice_list found, struct arena *a, struct dns_advice *out)
 		}
 	}
 	if (n == 0)
-		say(out, ADVICE_MISSING, SLICE("nothing says what is to become of mail in the domain's name that is not from it"), AS_SHOWN);
+		say(out, ADVICE_MISSING,
+		    SLICE("nothing says what is to become of mail in the domain's name that is not from it"), AS_SHOWN);
 	else if (n > 1)
-		say(out, ADVICE_WRONG, SLICE("there is more than one DMARC record, so that none counts"), SLICE("Make one record of them."));
+		say(out, ADVICE_WRONG, SLICE("there is more than one DMARC record, so that none counts"),
+		    SLICE("Make one record of them."));
 	else if (record.no_policy)
 		say(out, ADVICE_WRONG, SLICE("the record has no policy that can be read (p=)"), AS_SHOWN);
 	else
 		say(out, ADVICE_RIGHT,
-		    arena_printf(a, "the policy is %s%s%s", dmarc_policy_name(record.p), record.testing ? ", as a test" : "",
+		    arena_printf(a, "the policy is %s%s%s", dmarc_policy_name(record.p),
+			record.testing ? ", as a test" : "",
 			record.rua.n > 0 ? "" : ", and nobody sends reports, as it names no address for them (rua=)"),
 		    SLICE_EMPTY);
 	return 0;
@@ -173,7 +179,8 @@ judge_sts(struct slice_list found, struct arena *a, struct dns_advice *out)
 	else if (mta_sts_record(found, &id) != 0)
 		say(out, ADVICE_WRONG, SLICE("the record is damaged, or there are several"), AS_SHOWN);
 	else
-		say(out, ADVICE_RIGHT, arena_printf(a, "there is a policy, with the id %.*s", SLICE_ARG(id)), SLICE_EMPTY);
+		say(out, ADVICE_RIGHT, arena_printf(a, "there is a policy, with the id %.*s", SLICE_ARG(id)),
+		    SLICE_EMPTY);
 }
 
 static int
@@ -187,7 +194,8 @@ judge_tls_report(struct slice_list found, struct arena *a, struct dns_advice *ou
 	else if (e == ERR_NOTFOUND && count_versions(found, SLICE("v=TLSRPTv1")) == 0)
 		say(out, ADVICE_MISSING, SLICE("nobody tells the domain when encryption of its mail fails"), AS_SHOWN);
 	else if (e == ERR_NOTFOUND)
-		say(out, ADVICE_WRONG, SLICE("the record names no address that can be used, or there are several"), AS_SHOWN);
+		say(out, ADVICE_WRONG, SLICE("the record names no address that can be used, or there are several"),
+		    AS_SHOWN);
 	return e == ERR_NOTFOUND ? 0 : e;
 }
 
@@ -199,13 +207,15 @@ judge_tlsa(struct slice wanted, struct slice_list found, bool secure, struct dns
 	for (size_t i = 0; i < found.n; i++)
 		same = same || slice_ieq(found.v[i], wanted);
 	if (found.n == 0)
-		say(out, ADVICE_MISSING, SLICE("DANE is not in use"), SLICE("If the zone is signed with DNSSEC, publish the record as it is shown."));
+		say(out, ADVICE_MISSING, SLICE("DANE is not in use"),
+		    SLICE("If the zone is signed with DNSSEC, publish the record as it is shown."));
 	else if (!same)
 		say(out, ADVICE_WRONG,
 		    SLICE("the records are not of the key in use: servers that look at DANE deliver nothing"),
 		    SLICE("Publish the record as it is shown, or take all of them away."));
 	else if (!secure)
-		say(out, ADVICE_WRONG, SLICE("the record is right, but not signed with DNSSEC, so that nobody looks at it"),
+		say(out, ADVICE_WRONG,
+		    SLICE("the record is right, but not signed with DNSSEC, so that nobody looks at it"),
 		    SLICE("Sign the zone with DNSSEC."));
 	else
 		say(out, ADVICE_RIGHT, SLICE("the record is of the key in use"), SLICE_EMPTY);

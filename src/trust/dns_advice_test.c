@@ -56,14 +56,16 @@ cases(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < COUNT_OF(v); i++) {
-		struct slice texts[] = {slice_z(v[i].one == NULL ? "" : v[i].one), slice_z(v[i].two == NULL ? "" : v[i].two)};
+		struct slice texts[] = {
+		    slice_z(v[i].one == NULL ? "" : v[i].one), slice_z(v[i].two == NULL ? "" : v[i].two)};
 		size_t n = v[i].one == NULL ? 0 : v[i].two == NULL ? 1 : 2;
 		struct arena a ARENA_CLEANUP;
 		struct dns_advice got;
 
 		arena_init(&a, 1 << 20);
-		assert_int_equal(
-		    dns_advice_judge(v[i].kind, slice_z(v[i].wanted), (struct slice_list){texts, n}, v[i].secure, &a, &got), 0);
+		assert_int_equal(dns_advice_judge(v[i].kind, slice_z(v[i].wanted), (struct slice_list){texts, n},
+				     v[i].secure, &a, &got),
+		    0);
 		assert_int_equal(got.state, v[i].state);
 		assert_true(got.told.n > 0);
 		assert_int_equal(got.todo.n > 0, got.state != ADVICE_RIGHT);
