@@ -1,7 +1,7 @@
 /* imap_move_in.c: the commands by which `posthouse import` brings an account's mail here from another server, in sessions of the
  * operator (src/role/desk_session.c) and in no others.
  *
- *   XMOVE-ADOPT mailbox uidvalidity uidnext BEGIN|END     "* XMOVE-ADOPTED 0|1"
+ *   XMOVE-ADOPT mailbox uidvalidity uidnext modseq BEGIN|END     "* XMOVE-ADOPTED 0|1"
  *       store_mailbox_adopt() before and after a pass over a folder.
  *   XMOVE-CHECK source KEEP|DROP lo hi (n (flags) n (flags) ...)     "* XMOVE-MISSING (n n ...)", "* XMOVE-DROPPED count"
  *       Messages of the folder `source` as they are there now, those with numbers from lo to hi. Which of them have never
@@ -82,6 +82,7 @@ imap_do_move_adopt(struct imap_session *s, struct imap_lex *x)
 {
 	struct slice name;
 	uint32_t uidvalidity, uidnext;
+	uint64_t modseq;
 	bool end, kept;
 	int err;
 
@@ -92,6 +93,8 @@ imap_do_move_adopt(struct imap_session *s, struct imap_lex *x)
 	imap_lex_space(x);
 	uidnext = imap_lex_nz_number(x);
 	imap_lex_space(x);
+	modseq = imap_lex_number64(x);
+	imap_lex_space(x);
 	end = lex_choice(x, SLICE("END"), SLICE("BEGIN"));
 	imap_lex_end(x);
 	if (!s->c->moving) {
@@ -100,7 +103,8 @@ imap_do_move_adopt(struct imap_session *s, struct imap_lex *x)
 	}
 	if (imap_bad_syntax(s, x))
 		return;
-	err = name.p == NULL ? ERR_NOTFOUND : store_mailbox_adopt(s->account, name, uidvalidity, uidnext, end, &kept);
+	err = name.p == NULL ? ERR_NOTFOUND
+			     : store_mailbox_adopt(s->account, name, uidvalidity, uidnext, modseq, end, &kept);
 	if (err != 0) {
 		imap_no_err(s, err);
 		return;

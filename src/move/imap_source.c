@@ -143,6 +143,7 @@ on_examine(void *arg, const struct move_answer *a)
 	note_changes(s, a);
 	(void)move_answer_code_number(a->code, SLICE("UIDVALIDITY"), &s->opened.uidvalidity);
 	(void)move_answer_code_number(a->code, SLICE("UIDNEXT"), &s->opened.uidnext);
+	(void)move_answer_code_number64(a->code, SLICE("HIGHESTMODSEQ"), &s->opened.modseq);
 	return 0;
 }
 

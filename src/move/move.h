@@ -49,6 +49,7 @@ struct move_folder {
 struct move_opened {
 	uint32_t uidvalidity; /* 0: none that can be carried on */
 	uint32_t uidnext;
+	uint64_t modseq; /* the highest; 0: none that is known */
 	uint8_t source[MOVE_SOURCE_BYTES];
 	bool complete; /* numbers ascend, and what is not listed is gone: others may be dropped */
 };

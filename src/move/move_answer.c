@@ -86,15 +86,33 @@ parse_status(struct imap_lex *x, struct slice word, struct move_answer *out)
 	return true;
 }
 
+static bool
+code_number(struct slice code, struct slice name, uint64_t max, uint64_t *out)
+{
+	struct slice rest = code, word = slice_cut(&rest, ' ');
+
+	return slice_ieq(word, name) && slice_to_u64(slice_cut(&rest, ' '), max, out) == 0;
+}
+
 bool
 move_answer_code_number(struct slice code, struct slice name, uint32_t *out)
 {
-	struct slice rest = code, word = slice_cut(&rest, ' ');
 	uint64_t n;
 
-	if (!slice_ieq(word, name) || slice_to_u64(slice_cut(&rest, ' '), UINT32_MAX, &n) != 0)
+	if (!code_number(code, name, UINT32_MAX, &n))
 		return false;
 	*out = (uint32_t)n;
+	return true;
+}
+
+bool
+move_answer_code_number64(struct slice code, struct slice name, uint64_t *out)
+{
+	uint64_t n;
+
+	if (!code_number(code, name, INT64_MAX, &n))
+		return false;
+	*out = n;
 	return true;
 }
 

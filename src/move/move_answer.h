@@ -57,6 +57,7 @@ struct move_answer {
 void move_answer_parse(struct slice text, const struct limits *l, struct arena *a, struct move_answer *out);
 /* A number in a response code: "UIDVALIDITY 5" with the name "UIDVALIDITY"; false if it is another code. */
 bool move_answer_code_number(struct slice code, struct slice name, uint32_t *out);
+bool move_answer_code_number64(struct slice code, struct slice name, uint64_t *out); /* of 63 bits: a modseq */
 /* Does the code say that the server has enough for now (RFC 5530 and what large providers answer)? */
 bool move_answer_is_throttle(const struct move_answer *a);
 

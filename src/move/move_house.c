@@ -198,11 +198,12 @@ on_adopted(void *arg, const struct move_answer *a)
 static int
 adopt(struct move_house *h, const struct move_opened *o, bool done)
 {
-	char more[64];
+	char more[96];
 	int err = 0;
 
 	h->keep_uids = false;
-	(void)snprintf(more, sizeof(more), " %u %u %s", o->uidvalidity, o->uidnext, done ? "END" : "BEGIN");
+	(void)snprintf(more, sizeof(more), " %u %u %llu %s", o->uidvalidity, o->uidnext, (unsigned long long)o->modseq,
+	    done ? "END" : "BEGIN");
 	if (o->uidvalidity != 0 && o->uidnext != 0)
 		err = command_on(h, "XMOVE-ADOPT", h->mailbox, more, on_adopted, &h->keep_uids);
 	/* Not before: a selected mailbox that becomes another one ends the session. */

@@ -502,10 +502,12 @@ NODISCARD int store_moved_flags(
     struct store_account *acc, const uint8_t source[STORE_ID_BYTES], const struct store_moved *v, size_t n);
 /* Has a mailbox carry on a folder of another server: one that never had a message here gets its UIDVALIDITY, and from then on the
  * UIDs that its messages come with (store_origin.uid), while messages from anywhere else get UIDs from far above `uidnext` on, so
- * that none is given to two messages by the two servers. With `done` UIDNEXT becomes at least `uidnext`. *kept: the mailbox has that
+ * that none is given to two messages by the two servers. modseq: the highest of the folder there, 0 where it has none: what comes and changes
+ * here from now on gets higher ones, and who comes back with an older one is told of all UIDs that are not here, so that a client
+ * of that server misses nothing (RFC 7162). With `done` UIDNEXT becomes at least `uidnext`. *kept: the mailbox has that
  * UIDVALIDITY now; if not, nothing was changed. ERR_NOTFOUND. Durable when it returns. */
-NODISCARD int store_mailbox_adopt(
-    struct store_account *acc, struct slice name, uint32_t uidvalidity, uint32_t uidnext, bool done, bool *kept);
+NODISCARD int store_mailbox_adopt(struct store_account *acc, struct slice name, uint32_t uidvalidity, uint32_t uidnext,
+    uint64_t modseq, bool done, bool *kept);
 
 struct store_delivery {
 	uint8_t delivery_id[STORE_ID_BYTES];

@@ -10,6 +10,7 @@
 
 /* How many messages may come in there from the last look at it until the last pass, without a UID being in doubt. */
 #define FLOOR_GAP 100000
+#define MODSEQ_MAX (1ull << 48)
 
 struct moved_op {
 	struct store_account *a;
@@ -22,8 +23,9 @@ struct moved_op {
 	/* adopt */
 	struct slice name;
 	uint32_t uidvalidity, uidnext;
+	uint64_t modseq;
 	bool done, kept, changed;
-	int64_t mailbox, next;
+	int64_t mailbox, next, highest;
 };
 
 static struct sql_value
@@ -223,6 +225,18 @@ take_over(struct sqltx *tx, struct moved_op *o, struct account_row *ar, struct m
 	return row_account_save(tx, o->a, ar);
 }
 
+/* The folder there has modseqs above ours. A number that no server reaches in its life is none. */
+static int
+climb(struct sqltx *tx, struct moved_op *o, struct account_row *ar, struct mailbox_row *m)
+{
+	if (o->done || o->modseq > MODSEQ_MAX || (int64_t)o->modseq <= ar->modseq)
+		return 0;
+	ar->modseq = (int64_t)o->modseq;
+	m->vanished_from = ar->modseq;
+	m->highestmodseq = ++ar->modseq;
+	return row_account_save(tx, o->a, ar);
+}
+
 static int
 adopt_tx(struct sqltx *tx, void *arg)
 {
@@ -255,9 +269,12 @@ adopt_tx(struct sqltx *tx, void *arg)
 		if (o->done && m.uidnext < o->uidnext && o->uidnext < m.uid_floor)
 			m.uidnext = o->uidnext;
 	}
+	if ((err = climb(tx, o, &ar, &m)) != 0)
+		return err;
 	o->next = m.uidnext;
+	o->highest = m.highestmodseq;
 	return SQL_EXEC(tx, &store_sql_mailbox_adopt, ACC(o->a), SQLI(m.id), SQLI(m.uidvalidity), SQLI(m.uidnext),
-	    SQLI(m.uid_floor), SQLI(m.highestmodseq));
+	    SQLI(m.uid_floor), SQLI(m.highestmodseq), SQLI(m.vanished_from));
 }
 
 static void
@@ -273,13 +290,15 @@ adopt_finish(void *arg, int err)
 		box_gone(b);
 	else
 		b->uidnext = (uint32_t)o->next;
+	if (b->highestmodseq < (uint64_t)o->highest)
+		b->highestmodseq = (uint64_t)o->highest;
 }
 
 int
-store_mailbox_adopt(
-    struct store_account *acc, struct slice name, uint32_t uidvalidity, uint32_t uidnext, bool done, bool *kept)
+store_mailbox_adopt(struct store_account *acc, struct slice name, uint32_t uidvalidity, uint32_t uidnext,
+    uint64_t modseq, bool done, bool *kept)
 {
-	struct moved_op o = {.a = acc, .uidvalidity = uidvalidity, .uidnext = uidnext, .done = done};
+	struct moved_op o = {.a = acc, .uidvalidity = uidvalidity, .uidnext = uidnext, .modseq = modseq, .done = done};
 	struct store_op op = {.tx = adopt_tx, .finish = adopt_finish, .arg = &o, .write = true, .sync = true};
 	struct arena ARENA_CLEANUP mem;
 	int err;

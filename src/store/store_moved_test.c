@@ -37,7 +37,7 @@ adopt(struct store_account *a, const char *name, uint32_t uidvalidity, uint32_t 
 {
 	bool kept;
 
-	assert_int_equal(store_mailbox_adopt(a, slice_z(name), uidvalidity, uidnext, done, &kept), 0);
+	assert_int_equal(store_mailbox_adopt(a, slice_z(name), uidvalidity, uidnext, 0, done, &kept), 0);
 	return kept;
 }
 
@@ -83,9 +83,42 @@ body_uids(struct place *p)
 	/* Another server cannot take it over, nor this one a mailbox that has been used. */
 	assert_false(adopt(a, "INBOX", 6, 10, false));
 	assert_int_equal(inbox(a, &mem).uidvalidity, 5);
-	assert_int_equal(store_mailbox_adopt(a, SLICE("nowhere"), 5, 5, false, &kept), ERR_NOTFOUND);
+	assert_int_equal(store_mailbox_adopt(a, SLICE("nowhere"), 5, 5, 0, false, &kept), ERR_NOTFOUND);
 	assert_false(adopt(a, "Sent", UINT32_MAX, 5, false));
 	assert_false(adopt(a, "Sent", 9, UINT32_MAX, false));
+	store_account_put(&a);
+}
+
+/* Clients that come from the other server know its modseqs. */
+static void
+body_modseqs(struct place *p)
+{
+	struct store_account *a = make_account(p, "01A");
+	struct arena ARENA_CLEANUP mem;
+	struct store_view *v;
+	struct store_uid_range *gone;
+	size_t n;
+	bool kept;
+
+	arena_init(&mem, 1u << 20);
+	assert_int_equal(store_mailbox_adopt(a, SLICE("INBOX"), 5, 100, 5000, false, &kept), 0);
+	assert_int_equal(bring(a, 3, 3, NULL), 3);
+	assert_int_equal(bring(a, 6, 6, NULL), 6);
+	assert_true(inbox(a, &mem).highestmodseq > 5001);
+	/* It goes on there, and is taken up where it is, but not what no server can have given. */
+	assert_int_equal(store_mailbox_adopt(a, SLICE("INBOX"), 5, 100, 9000, false, &kept), 0);
+	assert_int_equal(store_mailbox_adopt(a, SLICE("INBOX"), 5, 100, INT64_MAX, false, &kept), 0);
+	assert_int_equal(inbox(a, &mem).highestmodseq, 9001);
+	/* What went there before it could come here is told to who may still have it. */
+	assert_int_equal(store_view_open(a, SLICE("INBOX"), true, &v), 0);
+	assert_int_equal(store_vanished(v, 8999, &mem, &gone, &n), 0);
+	assert_int_equal(n, 2);
+	assert_int_equal(gone[0].hi, 2);
+	assert_int_equal(gone[1].lo, 4);
+	assert_int_equal(gone[1].hi, 5);
+	assert_int_equal(store_vanished(v, 9001, &mem, &gone, &n), 0);
+	assert_int_equal(n, 0);
+	store_view_close(&v);
 	store_account_put(&a);
 }
 
@@ -189,6 +222,13 @@ test_uids(void **state)
 }
 
 static void
+test_modseqs(void **state)
+{
+	(void)state;
+	with_place(body_modseqs);
+}
+
+static void
 test_power(void **state)
 {
 	(void)state;
@@ -212,8 +252,8 @@ test_watched(void **state)
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_uids), cmocka_unit_test(test_power),
-	    cmocka_unit_test(test_remembered), cmocka_unit_test(test_watched)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_uids), cmocka_unit_test(test_modseqs),
+	    cmocka_unit_test(test_power), cmocka_unit_test(test_remembered), cmocka_unit_test(test_watched)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,6 +11,7 @@ class Talk:
 
     def __init__(self):
         self.turns = []
+        self.bytes = {"c": 0, "s": 0}  # all that was said, also what is too long to be remembered
 
     def said(self, who):
         return b"".join(data for name, data in self.turns if name == who)
@@ -58,6 +59,7 @@ class Tap:
         try:
             while data := source.recv(1 << 18):
                 with self.lock:
+                    talk.bytes[who] += len(data)
                     if talk.turns and talk.turns[-1][0] == who:
                         talk.turns[-1] = (who, talk.turns[-1][1] + data) if len(talk.turns[-1][1]) < 65536 else talk.turns[-1]
                     else:
