@@ -204,6 +204,9 @@ fetch(struct worker *w, const struct move_message *v, size_t n)
 	w->at_target = t.target_err != 0;
 	if (w->at_target)
 		return target_error(t.target_err);
+	/* Whatever ended the connection is not among these, or has been passed over. */
+	if (err == 0)
+		w->careful = false;
 	flushed = w->target.flush(w->target.of);
 	w->at_target = flushed != 0;
 	return flushed != 0 ? target_error(flushed) : err;

@@ -410,6 +410,38 @@ def test_a_server_that_lies(shared_demo):
     assert all(m[0] == {b"\\Seen", b"$Fine"} for m in found[1].values() if b"eleven" in m[2])
 
 
+@pytest.mark.soak
+def test_a_folder_of_200000(shared_demo):
+    """All of it comes, from a server that lets go in the middle now and then."""
+    count, cuts = 200_000, []
+    text = b"Subject: %d\r\n\r\nx"
+
+    def listed(command):
+        first, last = map(int, re.match(r"FETCH (\d+):(\d+) ", command).groups())
+        return b"".join(row(n, n, "\\Seen") for n in range(first, last + 1))
+
+    def uid_fetch(command):
+        uids = list(map(int, command.split()[2].split(",")))
+        if len(uids) > 1 and uids[0] // 50_000 > len(cuts):
+            cuts.append(uids[0])
+            return None
+        return b"".join(b"* %d FETCH (UID %d BODY[] {%d}\r\n%s)\r\n" % (n, n, len(text % n), text % n)
+                        for n in uids)
+
+    answers = {"LIST": lambda c: b'* LIST () "/" Many\r\n', "UID FETCH": uid_fetch, "FETCH": listed,
+               "EXAMINE": lambda c: b"* %d EXISTS\r\n* OK [UIDVALIDITY 8] x\r\n* OK [UIDNEXT %d] x\r\n" % (count, count + 1)}
+    with Liar(answers) as server:
+        done = subprocess.run([BINARY, *arguments(shared_demo, server, "--json")], input="secret\n",
+                              capture_output=True, text=True, timeout=3000)
+        assert done.returncode == 0, done.stderr
+        rows, damage = brought(done.stdout)
+    assert not damage and rows["Many"]["messages"] == rows["Many"]["moved"] + rows["Many"]["known"] == count and rows["Many"]["uids_kept"]
+    with shared_demo.imap("alice") as box:
+        assert box.status("Many", "(MESSAGES UIDNEXT)")[1][0] == b"Many (MESSAGES %d UIDNEXT %d)" % (count, count + 1)
+        box.select("Many", readonly=True)
+        assert box.uid("FETCH", str(count), "(BODY.PEEK[])")[1][0][1] == text % count
+
+
 BODIES_THAT_LIE = [b"* 1 FETCH (UID 5 BODY[] {99999999999999999999}\r\n", b"* 1 FETCH (UID 5 BODY[] {1000000}\r\nshort",
                    b"* 1 FETCH (UID 5 BODY[] {3}\r\ntoo long)\r\n", b"* BYE [UNAVAILABLE] too busy\r\n", b"\0" * 3_000_000,
                    b"(" * 100_000 + b"\r\n"]
@@ -444,6 +476,11 @@ def test_what_cannot_be(shared_demo, folder):
     (folder / "Maildir" / "cur" / "2.b").symlink_to("/etc/passwd")
     (folder / "Maildir" / "cur" / "3.c").write_bytes(b"")
     (folder / "Maildir" / "cur" / "4.d").mkdir()
+    # What other programs leave in a Maildir is none of its messages.
+    for name in ("dovecot.index", "dovecot-uidlist", ".DS_Store", "new/.hidden", "tmp/half", ".Sent/maildirfolder", ".Sent/sieve"):
+        path = folder / "Maildir" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"\x00\xff nothing of mine\n")
     assert "no account nobody@example.test" in refused(77, "import", "maildir", folder / "Maildir", "nobody@example.test")
     assert "cannot be read" in refused(66, "import", "maildir", folder / "nowhere", "bob@example.test")
     (folder / "empty").mkdir()
