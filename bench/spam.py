@@ -226,9 +226,7 @@ def ours(rows, folder, splits, rounds):
 
 def bogofilter(rows, folder, splits, rounds):
     root = top / "build-peers/bogofilter/root"
-    program = root / "usr/bin/bogofilter"
-    if not program.exists():
-        program = root / "usr/bin/bogofilter-bdb"
+    program = root / "usr/bin/bogofilter-bdb"
     if not program.exists():
         print("bogofilter: not there, left out")
         return
@@ -246,12 +244,12 @@ def bogofilter(rows, folder, splits, rounds):
             run([flag, "-b"], [f"{folder}/m/{i:05}" for i, r in enumerate(rows) if r[1] == spam and part(r[0], split) == 0])
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         tested = [i for i, r in enumerate(rows) if part(r[0], split) == 2]
-        for line in run(["-TTT", "-b"], [f"{folder}/m/{i:05}" for i in tested]).splitlines():
-            words = line.split()
-            place = int(words[0].rsplit("/", 1)[-1])
-            # -TTT: the path, the class, and the score with all its digits.
-            score = float(words[2])
-            scored.setdefault(place, []).append((score, rows[place][1]))
+        # -TT: the score alone, with all its digits, in the order of the paths.
+        lines = run(["-TT", "-b"], [f"{folder}/m/{i:05}" for i in tested]).split()
+        if len(lines) != len(tested):
+            sys.exit(f"spam: bogofilter answered {len(lines)} of {len(tested)}")
+        for place, line in zip(tested, lines):
+            scored.setdefault(place, []).append((float(line), rows[place][1]))
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         cpu += after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
         count += len(tested)
