@@ -291,9 +291,9 @@ take_name(void *of, spam_key key, const char *kind, struct slice text)
 	struct names *names = of;
 	BUF_CLEANUP struct buf clean;
 
+	buf_init(&clean, 2000);
 	if (names->n == NAMED_MAX)
 		return;
-	buf_init(&clean, 2000);
 	charset_clean_utf8(slice_head(text, 100), &clean);
 	names->v[names->n++] = (struct named){.key = key,
 	    .text = arena_printf(&names->a, text.n > 0 ? "%s \"%.*s\"" : "%s", kind, SLICE_ARG(buf_slice(&clean)))};

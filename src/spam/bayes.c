@@ -56,10 +56,14 @@ spam_bayes_remove(struct spam_bayes *b, const spam_key *v, size_t n, bool spam)
 double
 spam_bayes_of(const struct spam_bayes *b, spam_key k)
 {
-	const struct spam_count *c = &b->v[spam_bayes_place(b, k)];
-	double ham, spam, n = (double)c->ham + c->spam;
+	const struct spam_count *c;
+	double ham, spam, n;
 
-	if (n == 0 || b->ham == 0 || b->spam == 0)
+	if (b->v == NULL || b->ham == 0 || b->spam == 0)
+		return 0.5;
+	c = &b->v[spam_bayes_place(b, k)];
+	n = (double)c->ham + c->spam;
+	if (n == 0)
 		return 0.5;
 	ham = c->ham / (double)b->ham;
 	spam = c->spam / (double)b->spam;

@@ -11,9 +11,9 @@ struct spam_count {
 };
 
 struct spam_bayes {
-	struct spam_count *v;
-	unsigned bits;      /* 1 << bits places */
-	uint32_t ham, spam; /* messages counted; at most SPAM_BAYES_MESSAGES each, so that no count overflows */
+	struct spam_count *v; /* NULL: there is no second opinion */
+	unsigned bits;        /* 1 << bits places */
+	uint32_t ham, spam;   /* messages counted; at most SPAM_BAYES_MESSAGES each, so that no count overflows */
 };
 #define SPAM_BAYES_MESSAGES 65535u
 

@@ -14,13 +14,13 @@ read_here(void *of, bool html, struct slice charset, struct slice decoded, struc
 	BUF_CLEANUP struct buf utf8;
 
 	(void)of;
+	buf_init(&utf8, decoded.n * 4 + 64);
 	if (!html) {
 		(void)charset_to_utf8(charset, decoded, CHARSET_THREAD, out);
 		return out->err;
 	}
 	if (!charset_is_known(charset))
 		charset = html_charset(decoded);
-	buf_init(&utf8, decoded.n * 4 + 64);
 	(void)charset_to_utf8(charset, decoded, CHARSET_THREAD, &utf8);
 	return utf8.err != 0 ? utf8.err : html_text(buf_slice(&utf8), TREE_BYTES_MAX, out);
 }

@@ -18,8 +18,7 @@
 #define STALE_MAX 64  /* examples until the calibration is made anew */
 #define HELD_MAX 4096 /* latest examples that it is made of */
 #define KNOWS_MIN 20  /* examples of each class before there is an opinion */
-#define STEP_MAX (1 << 20)
-#define ROUNDS 6 /* of going over many examples */
+#define ROUNDS 6      /* of going over many examples */
 #define FOLDS 4
 
 /* ---- life -------------------------------------------------------------------------------------------------------- */
@@ -149,7 +148,7 @@ learn(struct spam_model *m, const struct spam_model *shared, const struct point 
 	double error = (e->spam ? 1 : 0) - spam_probability(margin_of(m, p) + margin_of(shared, p));
 	int32_t step = (int32_t)lround(error * RATE * SPAM_STEP_ONE);
 
-	if (fabs(error) < ENOUGH || e->step + step > STEP_MAX || e->step + step < -STEP_MAX)
+	if (fabs(error) < ENOUGH || e->step + step > SPAM_STEP_MAX || e->step + step < -SPAM_STEP_MAX)
 		return;
 	add(m, p, step);
 	e->step += step;

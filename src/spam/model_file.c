@@ -205,7 +205,7 @@ take_entry(struct cursor *c, struct slice *packed)
 	flags = cursor_u8(c);
 	e.spam = (flags & 1) != 0;
 	e.counted = (flags & 2) != 0;
-	if (flags > 7)
+	if (flags > 7 || e.step > SPAM_STEP_MAX || e.step < -SPAM_STEP_MAX)
 		cursor_fail(c, ERR_DAMAGED);
 	*packed = (flags & 4) == 0 ? SLICE_EMPTY : cursor_take(c, take_number(c, SPAM_KEYS_MAX * 5));
 	return e;

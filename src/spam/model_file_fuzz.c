@@ -30,9 +30,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	BUF_CLEANUP struct buf b;
 	uint8_t sum[SHA256_DIGEST_LENGTH];
 
+	buf_init(&b, size + 64);
 	if (size > 1u << 16)
 		return 0;
-	buf_init(&b, size + 64);
 	buf_put(&b, slice_of(data, size));
 	if (size > 0 && b.err == 0) {
 		(void)SHA256(data, size, sum);

@@ -5,9 +5,10 @@
 #include "spam/bayes.h"
 #include "spam/model.h"
 
-#define SPAM_VALUE_ONE 4096 /* a feature's value of 1 */
-#define SPAM_STEP_ONE 1024  /* a step of 1 */
-#define SPAM_KEYS_MAX 16384 /* features of one message */
+#define SPAM_VALUE_ONE 4096     /* a feature's value of 1 */
+#define SPAM_STEP_ONE 1024      /* a step of 1 */
+#define SPAM_STEP_MAX (1 << 20) /* what one example may add up to, either way */
+#define SPAM_KEYS_MAX 16384     /* features of one message */
 
 /* An example in the log. */
 struct spam_entry {
