@@ -107,8 +107,10 @@ copy_by_rowid(struct salvage *s)
 		broken = (last >= from ? last : from) + 1;
 		from = broken;
 		for (int64_t step = 1; !can_read(s, from, &from, &end) && !end; step *= 2) {
-			end = step > INT64_MAX / 4 || broken > INT64_MAX / 2;
-			from = end ? from : broken + step;
+			/* Nothing behind it can be read, up to the end of all numbers. */
+			if ((end = step > INT64_MAX / 4 || broken > INT64_MAX / 2))
+				break;
+			from = broken + step;
 		}
 		/* What lies between the break and there, from its far end. */
 		(void)read_from(s, down, end ? INT64_MAX : from, &ignored);
