@@ -77,6 +77,17 @@ enum bus_judged {
 			      * that it could not be delivered */
 };
 
+/* What a reader is for. */
+enum bus_reader { READER_TEXTS = 1, READER_REPORTS = 2 };
+
+/* What others tell us of mail of our domains. */
+enum bus_report {
+	REPORT_NONE = 0,    /* there is none, or it cannot be read */
+	REPORT_DMARC = 1,   /* aggregate (RFC 9990) */
+	REPORT_TLS = 2,     /* RFC 8460 */
+	REPORT_FAILURE = 3, /* about one message (RFC 9991, RFC 5965) */
+};
+
 /* Somebody to share with. */
 enum bus_person {
 	PERSON_NONE = 1,

@@ -79,7 +79,7 @@ NODISCARD int cli_seconds(struct slice s, int64_t *out);
 NODISCARD int cli_bytes(struct slice s, int64_t *out);
 
 cli_fn cli_help, cli_version, cli_demo, cli_setup, cli_serve, cli_house, cli_status, cli_stop, cli_config_default,
-    cli_config_check, cli_config_diff, cli_message, cli_sendmail, cli_trust;
+    cli_config_check, cli_config_diff, cli_message, cli_sendmail, cli_trust, cli_report;
 cli_fn cli_spam_train, cli_spam_score, cli_spam_test;
 cli_fn cli_import_imap, cli_import_maildir, cli_import_mbox, cli_import_eml;
 cli_fn cli_import_domains, cli_import_accounts, cli_import_aliases;

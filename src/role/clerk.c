@@ -115,6 +115,7 @@ start(struct role_context *c, struct buf *detail)
 	clerk_queue_handle(k);
 	clerk_full_handle(k);
 	clerk_tls_handle(k);
+	clerk_received_handle(k);
 	bus_on_peer_closed(c->bus, on_peer_closed, k);
 	if (!c->quiet)
 		err = queue_start(k->queue);

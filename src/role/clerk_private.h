@@ -199,6 +199,9 @@ json_t *clerk_problems(struct clerk *k, const json_t *rows);
 /* A whole backup has ended. Parks. */
 void clerk_backup_ended(struct clerk *k);
 
+/* clerk_received.c: the reports of others about our domains. */
+void clerk_received_handle(struct clerk *k);
+
 /* clerk_control.c: the control socket. */
 NODISCARD int clerk_control_start(struct clerk *k, struct buf *detail);
 void clerk_control_stop(struct clerk *k);

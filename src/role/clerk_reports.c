@@ -223,6 +223,7 @@ show(struct control_session *s, const struct guard_dmarc_row *r)
 	    "source_ip", "disposition", "dkim", "spf", "reason", "header_from", "envelope_from"};
 	json_t *row = json_object();
 	char at[RFC3339_MAX];
+	int e;
 
 	time_rfc3339(r->day * DAY_S * 1000000, at);
 	control_set_text(row, "day", slice_head(slice_z(at), 10));
@@ -231,7 +232,9 @@ show(struct control_session *s, const struct guard_dmarc_row *r)
 	for (size_t i = 0; i < COUNT_OF(names); i++)
 		control_set_text(row, names[i], line_value(r->row, slice_z(names[i])));
 	control_set_text(row, "to", slice_trim(r->destinations));
-	return control_row(s, row);
+	e = control_row(s, row);
+	json_decref(row);
+	return e;
 }
 
 int

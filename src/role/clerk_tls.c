@@ -102,6 +102,7 @@ show_policy(struct control_session *s, const struct guard_policy *p, struct aren
 {
 	json_t *row = json_object(), *mx = json_array();
 	struct mta_sts_policy policy;
+	int e;
 
 	control_set_text(row, "domain", p->domain);
 	control_set_text(row, "id", p->id);
@@ -113,7 +114,9 @@ show_policy(struct control_session *s, const struct guard_policy *p, struct aren
 	(void)json_object_set_new(row, "mx", mx);
 	control_set_time(row, "fetched_at", p->fetched_s * 1000000);
 	control_set_time(row, "expires_at", p->expires_s * 1000000);
-	return control_row(s, row);
+	e = control_row(s, row);
+	json_decref(row);
+	return e;
 }
 
 int
@@ -145,6 +148,7 @@ show_result(struct control_session *s, const struct guard_tls_result *r)
 	json_t *row = json_object();
 	struct slice policy = r->policy;
 	char at[RFC3339_MAX];
+	int e;
 
 	time_rfc3339(r->day * DAY_S * 1000000, at);
 	control_set_text(row, "day", slice_head(slice_z(at), 10));
@@ -156,7 +160,9 @@ show_result(struct control_session *s, const struct guard_tls_result *r)
 	control_set_text(row, "host", r->host);
 	control_set_text(row, "address", r->address);
 	control_set_text(row, "detail", r->detail);
-	return control_row(s, row);
+	e = control_row(s, row);
+	json_decref(row);
+	return e;
 }
 
 int

@@ -93,6 +93,8 @@ on_deliver(struct desk *d, struct bus_peer *from, struct bus_desk_deliver_reques
 		err = deliver(d, q, a, &how);
 		d->requests--;
 	}
+	if (err == 0)
+		desk_received(d, q);
 	rep->result = deliver_result(err, how);
 	if (err == ERR_QUOTA && desk_room_none(d, q->account_id))
 		rep->result = DELIVER_FULL;
@@ -383,6 +385,7 @@ start(struct role_context *c, struct buf *detail)
 
 	list_init(&d->sessions);
 	smtp_sessions_init(&d->smtp);
+	desk_received_start(d);
 	map_init(&d->settings, SIZE_MAX, house_random_u64(c->house));
 	map_init(&d->full, SIZE_MAX, house_random_u64(c->house));
 	map_init(&d->pop3_times, SIZE_MAX, house_random_u64(c->house));
@@ -417,6 +420,7 @@ shut_down(struct role_context *c, int64_t grace_ms)
 	int64_t end_ms = loop_deadline(c->loop, grace_ms);
 
 	desk_sessions_end(d, end_ms - grace_ms / 4);
+	desk_received_end(d, end_ms - grace_ms / 4);
 	while (d->requests > 0 && loop_now_ms(c->loop) < end_ms)
 		if (fiber_sleep(c->loop, 5) != 0)
 			break;

@@ -45,6 +45,10 @@ struct desk {
 	/* desk_room.c */
 	struct fiber_lock sharing; /* desk_share.c: one change of what is shared at a time */
 	struct map full;           /* account id → desk: the clerk was told that it is full */
+	/* desk_received.c */
+	struct list received; /* messages that wait to be looked through for reports */
+	size_t received_count;
+	bool receiving;
 };
 
 /* What the clerk says of an account, remembered for a minute. */
@@ -67,6 +71,13 @@ bool desk_pop3_too_soon(struct desk *d, struct slice account_id);
 
 /* desk_vacation.c: answers a message that was delivered (for the first time or again), if its account's person is away. Failing is logged. */
 void desk_vacation(struct desk *d, struct store_account *account, const struct bus_desk_deliver_request *q);
+
+/* desk_received.c: a message that was delivered (for the first time or again) is looked through for a report of others, if it came to an address for
+ * them; later, on a fiber. */
+void desk_received_start(struct desk *d);
+void desk_received(struct desk *d, const struct bus_desk_deliver_request *q);
+/* Waits for what is under way until end_ms; forgets what waits then. */
+void desk_received_end(struct desk *d, int64_t end_ms);
 
 /* desk_session.c */
 NODISCARD int desk_session_take(struct desk *d, int porch, struct bus_desk_session_request *q);

@@ -106,13 +106,12 @@ static int
 reader_open(struct desk_readers *d, struct slice account_id, struct reader **out)
 {
 	struct arena ARENA_CLEANUP a;
-	struct bus_reader_open_request q;
+	struct bus_reader_open_request q = {.what = READER_TEXTS};
 	struct bus_reader_open_reply reply = {.socket = -1};
 	struct reader *r = calloc(1, sizeof(*r));
 	int err;
 
 	arena_init(&a, 4096);
-	memset(&q, 0, sizeof(q));
 	if (r == NULL)
 		return ERR_NOMEM;
 	err = bus_call_again(d->c->bus, ROLE_READER, 0, BUS_reader_open, &q, &a, &reply, OPEN_MS);

@@ -1,4 +1,4 @@
-/* reader.c: the role that has readers made: strangers' HTML, charsets and encoded words become plain text in processes that
+/* reader.c: the role that has readers made: strangers' HTML, charsets and encoded words become plain text, and their reports data, in processes that
  * have nothing but a socket to whoever asked. This process itself reads nothing of strangers': it is the clean start that
  * readers are forked from, with every charset open, a moment's work each. A reader (reader_child.c) gives up everything before it reads
  * its first byte, serves the texts of one account for a while and ends with its socket. */
@@ -52,6 +52,7 @@ struct forking {
 	struct loop_job job;
 	struct readers *r;
 	struct fiber *fiber;
+	enum bus_reader what;
 	int fd; /* the reader's end */
 	int err;
 	bool done;
@@ -65,7 +66,7 @@ fork_reader(void *arg)
 	pid_t pid = fork();
 
 	if (pid == 0)
-		reader_child_main(&f->r->child, f->fd);
+		reader_child_main(&f->r->child, f->what, f->fd);
 	f->err = pid < 0 ? err_from_errno(errno) : 0;
 	f->done = true;
 	fiber_wake(f->fiber);
@@ -79,8 +80,10 @@ on_open(struct readers *r, struct bus_peer *from, struct bus_reader_open_request
 	int sv[2];
 
 	(void)from;
-	(void)q;
 	(void)a;
+	if (q->what != READER_TEXTS && q->what != READER_REPORTS)
+		return ERR_INVALID;
+	f.what = (enum bus_reader)q->what;
 	if (r->alive >= CHILDREN_MAX)
 		return ERR_BUSY;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv) != 0)
@@ -117,7 +120,7 @@ got_child(uv_signal_t *s, int number)
 		LOG(r->c->house, WARN, "reader_died", LOG_I("pid", pid),
 		    LOG_I("signal", WIFSIGNALED(status) ? WTERMSIG(status) : 0),
 		    LOG_I("code", WIFEXITED(status) ? WEXITSTATUS(status) : 0),
-		    LOG_Z("detail", "the message that it was reading is found by its other texts only"));
+		    LOG_Z("detail", "what it was reading is left out: a text of a message in searches, or a report"));
 	}
 }
 

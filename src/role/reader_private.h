@@ -12,7 +12,7 @@ struct reader_child {
 };
 
 /* In the new process: closes everything but the socket and standard error, limits itself, enters the sandbox and serves
- * until the socket ends. */
-_Noreturn void reader_child_main(const struct reader_child *c, int fd);
+ * requests of one kind until the socket ends. */
+_Noreturn void reader_child_main(const struct reader_child *c, enum bus_reader what, int fd);
 
 #endif

@@ -692,6 +692,31 @@ check_sending(struct parse *p)
 	}
 }
 
+static bool
+is_mail_address(struct slice s)
+{
+	size_t at = slice_rfind_byte(s, '@');
+
+	return at != SLICE_NONE && at > 0 && slice_find_byte(s, ' ') == SLICE_NONE && is_name(slice_from(s, at + 1));
+}
+
+static void
+check_reports(struct parse *p)
+{
+	const struct settings *s = p->s;
+
+	if (s->report_sender.n > 0 && !is_mail_address(s->report_sender)) {
+		buf_put_z(p->detail, "[trust] report_sender must be a mail address\n");
+		p->err = p->err == 0 ? ERR_INVALID : p->err;
+	}
+	for (size_t i = 0; i < s->report_addresses.n; i++)
+		if (!is_mail_address(s->report_addresses.v[i])) {
+			buf_printf(p->detail, "[trust] report_address: %.*s is no mail address\n",
+			    SLICE_ARG(s->report_addresses.v[i]));
+			p->err = p->err == 0 ? ERR_INVALID : p->err;
+		}
+}
+
 static void
 check_whole(struct parse *p)
 {
@@ -704,13 +729,7 @@ check_whole(struct parse *p)
 		    p->detail, "cleartext_sign_in = yes is refused: not every listener is on a loopback address\n");
 		p->err = p->err == 0 ? ERR_INVALID : p->err;
 	}
-	if (s->report_sender.n > 0 &&
-	    (slice_rfind_byte(s->report_sender, '@') == SLICE_NONE ||
-		slice_find_byte(s->report_sender, ' ') != SLICE_NONE ||
-		!is_name(slice_from(s->report_sender, slice_rfind_byte(s->report_sender, '@') + 1)))) {
-		buf_put_z(p->detail, "[trust] report_sender must be a mail address\n");
-		p->err = p->err == 0 ? ERR_INVALID : p->err;
-	}
+	check_reports(p);
 	if (s->data_dir.n == 0 || slice_at(s->data_dir, 0) != '/') {
 		buf_put_z(p->detail, "data_dir must be an absolute path\n");
 		p->err = p->err == 0 ? ERR_INVALID : p->err;

@@ -143,6 +143,7 @@ struct settings {
 	struct assess_rules trust;
 	struct slice report_sender; /* empty: no reports */
 	bool tls_reports;
+	struct slice_list report_addresses;
 	struct limits limits;
 	struct arena arena;
 	struct settings

@@ -54,6 +54,9 @@ static const struct sql_text guard_statements[] = {
 #if __has_include("guard/guard_dmarc_sql.def")
 #include "guard/guard_dmarc_sql.def"
 #endif
+#if __has_include("guard/guard_received_sql.def")
+#include "guard/guard_received_sql.def"
+#endif
 #if __has_include("guard/guard_tls_sql.def")
 #include "guard/guard_tls_sql.def"
 #endif
