@@ -72,10 +72,11 @@ show_file(struct cli *c, const char *path, struct slice file, struct house *h, s
 	buf_init(&detail, 4096);
 	e = report_apart_read(h, file, a, &r, &detail);
 	if (e == ERR_DAMAGED || (e == 0 && !lists_fit(&r)))
-		return cli_fail(c, EX_DATAERR, "%s: reading it took too much time or memory, or broke the reader", path);
+		return cli_fail(
+		    c, EX_DATAERR, "%s: reading it took too much time or memory, or broke the reader", path);
 	if (e != 0)
-		return cli_fail(c, EX_OSERR, "%s cannot be read: %s",
-		    path, detail.n > 0 ? arena_z(a, buf_slice(&detail)) : err_text(e));
+		return cli_fail(c, EX_OSERR, "%s cannot be read: %s", path,
+		    detail.n > 0 ? arena_z(a, buf_slice(&detail)) : err_text(e));
 	if (r.kind == REPORT_NONE && r.problem.n > 0)
 		return cli_fail(c, EX_DATAERR, "%s: %.*s", path, SLICE_ARG(r.problem));
 	if (r.kind == REPORT_NONE)
@@ -182,7 +183,8 @@ print_for_person(struct cli *c, const json_t *rows)
 
 	if (n == 0)
 		(void)fprintf(c->out,
-		    "No report of others has come in that time. They come to the addresses in rua= of a domain's records\n"
+		    "No report of others has come in that time. They come to the addresses in rua= of a domain's "
+		    "records\n"
 		    "_dmarc and _smtp._tls, and are read there when [trust] report_address names them.\n");
 	for (size_t from = 0; from < n; from = to) {
 		const json_t *first = json_array_get(rows, from);

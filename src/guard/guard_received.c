@@ -265,8 +265,8 @@ list(struct sqltx *tx, void *arg)
 {
 	struct job *j = arg;
 	struct sql_rows r SQL_ROWS_CLEANUP = {0};
-	int e = SQL_QUERY(tx, &r, &guard_sql_received_list, SQLI(j->since_s), SQLT(j->domain), SQLI(j->id),
-	    SQLI((int64_t)j->max));
+	int e = SQL_QUERY(
+	    tx, &r, &guard_sql_received_list, SQLI(j->since_s), SQLT(j->domain), SQLI(j->id), SQLI((int64_t)j->max));
 
 	return e == 0 ? take_all(j, &r, take_report, sizeof(struct guard_received)) : e;
 }
@@ -296,8 +296,8 @@ sources(struct sqltx *tx, void *arg)
 {
 	struct job *j = arg;
 	struct sql_rows r SQL_ROWS_CLEANUP = {0};
-	int e = SQL_QUERY(tx, &r, &guard_sql_received_sources, SQLI(j->since_s), SQLT(j->domain),
-	    SQLI((int64_t)j->max), SQLI((int64_t)j->skip));
+	int e = SQL_QUERY(tx, &r, &guard_sql_received_sources, SQLI(j->since_s), SQLT(j->domain), SQLI((int64_t)j->max),
+	    SQLI((int64_t)j->skip));
 
 	return e == 0 ? take_all(j, &r, take_source, sizeof(struct guard_received_source)) : e;
 }
@@ -351,8 +351,8 @@ guard_received_get(struct sqldb *db, int64_t id, struct arena *a, struct guard_r
 }
 
 int
-guard_received_rows(struct sqldb *db, int64_t id, int64_t from, size_t max, struct arena *a,
-    struct guard_received_row **v, size_t *n)
+guard_received_rows(
+    struct sqldb *db, int64_t id, int64_t from, size_t max, struct arena *a, struct guard_received_row **v, size_t *n)
 {
 	struct job j = {.id = id, .from = from, .max = max, .a = a};
 	int e = run(db, rows, &j, sizeof(**v));

@@ -26,16 +26,16 @@ struct guard_received_row {
 };
 
 /* Adds it, with its rows; r->id, received_s, rows and total are set here. ERR_EXISTS: it is there already. */
-NODISCARD int guard_received_add(struct sqldb *db, struct house *h, struct guard_received *r,
-    const struct guard_received_row *v, size_t n);
+NODISCARD int guard_received_add(
+    struct sqldb *db, struct house *h, struct guard_received *r, const struct guard_received_row *v, size_t n);
 /* Those since a time, of one domain or (empty) of all, the latest first: at most max with ids below `below`. */
 NODISCARD int guard_received_list(struct sqldb *db, int64_t since_s, struct slice domain, int64_t below, size_t max,
     struct arena *a, struct guard_received **v, size_t *n);
 /* One of them: ERR_NOTFOUND. */
 NODISCARD int guard_received_get(struct sqldb *db, int64_t id, struct arena *a, struct guard_received *out);
 /* Its rows, from a place on. */
-NODISCARD int guard_received_rows(struct sqldb *db, int64_t id, int64_t from, size_t max, struct arena *a,
-    struct guard_received_row **v, size_t *n);
+NODISCARD int guard_received_rows(
+    struct sqldb *db, int64_t id, int64_t from, size_t max, struct arena *a, struct guard_received_row **v, size_t *n);
 
 /* Who sent mail in the name of a domain. */
 struct guard_received_source {

@@ -99,16 +99,15 @@ read_feedback(struct report_mail *m, const struct mime_part *feedback)
 		const struct mime_part *p = &m->mime.v[i];
 
 		if (is_embedded(&m->mime, p) ||
-		    !(mime_is(p, SLICE("message"), SLICE("rfc822")) ||
-			mime_is(p, SLICE("message"), SLICE("global")) ||
+		    !(mime_is(p, SLICE("message"), SLICE("rfc822")) || mime_is(p, SLICE("message"), SLICE("global")) ||
 			mime_is(p, SLICE("text"), SLICE("rfc822-headers"))))
 			continue;
 		e = decode(m, p, &returned);
 		break;
 	}
 	if (e == 0)
-		e = report_failure_read(m->r, buf_slice(&fields), buf_slice(&returned),
-		    mime_raw_header(&m->mime, &m->mime.v[0]));
+		e = report_failure_read(
+		    m->r, buf_slice(&fields), buf_slice(&returned), mime_raw_header(&m->mime, &m->mime.v[0]));
 	return e;
 }
 
@@ -156,8 +155,8 @@ answer_rows(const struct report *r, struct arena *a, struct bus_reader_report_re
 		return ERR_NOMEM;
 	for (size_t i = 0; i < r->n; i++) {
 		const struct report_row *w = &r->rows[i];
-		const struct slice cells[] = {w->domain, w->source,
-		    arena_printf(a, "%lld", (long long)w->count), w->outcome, w->means, w->who, w->detail};
+		const struct slice cells[] = {w->domain, w->source, arena_printf(a, "%lld", (long long)w->count),
+		    w->outcome, w->means, w->who, w->detail};
 
 		for (size_t j = 0; j < COUNT_OF(cells); j++)
 			v[j * r->n + i] = cells[j];

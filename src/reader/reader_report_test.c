@@ -16,7 +16,8 @@
 	"<record><row><source_ip>" ip "</source_ip><count>" count "</count><policy_evaluated>" result \
 	"</policy_evaluated></row><identifiers><header_from>Example.ORG</header_from></identifiers>"
 #define HEAD \
-	"<report_metadata><org_name>Receiver</org_name><email>a@r.test</email><report_id>77</report_id><date_range><begin>" \
+	"<report_metadata><org_name>Receiver</org_name><email>a@r.test</email><report_id>77</" \
+	"report_id><date_range><begin>" \
 	"1793491200</begin><end>1793577599</end></date_range></report_metadata>"
 #define POLICY "<policy_published><domain>example.org</domain><p>reject</p><sp></sp></policy_published>"
 
@@ -92,7 +93,7 @@ deflated(struct arena *a, struct slice in, bool raw)
 }
 
 static void
-put_le(struct buf *b, uint32_t v, int bytes)
+put_le(struct buf *b, uint64_t v, int bytes)
 {
 	for (int i = 0; i < bytes; i++)
 		buf_put_u8(b, (uint8_t)(v >> (8 * i)));
@@ -166,7 +167,8 @@ mail_with(struct arena *a, const char *head, struct slice file)
 
 	buf_init(&out, 64 << 20);
 	buf_printf(&out,
-	    "From: a@r.test\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: "
+	    "From: a@r.test\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; "
+	    "boundary=b\r\n\r\n--b\r\nContent-Type: "
 	    "text/plain\r\n\r\nThis is <a report>.\r\n--b\r\n%s\r\nContent-Transfer-Encoding: base64\r\n\r\n",
 	    head);
 	buf_put_base64(&out, file);
@@ -180,9 +182,12 @@ mail_with(struct arena *a, const char *head, struct slice file)
 
 #define PLAIN \
 	"<?xml version=\"1.0\"?><feedback>" HEAD POLICY RECORD("192.0.2.1", "12", \
-	    "<disposition>none</disposition><dkim>pass</dkim><spf>fail</spf>") \
-	    "<auth_results><dkim><domain>example.org</domain><result>pass</result></dkim><spf><domain>mailer.test</domain><result>" \
-	    "pass</result></spf></auth_results></record></feedback>"
+	    "<disposition>none</disposition><dkim>pass</dkim><spf>fail</spf>") "<auth_results><dkim><domain>example." \
+									       "org</domain><result>pass</result></" \
+									       "dkim><spf><domain>mailer.test</" \
+									       "domain><result>" \
+									       "pass</result></spf></auth_results></" \
+									       "record></feedback>"
 
 static void
 is_plain(struct world *w)
@@ -200,8 +205,7 @@ is_plain(struct world *w)
 	is(w->r.outcomes.v[0], "none");
 	is(w->r.means.v[0], "dkim");
 	is(w->r.who.v[0], "mailer.test");
-	is(w->r.details.v[0],
-	    "dkim_domain=example.org\ndkim_result=pass\nspf_domain=mailer.test\nspf_result=pass\n");
+	is(w->r.details.v[0], "dkim_domain=example.org\ndkim_result=pass\nspf_domain=mailer.test\nspf_result=pass\n");
 }
 
 static void
@@ -252,11 +256,16 @@ quirks(void **state)
 
 	/* Namespaces, a byte order mark, white space, a version, words in capitals, a number with a point, unknown elements, junk at the end. */
 	read_it(w,
-	    SLICE("\xef\xbb\xbf\r\n  <?xml version=\"1.0\"?><n:feedback xmlns:n=\"urn:ietf:params:xml:ns:dmarc-2.0\"><n:version>1.0"
-		  "</n:version><n:report_metadata><n:org_name> A\n B </n:org_name><n:report_id>x</n:report_id><n:date_range><n:begin>"
-		  "1793491200.5</n:begin><n:end>2026-11-02T00:00:00Z</n:end></n:date_range></n:report_metadata><n:new><n:record/>"
-		  "</n:new><n:policy_published><n:domain>EXAMPLE.org.</n:domain></n:policy_published><n:record><n:row><n:source_ip>"
-		  "::FFFF</n:source_ip><n:count> 2 </n:count><n:policy_evaluated><n:disposition>Reject</n:disposition><n:dkim>PASS"
+	    SLICE("\xef\xbb\xbf\r\n  <?xml version=\"1.0\"?><n:feedback "
+		  "xmlns:n=\"urn:ietf:params:xml:ns:dmarc-2.0\"><n:version>1.0"
+		  "</n:version><n:report_metadata><n:org_name> A\n B "
+		  "</n:org_name><n:report_id>x</n:report_id><n:date_range><n:begin>"
+		  "1793491200.5</n:begin><n:end>2026-11-02T00:00:00Z</n:end></n:date_range></"
+		  "n:report_metadata><n:new><n:record/>"
+		  "</n:new><n:policy_published><n:domain>EXAMPLE.org.</n:domain></"
+		  "n:policy_published><n:record><n:row><n:source_ip>"
+		  "::FFFF</n:source_ip><n:count> 2 "
+		  "</n:count><n:policy_evaluated><n:disposition>Reject</n:disposition><n:dkim>PASS"
 		  "</n:dkim><n:spf>Pass</n:spf></n:policy_evaluated></n:row></n:record></n:feedback>\0\0junk <"));
 	assert_int_equal(w->r.kind, REPORT_DMARC);
 	is(w->r.organisation, "A  B");
@@ -269,11 +278,12 @@ quirks(void **state)
 
 	/* Empty rows and rows without sound numbers are left out; a missing policy, a missing id. */
 	read_it(w,
-	    SLICE("<feedback><report_metadata><org_name>R</org_name><date_range><begin>1793491200</begin><end>1793577599</end>"
-		  "</date_range></report_metadata><record/>" RECORD("", "1", "") "</record>" RECORD("192.0.2.300", "1", "")
-		      "</record>" RECORD("192.0.2.3", "-1", "") "</record>" RECORD("192.0.2.3", "0", "") "</record>"
-			  RECORD("192.0.2.3", "99999999999", "") "</record>" RECORD("192.0.2.4", "1",
-			      "") "<auth_results><spf/><dkim></dkim></auth_results></record></feedback>"));
+	    SLICE("<feedback><report_metadata><org_name>R</org_name><date_range><begin>1793491200</"
+		  "begin><end>1793577599</end>"
+		  "</date_range></report_metadata><record/>" RECORD("", "1", "") "</record>" RECORD(
+		      "192.0.2.300", "1", "") "</record>" RECORD("192.0.2.3", "-1", "") "</record>" RECORD("192.0.2.3",
+		      "0", "") "</record>" RECORD("192.0.2.3", "99999999999", "") "</record>" RECORD("192.0.2.4", "1",
+		      "") "<auth_results><spf/><dkim></dkim></auth_results></record></feedback>"));
 	assert_int_equal(w->r.kind, REPORT_DMARC);
 	is(w->r.domain, "example.org");
 	is(w->r.report_id, "1793491200-1793577599");
@@ -282,13 +292,17 @@ quirks(void **state)
 	is(w->r.means.v[0], "");
 
 	/* Charsets: one that is built in, one that nobody knows. */
-	read_it(w, SLICE("<?xml version=\"1.0\" encoding=\"windows-1252\"?><feedback>" POLICY
-			 "<report_metadata><org_name>caf\xe9</org_name><date_range><begin>1793491200</begin><end>1793577599</end>"
-			 "</date_range></report_metadata></feedback>"));
+	read_it(w,
+	    SLICE("<?xml version=\"1.0\" encoding=\"windows-1252\"?><feedback>" POLICY
+		  "<report_metadata><org_name>caf\xe9</org_name><date_range><begin>1793491200</begin><end>1793577599</"
+		  "end>"
+		  "</date_range></report_metadata></feedback>"));
 	is(w->r.organisation, "caf\xef\xbf\xbd");
-	read_it(w, SLICE("<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?><feedback>" POLICY
-			 "<report_metadata><org_name>caf\xe9</org_name><date_range><begin>1793491200</begin><end>1793577599</end>"
-			 "</date_range></report_metadata></feedback>"));
+	read_it(w,
+	    SLICE("<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?><feedback>" POLICY
+		  "<report_metadata><org_name>caf\xe9</org_name><date_range><begin>1793491200</begin><end>1793577599</"
+		  "end>"
+		  "</date_range></report_metadata></feedback>"));
 	is(w->r.organisation, "caf\xc3\xa9");
 }
 
@@ -305,8 +319,8 @@ not_reports(void **state)
 	refused(w, SLICE("<feedback>" HEAD POLICY "<record>"), "damaged in line 1");
 	refused(w, SLICE("<feedback>" HEAD "</feedback>"), "which domain");
 	refused(w, SLICE("<feedback>" POLICY "</feedback>"), "whose");
-	refused(w,
-	    SLICE("<feedback><report_metadata><org_name>R</org_name></report_metadata>" POLICY "</feedback>"), "which days");
+	refused(w, SLICE("<feedback><report_metadata><org_name>R</org_name></report_metadata>" POLICY "</feedback>"),
+	    "which days");
 	refused(w, mail_with(&a, "Content-Type: application/gzip", SLICE("unused")), "neither gzip, zip, XML nor JSON");
 	refused(w, deflated(&a, SLICE("unused"), false), "neither XML nor JSON");
 	refused(w, deflated(&a, SLICE("  \r\n"), false), "empty");
@@ -376,9 +390,8 @@ many_rows(void **state)
 	buf_init(&xml, 64 << 20);
 	buf_put_z(&xml, "<feedback>" HEAD POLICY);
 	for (int i = 0; i < 5000; i++)
-		buf_printf(&xml,
-		    RECORD("192.0.%d.%d", "2", "<disposition>%s</disposition><dkim>%s</dkim>") "</record>", i / 250,
-		    i % 250, i % 2 == 0 ? "none" : "reject", i % 3 == 0 ? "pass" : "fail");
+		buf_printf(&xml, RECORD("192.0.%d.%d", "2", "<disposition>%s</disposition><dkim>%s</dkim>") "</record>",
+		    i / 250, i % 250, i % 2 == 0 ? "none" : "reject", i % 3 == 0 ? "pass" : "fail");
 	buf_put_z(&xml, "</feedback>");
 	read_it(w, buf_slice(&xml));
 	assert_int_equal(w->r.domains.n, 14);
@@ -474,13 +487,19 @@ tls(void **state)
 	struct world *w = *state;
 	/* As large senders write it: no contact, numbers as texts, one address missing, details that make less than the whole. */
 	static const char json[] =
-	    "{\"organization-name\":\"Company-X\",\"date-range\":{\"start-datetime\":\"2026-04-01T00:00:00Z\",\"end-datetime\":"
-	    "\"2026-04-01T23:59:59+00:00\"},\"contact-info\":null,\"report-id\":\"5065\",\"policies\":[{\"policy\":{\"policy-type\":"
-	    "\"sts\",\"policy-string\":[\"version: STSv1\",\"mode: testing\"],\"policy-domain\":\"Example.Org\",\"mx-host\":\"*.m\"},"
-	    "\"summary\":{\"total-successful-session-count\":5326,\"total-failure-session-count\":303},\"failure-details\":[{"
-	    "\"result-type\":\"certificate-expired\",\"sending-mta-ip\":\"2001:DB8::1\",\"receiving-mx-hostname\":\"mx1.m\","
+	    "{\"organization-name\":\"Company-X\",\"date-range\":{\"start-datetime\":\"2026-04-01T00:00:00Z\",\"end-"
+	    "datetime\":"
+	    "\"2026-04-01T23:59:59+00:00\"},\"contact-info\":null,\"report-id\":\"5065\",\"policies\":[{\"policy\":{"
+	    "\"policy-type\":"
+	    "\"sts\",\"policy-string\":[\"version: STSv1\",\"mode: "
+	    "testing\"],\"policy-domain\":\"Example.Org\",\"mx-host\":\"*.m\"},"
+	    "\"summary\":{\"total-successful-session-count\":5326,\"total-failure-session-count\":303},\"failure-"
+	    "details\":[{"
+	    "\"result-type\":\"certificate-expired\",\"sending-mta-ip\":\"2001:DB8::1\",\"receiving-mx-hostname\":"
+	    "\"mx1.m\","
 	    "\"failed-session-count\":100},{\"result-type\":\"successful\",\"failed-session-count\":\"200\"},{},7]},"
-	    "{\"policy\":{\"policy-type\":\"no-policy-found\"},\"summary\":{\"total-successful-session-count\":1}},null]}";
+	    "{\"policy\":{\"policy-type\":\"no-policy-found\"},\"summary\":{\"total-successful-session-count\":1}},"
+	    "null]}";
 
 	read_it(w, slice_z(json));
 	assert_int_equal(w->r.kind, REPORT_TLS);
@@ -507,10 +526,13 @@ failure(void **state)
 {
 	struct world *w = *state;
 	static const char mail[] =
-	    "From: <dmarc@receiver.test>\r\nMessage-ID: <1@receiver.test>\r\nMIME-Version: 1.0\r\nContent-Type: multipart/report; "
+	    "From: <dmarc@receiver.test>\r\nMessage-ID: <1@receiver.test>\r\nMIME-Version: 1.0\r\nContent-Type: "
+	    "multipart/report; "
 	    "report-type=feedback-report; boundary=b\r\n\r\n--b\r\n\r\nThis is a report.\r\n--b\r\nContent-Type: "
-	    "message/feedback-report\r\n\r\nFeedback-Type: auth-failure\r\nAuth-Failure: dmarc\r\nSource-IP: 192.0.2.7\r\n"
-	    "Arrival-Date: Sat, 8 Oct 2026 20:15:58 +0000\r\nReporting-MTA: dns; mx.receiver.test\r\nDelivery-Result: reject\r\n"
+	    "message/feedback-report\r\n\r\nFeedback-Type: auth-failure\r\nAuth-Failure: dmarc\r\nSource-IP: "
+	    "192.0.2.7\r\n"
+	    "Arrival-Date: Sat, 8 Oct 2026 20:15:58 +0000\r\nReporting-MTA: dns; mx.receiver.test\r\nDelivery-Result: "
+	    "reject\r\n"
 	    "Identity-Alignment: dkim\r\nIncidents: 3\r\n\r\n--b\r\nContent-Type: message/rfc822\r\n\r\nFrom: Bob "
 	    "<bob@Example.org>\r\nSubject: =?x?=\r\nContent-Type: application/zip\r\n\r\nPK\x03\x04\r\n--b--\r\n";
 
@@ -525,11 +547,13 @@ failure(void **state)
 	is(w->r.means.v[0], "spf");
 	assert_true(slice_find(w->r.details.v[0], SLICE("subject==?x?=\n")) != SLICE_NONE);
 	refused(w,
-	    SLICE("Content-Type: multipart/report; boundary=b\r\n\r\n--b\r\nContent-Type: message/feedback-report\r\n\r\n\r\n--b--"),
+	    SLICE("Content-Type: multipart/report; boundary=b\r\n\r\n--b\r\nContent-Type: "
+		  "message/feedback-report\r\n\r\n\r\n--b--"),
 	    "of which type");
 	/* In a message within the message nothing is looked for. */
 	read_it(w,
-	    SLICE("Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: message/rfc822\r\n\r\nContent-Type: "
+	    SLICE("Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: "
+		  "message/rfc822\r\n\r\nContent-Type: "
 		  "application/xml\r\n\r\n" PLAIN "\r\n--b--\r\n"));
 	assert_int_equal(w->r.kind, REPORT_NONE);
 	assert_int_equal(w->r.problem.n, 0);
@@ -542,9 +566,10 @@ times(void **state)
 		const char *text;
 		int64_t want;
 	} v[] = {{"1793491200", 1793491200}, {" 1793491200.75 ", 1793491200}, {"2026-11-01T00:00:00Z", 1793491200},
-	    {"2026-11-01", 1793491200}, {"2026-11-01 01:00:00+01:00", 1793491200}, {"2026-10-31T23:00:00.5-01:00", 1793491200},
-	    {"2026-13-01", 0}, {"0", 0}, {"-1", 0}, {"99999999999999999999", 0}, {"", 0}, {"2026-11-01T24:00:00Z", 0},
-	    {"2026-11-01T00:00:00Zjunk", 0}, {"1793491200000", 0}};
+	    {"2026-11-01", 1793491200}, {"2026-11-01 01:00:00+01:00", 1793491200},
+	    {"2026-10-31T23:00:00.5-01:00", 1793491200}, {"2026-13-01", 0}, {"0", 0}, {"-1", 0},
+	    {"99999999999999999999", 0}, {"", 0}, {"2026-11-01T24:00:00Z", 0}, {"2026-11-01T00:00:00Zjunk", 0},
+	    {"1793491200000", 0}};
 
 	(void)state;
 	for (size_t i = 0; i < COUNT_OF(v); i++)
@@ -556,8 +581,9 @@ int
 main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
-	const struct CMUnitTest tests[] = {TEST(all_packings), TEST(quirks), TEST(not_reports), TEST(entities_and_depth),
-	    TEST(long_values), TEST(many_rows), TEST(bombs), TEST(damaged_archives), TEST(tls), TEST(failure), TEST(times)};
+	const struct CMUnitTest tests[] = {TEST(all_packings), TEST(quirks), TEST(not_reports),
+	    TEST(entities_and_depth), TEST(long_values), TEST(many_rows), TEST(bombs), TEST(damaged_archives),
+	    TEST(tls), TEST(failure), TEST(times)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -61,8 +61,8 @@ row_bytes(const struct report_row *w)
 static int
 append(struct report *r, const struct report_row *w)
 {
-	struct report_row *grown =
-	    arena_grow(r->a, r->rows, r->n, &r->cap, sizeof(*r->rows), (size_t)r->limits->report_rows + MERGED_MAX + 1);
+	struct report_row *grown = arena_grow(
+	    r->a, r->rows, r->n, &r->cap, sizeof(*r->rows), (size_t)r->limits->report_rows + MERGED_MAX + 1);
 
 	if (grown == NULL)
 		return ERR_NOMEM;

@@ -349,8 +349,7 @@ on_text(void *arg, const XML_Char *s, int n)
 
 /* Entities can only come from a document type, so that nothing multiplies and nothing else is opened. */
 static void XMLCALL
-on_doctype(
-    void *arg, const XML_Char *name, const XML_Char *system, const XML_Char *public, int has_internal_subset)
+on_doctype(void *arg, const XML_Char *name, const XML_Char *system, const XML_Char *public, int has_internal_subset)
 {
 	struct report_dmarc *d = arg;
 

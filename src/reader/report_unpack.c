@@ -5,7 +5,7 @@
 #include <zlib.h>
 
 #define PIECE_BYTES 65536
-#define RAW_BITS (-15)     /* within a zip archive */
+#define RAW_BITS (-15) /* within a zip archive */
 #define GZIP_BITS (15 + 16)
 
 struct unpacking {
@@ -73,8 +73,8 @@ inflate_all(struct unpacking *u, struct slice in, int bits)
 		return e;
 	do
 		e = inflate_one(u, &z);
-	while (e == 0 && bits == GZIP_BITS && report_is_gzip(slice_of(z.next_in, z.avail_in)) &&
-	    inflateReset(&z) == Z_OK);
+	while (
+	    e == 0 && bits == GZIP_BITS && report_is_gzip(slice_of(z.next_in, z.avail_in)) && inflateReset(&z) == Z_OK);
 	(void)inflateEnd(&z);
 	return e;
 }

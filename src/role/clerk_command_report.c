@@ -211,8 +211,8 @@ show_rows(struct control_session *s, const struct guard_received *r, struct aren
 		arena_reset(a);
 		e = guard_received_rows(s->k->guard_db, r->id, from, PAGE, a, &v, &n);
 		for (size_t i = 0; e == 0 && i < n; i++) {
-			const struct report_json_row row = {r->kind, v[i].domain, v[i].source, v[i].total,
-			    v[i].outcome, v[i].means, v[i].who, v[i].detail};
+			const struct report_json_row row = {r->kind, v[i].domain, v[i].source, v[i].total, v[i].outcome,
+			    v[i].means, v[i].who, v[i].detail};
 
 			e = send_row(s, report_json_row(&row));
 		}

@@ -28,8 +28,8 @@ is_text(struct slice s, size_t max, bool lines)
 static bool
 head_is_sound(const struct bus_clerk_report_received_request *q)
 {
-	const struct slice words[] = {q->message_id, q->sender, q->proof, q->problem, q->organisation, q->contact,
-	    q->report_id, q->domain};
+	const struct slice words[] = {
+	    q->message_id, q->sender, q->proof, q->problem, q->organisation, q->contact, q->report_id, q->domain};
 
 	for (size_t i = 0; i < COUNT_OF(words); i++)
 		if (!is_text(words[i], WORDS_MAX, false))

@@ -82,8 +82,7 @@ find_proof(struct desk *d, struct slice head, struct arena *a)
 		struct auth_results_field results;
 
 		if (!slice_ieq(f.name, SLICE("Authentication-Results")) ||
-		    auth_results_parse(a, f.value, &results) != 0 ||
-		    !slice_ieq(results.id, d->c->settings->hostname))
+		    auth_results_parse(a, f.value, &results) != 0 || !slice_ieq(results.id, d->c->settings->hostname))
 			continue;
 		for (size_t i = 0; i < results.n; i++)
 			weigh(a, &results.v[i], &p);
@@ -241,8 +240,9 @@ read_waiting(struct desk *d, struct waiting *w)
 
 	arena_init(&a, READING_ARENA_BYTES);
 	if (w->size > d->c->house->limits.report_message_bytes) {
-		reply.problem = arena_printf(&a, "the message has %lld bytes, and reports of more than %lld are not opened",
-		    (long long)w->size, (long long)d->c->house->limits.report_message_bytes);
+		reply.problem = arena_printf(&a,
+		    "the message has %lld bytes, and reports of more than %lld are not opened", (long long)w->size,
+		    (long long)d->c->house->limits.report_message_bytes);
 	} else {
 		e = load(d, w, &a, &message);
 		if (e == 0)

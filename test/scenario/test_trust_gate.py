@@ -1,14 +1,12 @@
 """Who sent a message, as the gate finds out: SPF, DKIM, DMARC and ARC against a name server of our own; what is refused, what goes into
 Junk, and what the recipient and the operator are told. The clients' addresses are told by XCLIENT."""
 import base64
-import datetime
 import email
 import email.policy
 import gzip
 import hashlib
 import json
 import re
-import shutil
 import smtplib
 import subprocess
 from xml.etree import ElementTree
@@ -18,6 +16,7 @@ import pytest
 from harness import house as hh, nsd
 from harness.house import Served
 from harness.net import free_port, wait_until
+from scenario_helpers import dmarc_schema, past_midnight
 
 pytestmark = pytest.mark.skipif(not nsd.available(), reason="nsd is not installed")
 
@@ -277,26 +276,6 @@ def test_nobody_is_told_who_is_named_in_vain(world):
     wait_until(lambda: "returned to the sender, with a report" in story(w, key), 20, "the report")
 
 
-def midnight(house):
-    """Past the next one, in the middle of the day."""
-    now = datetime.datetime.fromisoformat(house.rows("clock", "show")[0]["now"].replace("Z", "+00:00"))
-    noon = (now + datetime.timedelta(days=1)).replace(hour=12, minute=0)
-    house.run("clock", "advance", f"{int((noon - now).total_seconds())}s")
-
-
-def schema(folder):
-    """The schema of RFC 9990 out of its text, or None."""
-    rfc = hh.TOP.parent / "shared" / "rfc" / "rfc9990.txt"
-    if not rfc.is_file() or shutil.which("xmllint") is None:
-        return None
-    text = rfc.read_text(encoding="utf-8-sig")
-    text = text[text.index('   <?xml version="1.0"?>\n   <xs:schema'):]
-    text = text[:text.index("</xs:schema>") + len("</xs:schema>")]
-    path = folder / "dmarc.xsd"
-    path.write_text("\n".join(line[3:] for line in text.split("\n")))
-    return path
-
-
 def test_the_domains_get_their_reports(world, tmp_path):
     w = world
     for n in range(3):
@@ -310,7 +289,7 @@ def test_the_domains_get_their_reports(world, tmp_path):
     counted = sum(row["count"] for row in w.house.rows("report", "pending"))
     assert {row["domain"] for row in w.house.rows("report", "pending")} == {"bank.test"}
     assert {row["to"] for row in w.house.rows("report", "pending")} == {"ann@in.test"}
-    midnight(w.house)
+    past_midnight(w.house)
     (raw,) = wait_until(lambda: [m for m in w.house.inbox("ann@in.test") if b"Subject: Report Domain: bank.test" in m], 60, "the report")
     wait_until(lambda: not days & {row["day"] for row in w.house.rows("report", "pending")}, 20, "nothing is left to tell")
     message = email.message_from_bytes(raw, policy=email.policy.default)
@@ -329,7 +308,7 @@ def test_the_domains_get_their_reports(world, tmp_path):
     assert begin % 86400 == 0 and end == begin + 86399
     found = {(r.find("d:row/d:source_ip", names).text, r.find("d:row/d:policy_evaluated/d:disposition", names).text) for r in root.findall("d:record", names)}
     assert (BANK, "pass") in found and (STRANGER, "reject") in found
-    xsd = schema(tmp_path)
+    xsd = dmarc_schema(tmp_path)
     if xsd is not None:
         (tmp_path / "report.xml").write_bytes(xml)
         done = subprocess.run(["xmllint", "--noout", "--nonet", "--schema", xsd, tmp_path / "report.xml"], capture_output=True, text=True, timeout=60)
