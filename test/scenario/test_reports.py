@@ -32,25 +32,25 @@ def world():
     names = ["a MX 10 mx.a", f"mx.a A {A}", f'a TXT "v=spf1 ip4:{A} -all"', '_dmarc.a TXT "v=DMARC1; p=quarantine"',
              "b MX 10 mx.b", f"mx.b A {B}", f'b TXT "v=spf1 ip4:{SENDER} -all"', '_dmarc.b TXT "v=DMARC1; p=quarantine; rua=mailto:dmarc@b.test"',
              "thief A 192.0.2.9"]
-    with nsd.Nsd(path / "nsd", {"test": "\n".join(names)}) as dns:
+    with nsd.Nsd(path / "nsd", {"test": "\n".join(names), "2.0.192.in-addr.arpa": "1 PTR mx.b.test."}) as dns:
         config = f"[dns]\nstubs = {dns.stubs()}\nresolv_conf =\n[send]\nport = {port}\n[limits]\ntrust_dns_retry_s = 1\n"
-        w.a = Served(path / "a", "mx.a.test", A, {}, config + "[trust]\nreport_sender = reports@a.test\n"
+        w.a = Served(path / "a", "mx.a.test", A, {}, config + "[trust]\ndefer = yes\nreport_sender = reports@a.test\n"
                      f"[listen proxied]\nservice = smtp\naddress = {A}\nport = {w.proxied}\nxclient = {A}\nearly_talker_check = no\n")
-        w.b = Served(path / "b", "mx.b.test", B, {SMTP: port}, config + "[trust]\nreport_address = DMARC@b.test\nexempt = 203.0.113.0/24\n")
+        w.b = Served(path / "b", "mx.b.test", B, {SMTP: port}, config + "[trust]\ndefer = yes\nreport_address = DMARC@b.test\nexempt = 203.0.113.0/24\n")
         with w.a, w.b:
             w.a.domain("a.test", "ann", "reports")
             w.b.domain("b.test", "bea", "dmarc")
-            # Until their resolvers answer, which a busy machine lets them do late.
-            wait_until(lambda: say(w, SENDER, "x@a.test") or "dmarc=fail" in results(w.a, "ann@a.test", "Junk"), 60, "the resolver of one")
-            wait_until(lambda: give(w, "x@a.test", b"From: x@a.test\r\n\r\nhi\r\n", A, "bea@b.test") and "dmarc=pass" in results(w.b, "bea@b.test"),
-                       60, "the resolver of the other")
             yield w
     hh.remove(path)
 
 
-def results(house, user, mailbox="INBOX"):
-    """What the house found out about the messages of a mailbox."""
-    return " ".join(str(email.message_from_bytes(raw)["Authentication-Results"]) for raw in house.inbox(user, mailbox))
+def hand_over(s, message):
+    """The answer to a message; a house whose resolver does not answer yet, on a busy machine, asks to come again."""
+    def once():
+        assert s.mail(message[0])[0] == 250 and s.rcpt(message[1])[0] == 250
+        code, text = s.data(message[2])
+        return code != 451 and (code, text.decode())
+    return wait_until(once, 60, "an answer", step=0.5)
 
 
 def say(w, client, author):
@@ -59,18 +59,16 @@ def say(w, client, author):
         s.ehlo("proxy.test")
         assert s.docmd("XCLIENT", f"ADDR={client} HELO=mail.test PROTO=ESMTP")[0] == 220
         s.ehlo("mail.test")
-        assert s.mail(author)[0] == 250 and s.rcpt("ann@a.test")[0] == 250
-        s.data(f"From: {author}\r\nSubject: hello\r\n\r\nhi\r\n")
+        assert hand_over(s, (author, "ann@a.test", f"From: {author}\r\nSubject: hello\r\n\r\nhi\r\n"))[0] == 250
 
 
 def give(w, sender, message, source=STRANGER, to="dmarc@b.test"):
     """A message to B; its id."""
     with smtplib.SMTP(B, w.b.port(SMTP), timeout=60, source_address=(source, 0)) as s:
         s.ehlo("mx.a.test")
-        assert s.mail(sender)[0] == 250 and s.rcpt(to)[0] == 250
-        code, text = s.data(message)
+        code, text = hand_over(s, (sender, to, message))
     assert code == 250, text
-    return text.decode().split("id=")[1].split()[0].strip(")")
+    return text.split("id=")[1].split()[0].strip(")")
 
 
 def told(w, key, words):
@@ -97,7 +95,7 @@ def test_a_house_reads_what_another_reports(world, tmp_path):
         say(w, THIEF, "thief@b.test")
     wait_until(lambda: sum(r["count"] for r in w.a.rows("report", "pending")) == 5, 60, "the counts")
     past_midnight(w.a)
-    rows = wait_until(lambda: w.b.rows("report"), 60, "the report")
+    rows = wait_until(lambda: w.b.rows("report") or w.a.run("queue", "retry", "--all", check=False) and None, 60, "the report", step=0.5)
     good, bad = rows
     assert [good[k] for k in ("kind", "domain", "source", "messages", "passed", "spf", "dkim", "quarantined", "rejected", "proven")] == [
         "dmarc", "b.test", SENDER, 3, 3, 3, 0, 0, 0, True]
