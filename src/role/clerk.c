@@ -126,6 +126,8 @@ start(struct role_context *c, struct buf *detail)
 	if (err == 0)
 		err = clerk_watch_start(k);
 	if (err == 0)
+		err = clerk_failure_reports_start(k);
+	if (err == 0)
 		err = clerk_program_start(k, detail);
 	return err == 0 ? clerk_control_start(k, detail) : err;
 }
@@ -182,6 +184,7 @@ shut_down(struct role_context *c, int64_t grace_ms)
 	clerk_reports_stop(k);
 	clerk_tls_reports_stop(k);
 	clerk_watch_stop(k);
+	clerk_failure_reports_stop(k);
 	/* Submissions are from here on told to come again; those whose commit is under way get their answer. */
 	queue_stop(k->queue, loop_deadline(c->loop, grace_ms - reserve));
 	for (int64_t i = 0; i < reserve && k->busy > 0; i++)

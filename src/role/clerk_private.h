@@ -30,6 +30,7 @@ struct clerk {
 	int next_courier;
 	struct fiber *reporter;     /* of clerk_reports.c */
 	struct fiber *tls_reporter; /* of clerk_tls_reports.c */
+	struct failure_reports *failure_reports; /* of clerk_failure_reports.c */
 	bool backing_up;            /* a backup is being made: desks are told to forget nothing */
 	int busy;                   /* handlers that use what is open */
 	bool closed;                /* nothing is open any more */
@@ -169,6 +170,10 @@ void clerk_reports_stop(struct clerk *k);
 /* clerk_tls_reports.c: the reports on TLS (RFC 8460). */
 NODISCARD int clerk_tls_reports_start(struct clerk *k);
 void clerk_tls_reports_stop(struct clerk *k);
+
+/* clerk_failure_reports.c: the reports of single failures (RFC 9991). */
+NODISCARD int clerk_failure_reports_start(struct clerk *k);
+void clerk_failure_reports_stop(struct clerk *k);
 
 /* clerk_report_send.c: what reports have in common. */
 struct clerk_report {

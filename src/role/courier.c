@@ -128,6 +128,7 @@ start(struct role_context *c, struct buf *detail)
 	BUS_HANDLE(c->bus, courier_send, courier_on_send, k);
 	BUS_HANDLE(c->bus, courier_report_places, courier_on_report_places, k);
 	BUS_HANDLE(c->bus, courier_report_post, courier_on_report_post, k);
+	BUS_HANDLE(c->bus, courier_report_addresses, courier_on_report_addresses, k);
 	BUS_HANDLE(c->bus, courier_advice, courier_on_advice, k);
 	return 0;
 }

@@ -44,6 +44,8 @@ int courier_on_send(struct courier *k, struct bus_peer *from, struct bus_courier
 /* courier_report.c: the bus's courier_report_places and courier_report_post. */
 int courier_on_report_places(struct courier *k, struct bus_peer *from, struct bus_courier_report_places_request *q,
     struct arena *a, struct bus_courier_report_places_reply *rep);
+int courier_on_report_addresses(struct courier *k, struct bus_peer *from,
+    struct bus_courier_report_addresses_request *q, struct arena *a, struct bus_courier_report_addresses_reply *rep);
 int courier_on_report_post(struct courier *k, struct bus_peer *from, struct bus_courier_report_post_request *q,
     struct arena *a, struct bus_courier_report_post_reply *rep);
 

@@ -1,8 +1,10 @@
-/* courier_report.c: what the clerk, which has no network, needs for reports on TLS (RFC 8460): where a domain wants them, and taking one to a
- * web server. */
+/* courier_report.c: what the clerk, which has no network, needs for reports: where a domain wants those on TLS (RFC 8460), taking one to a
+ * web server; and which addresses those of single failures may go to. */
 #include "base/log.h"
 #include "role/courier_https.h"
 #include "role/courier_private.h"
+#include "role/trust_resolver.h"
+#include "trust/dmarc_report.h"
 #include "trust/tls_report.h"
 
 #define TXT_MAX 50
@@ -50,6 +52,19 @@ courier_on_report_places(struct courier *k, struct bus_peer *from, struct bus_co
 		rep->https = places.https;
 	}
 	return e == ERR_NOTFOUND ? 0 : e;
+}
+
+int
+courier_on_report_addresses(struct courier *k, struct bus_peer *from, struct bus_courier_report_addresses_request *q,
+    struct arena *a, struct bus_courier_report_addresses_reply *rep)
+{
+	struct resolver *resolver = resolver_use(k->resolver);
+	struct trust_dns dns = trust_resolver_dns(resolver->dns);
+	int e = dmarc_report_destinations(&dns, a, q->domain, q->addresses, &rep->addresses);
+
+	(void)from;
+	resolver_release(&resolver);
+	return e;
 }
 
 /* Only a server whose certificate is right for the name is told anything: so nobody can make the house talk to what is behind its own walls. */

@@ -1,9 +1,11 @@
 #include "role/gate_trust.h"
 
 #include "base/log.h"
+#include "trust/failure_report.h"
 
 #define CHECK_ARENA_BYTES ((size_t)32 << 20)
 #define TEXT_BYTES_MAX 49152
+#define CLERK_MS 5000
 
 /* One message. */
 struct check {
@@ -154,6 +156,25 @@ tell(struct check *k, const struct assess_question *q, const struct assessment *
 	return results.err != 0 || findings.err != 0 || arena_failed(&k->arena) ? ERR_NOMEM : 0;
 }
 
+/* A report that cannot be told of is not sent. */
+static void
+report_failure(struct check *k, const struct assess_question *q, const struct assessment *r)
+{
+	struct bus_clerk_dmarc_failure_reply rep;
+	struct bus_clerk_dmarc_failure_request m = {.domain = r->dmarc.policy_domain, .addresses = r->dmarc.record.ruf};
+	struct buf fields BUF_CLEANUP, header BUF_CLEANUP;
+
+	buf_init(&fields, TEXT_BYTES_MAX);
+	buf_init(&header, FAILURE_REPORT_BYTES_MAX);
+	failure_report_put_header(q, &header);
+	if (failure_report_put_fields(q, r, &k->arena, POSTHOUSE_VERSION, &fields) != 0 || fields.err != 0 ||
+	    header.err != 0)
+		return;
+	m.fields = buf_slice(&fields);
+	m.header = buf_slice(&header);
+	(void)!BUS_CALL(k->t->c->bus, ROLE_CLERK, 0, clerk_dmarc_failure, &m, &k->arena, &rep, CLERK_MS);
+}
+
 static int
 check_judge(void *arg, struct smtp_finding *out)
 {
@@ -181,6 +202,9 @@ check_judge(void *arg, struct smtp_finding *out)
 	if (e != 0)
 		return e;
 	count(k->t, k, r);
+	if (r->verdict != ASSESS_DEFER && k->s->report_sender.n > 0 && k->s->failure_reports &&
+	    failure_report_wanted(&q, r))
+		report_failure(k, &q, r);
 	if (r->verdict != ASSESS_DEFER && k->s->report_sender.n > 0)
 		gate_tally_add(&k->t->tally, &q, r);
 	return tell(k, &q, r, out);

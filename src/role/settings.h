@@ -142,7 +142,7 @@ struct settings {
 	struct network_list trust_exempt;
 	struct assess_rules trust;
 	struct slice report_sender; /* empty: no reports */
-	bool tls_reports;
+	bool tls_reports, failure_reports;
 	struct slice_list report_addresses;
 	struct limits limits;
 	struct arena arena;

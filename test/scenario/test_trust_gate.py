@@ -87,6 +87,8 @@ def world():
             'rua=mailto:ann@in.test!10m,mailto:spy@elsewhere.test"', 'bank.test._report._dmarc.in TXT "v=DMARC1"',
             f"s1._domainkey.bank TXT {w.bank.record()}", "shop.bank A 192.0.2.1", f'mail TXT "v=spf1 ip4:{BANK} ~all"',
             '_dmarc.suspicious TXT "v=DMARC1; p=quarantine"', "suspicious A 192.0.2.3", '_dmarc.calm TXT "v=DMARC1; p=none"',
+            '_dmarc.curious TXT "v=DMARC1; p=none; fo=1; ruf=mailto:bob@in.test,mailto:spy@elsewhere.test"', 'curious TXT "v=spf1 -all"',
+            'curious.test._report._dmarc.in TXT "v=DMARC1"',
             '_dmarc.trying TXT "v=DMARC1; p=reject; t=y"', f'lists TXT "v=spf1 ip4:{LIST} -all"', f'other.lists TXT "v=spf1 ip4:{LIST} -all"',
             f"f._domainkey.forwarder TXT {w.forwarder.record()}", f"u._domainkey.unknown TXT {w.unknown.record()}", "silent NS ns.silent",
             "ns.silent A 127.0.0.9", 'softly TXT "v=spf1 ~all"', f"mx.bank A {BANK}"]
@@ -274,6 +276,45 @@ def test_nobody_is_told_who_is_named_in_vain(world):
     code, _, key = deliver(w, BANK, "x@bank.test", w.bank.sign(letter("a@bank.test", "not in vain")), "away@in.test")
     assert code == 250
     wait_until(lambda: "returned to the sender, with a report" in story(w, key), 20, "the report")
+
+
+def test_single_failures_are_reported_where_that_is_wanted(world):
+    """RFC 9991: only when the house does that, a few a day, to addresses that agreed, without body and recipients."""
+    w = world
+    before = w.house.extra_config
+
+    def reports():
+        return [m for m in w.house.inbox("bob@in.test") if b"report-type=feedback-report" in m]
+
+    secret = letter("a@curious.test", "a failure", b"To: ann@in.test, secret@in.test\r\nMessage-ID: <x@curious.test>\r\n")
+    assert deliver(w, STRANGER, "x@curious.test", secret)[0] == 250
+    try:
+        w.house.extra_config = before.replace("[trust]\n", "[trust]\nfailure_reports = yes\n") + "[limits]\nfailure_reports_per_day = 2\n"
+        w.house.write_config()
+        w.house.run("reload")
+        for _ in range(3):
+            assert deliver(w, STRANGER, "x@curious.test", secret)[0] == 250
+        assert deliver(w, STRANGER, "", letter("a@calm.test", "nobody asks"))[0] == 250
+        wait_until(lambda: len(reports()) >= 2, 30, "the reports")
+    finally:
+        w.house.extra_config = before
+        w.house.write_config()
+        w.house.run("reload")
+    assert len(reports()) == 2
+    message = email.message_from_bytes(reports()[0], policy=email.policy.default)
+    assert message.get_content_type() == "multipart/report" and not message.defects and message["From"] == "dmarc@in.test"
+    _, feedback, shown = message.get_payload()
+    assert feedback.get_content_type() == "message/feedback-report" and shown.get_content_type() == "text/rfc822-headers"
+    fields = email.message_from_string(feedback.get_payload()[0].as_string() if feedback.is_multipart() else feedback.get_payload())
+    assert {n: fields[n] for n in ("Feedback-Type", "Version", "Auth-Failure", "Identity-Alignment", "Delivery-Result", "Source-IP",
+                                   "Reported-Domain", "Original-Mail-From", "Message-ID")} == {
+        "Feedback-Type": "auth-failure", "Version": "1", "Auth-Failure": "dmarc", "Identity-Alignment": "dkim, spf",
+        "Delivery-Result": "delivered", "Source-IP": STRANGER, "Reported-Domain": "curious.test", "Original-Mail-From": "<x@curious.test>",
+        "Message-ID": "<x@curious.test>"}
+    assert fields["SPF-DNS"] == 'txt : curious.test : "v=spf1 -all"' and fields["Authentication-Results"].startswith("mx.in.test;")
+    raw = reports()[0].split(b"text/rfc822-headers")[1]
+    assert b"Subject: a failure" in raw and b"secret" not in reports()[0] and b"this is" not in reports()[0]
+    assert "spy@elsewhere.test" not in w.house.run("queue", "list")
 
 
 def test_the_domains_get_their_reports(world, tmp_path):
