@@ -28,13 +28,13 @@ struct clerk {
 	struct net_acceptor *control, *local;
 	struct map programs; /* ticket → struct program of clerk_program.c */
 	int next_courier;
-	struct fiber *reporter;     /* of clerk_reports.c */
-	struct fiber *tls_reporter; /* of clerk_tls_reports.c */
+	struct fiber *reporter;                  /* of clerk_reports.c */
+	struct fiber *tls_reporter;              /* of clerk_tls_reports.c */
 	struct failure_reports *failure_reports; /* of clerk_failure_reports.c */
-	bool backing_up;            /* a backup is being made: desks are told to forget nothing */
-	int busy;                   /* handlers that use what is open */
-	bool closed;                /* nothing is open any more */
-	struct {                    /* clerk_watch.c; times in seconds since 1970, 0: never */
+	bool backing_up;                         /* a backup is being made: desks are told to forget nothing */
+	int busy;                                /* handlers that use what is open */
+	bool closed;                             /* nothing is open any more */
+	struct {                                 /* clerk_watch.c; times in seconds since 1970, 0: never */
 		struct fiber *fiber;
 		int64_t clock_base_us; /* of the clock over the monotonic one; 0: not looked yet */
 		int64_t jumps, jump_s, jumped_at_s;
