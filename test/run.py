@@ -4,6 +4,7 @@ import concurrent.futures
 import os
 import pathlib
 import re
+import resource
 import subprocess
 import sys
 import time
@@ -66,8 +67,8 @@ def stage_checks(tally, options):
 
 
 def stage_build(tally, options):
-    # gcc for what runs, clang (with its own warnings) for the fuzz targets.
-    for kind in ("release", "asan", "fuzz", "tsan"):
+    # gcc for what runs, clang (with its own warnings) for ASan, UBSan and the fuzz targets.
+    for kind in ("release", "asan", "tsan"):
         targets = tsan_targets() if kind == "tsan" else []
         code, output = run(["script/build", builddir(kind), kind, *targets], timeout=1500)
         tally.add(f"build {kind} without a warning", code == 0, output)
@@ -112,7 +113,7 @@ def stage_unit(tally, options):
 
 
 def stage_fuzz(tally, options):
-    folder = TOP / builddir("fuzz") / "src"
+    folder = TOP / builddir("asan") / "src"
     targets = sorted(p for p in folder.glob("*_fuzz") if p.is_file())
     if not targets:
         tally.add("fuzz targets", False, f"none in {folder}")
@@ -122,7 +123,7 @@ def stage_fuzz(tally, options):
 
     def one(target):
         name = target.name[: -len("_fuzz")]
-        grown = TOP / builddir("fuzz") / "corpus" / name
+        grown = TOP / builddir("asan") / "corpus" / name
         grown.mkdir(parents=True, exist_ok=True)
         seeds = TOP / "test" / "fuzz" / name
         command = [str(target), f"-max_total_time={seconds}", f"-seed={seed}", "-timeout=10", "-rss_limit_mb=2048", "-print_final_stats=1",
@@ -183,6 +184,12 @@ def finish(tally):
     return 1 if tally.failed or not tally.passed else 0
 
 
+def cpu_seconds():
+    """Of all that was started here and has ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--all", action="store_true", help="longer fuzzing and soaks")
@@ -193,10 +200,10 @@ def main():
     tally = Tally()
     for stage in STAGES:
         if stage in options.only.split(","):
-            start = time.monotonic()
+            start, cpu = time.monotonic(), cpu_seconds()
             print(f"== {stage}", flush=True)
             globals()[f"stage_{stage}"](tally, options)
-            print(f"== {stage}: {time.monotonic() - start:.0f} s", flush=True)
+            print(f"== {stage}: {time.monotonic() - start:.0f} s, {cpu_seconds() - cpu:.0f} s of CPU", flush=True)
     return finish(tally)
 
 

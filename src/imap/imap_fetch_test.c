@@ -58,7 +58,7 @@ WORLD_TEST(test_sections)
 	expect(&c, "SELECT INBOX", "* 1 EXISTS");
 	section_is(&c, "", TREE);
 	section_is(&c, "HEADER", TREE_HEAD);
-	section_is(&c, "TEXT", TREE + sizeof(TREE_HEAD) - 1);
+	section_is(&c, "TEXT", &TREE[sizeof(TREE_HEAD) - 1]);
 	section_is(&c, "1", "first\r\nlines\r\n");
 	section_is(&c, "1.MIME",
 	    "Content-Type: text/plain; charset=utf-8; name*=iso-8859-1''%E9t%E9\r\nContent-ID: <id1@x>\r\n\r\n");

@@ -310,7 +310,8 @@ struct durable {
 	const struct house *house;
 	struct arena *arena;
 	int64_t now_us;
-	struct slice *files; /* messages whose file must go */
+	char (*files)[ULID_LEN +
+	    1]; /* messages whose file must go; one for each of `ids`, however often a full disk has the step run again */
 	size_t files_n;
 	int64_t delivered;
 	bool to_tell;
@@ -352,7 +353,7 @@ write_durable(struct sqltx *tx, void *arg)
 			err = row_message_less(tx, slice_z(id), 1, d->now_us, &left, &in_file);
 		d->delivered++;
 		if (err == 0 && left && in_file)
-			d->files[d->files_n++] = arena_copy(d->arena, slice_z(id));
+			memcpy(d->files[d->files_n++], id, sizeof(id));
 	}
 	return err;
 }
@@ -398,7 +399,7 @@ after_durable(struct queue *q, struct durable *d)
 		if (settle_durable(q, d->account_id, d->ids.v[i]) && forget != NULL)
 			forget[n++] = d->ids.v[i];
 	for (size_t i = 0; i < d->files_n; i++)
-		finish_unlink(q, d->files[i]);
+		finish_unlink(q, slice_z(d->files[i]));
 	forget_add(q, d->account_id, (struct slice_list){forget, n});
 	d->at = d->end;
 }
@@ -412,7 +413,7 @@ queue_delivered(struct queue *q, struct slice account_id, struct slice_list ids)
 	int err = 0;
 
 	arena_init(&a, (ids.n + 1) * 256 + 65536);
-	d.files = ARENA_ARRAY(&a, struct slice, ids.n + 1);
+	d.files = arena_alloc(&a, (ids.n + 1) * sizeof(*d.files));
 	if (d.files == NULL)
 		return ERR_NOMEM;
 	for (size_t i = 0; i < ids.n; i++)

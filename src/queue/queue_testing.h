@@ -401,7 +401,7 @@ world_run(struct world *w, void (*body)(struct world *w))
 #define UNTIL(w, cond) \
 	do { \
 		bool until_ok_ = (cond); \
-		for (int until_ = 0; until_ < 5000 && !until_ok_; until_++) { \
+		for (int until_ = 0; until_ < 60000 && !until_ok_; until_++) { \
 			assert_int_equal(fiber_sleep((w)->loop, 2), 0); \
 			until_ok_ = (cond); \
 		} \

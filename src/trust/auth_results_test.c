@@ -68,8 +68,8 @@ forged(void **state)
 	    "\"mx.example.org\"; x", "\"mx.\\example.org\" 1; x", "mx.example.org/1; x", "mx.example.org 1; x",
 	    "mx.example.org 2; x", "other.test 2; x", "", " ; spf=pass", "( mx", "\"", "mx.example.org spf=pass",
 	    "xn--bcher-kva.test; x",
-	    "b\xc3\xbc"
-	    "cher.test; x"};
+	    ("b\xc3\xbc"
+	     "cher.test; x")};
 	static const char *const others[] = {"other.test; spf=pass", "mx.example.org.other.test; x", "xmx.example.org;",
 	    "example.org; x", "other.test 1; x", "other.test (mx.example.org); x", "(mx.example.org) other.test;"};
 
