@@ -153,7 +153,7 @@ def stage_scenario(tally, options):
     for kind, mark in rounds:
         log = TOP / builddir(kind) / "scenario.xml"
         command = ["/usr/bin/python3", "-m", "pytest", "-q", "-x" if options.stop else "-q", "-p", "no:cacheprovider",
-                   f"--junitxml={log}", "test/scenario", "--durations=12", "-n", str(CORES + 1), "--dist", "loadfile"]
+                   f"--junitxml={log}", "test/scenario", "--durations=12", "-n", str(2 * CORES), "--dist", "loadfile"]
         if mark:
             command += ["-m", mark]
         if options.all:

@@ -123,7 +123,8 @@ write_message(struct clerk_report *p, const struct failure *f, struct buf *out)
 	buf_printf(out, "Message-ID: <%s@%.*s>\r\nAuto-Submitted: auto-generated\r\nMIME-Version: 1.0\r\n", p->id,
 	    SLICE_ARG(s->hostname));
 	buf_printf(out,
-	    "Content-Type: multipart/report; report-type=feedback-report;\r\n\tboundary=\"%s\"\r\n\r\n--%s\r\n", boundary, boundary);
+	    "Content-Type: multipart/report; report-type=feedback-report;\r\n\tboundary=\"%s\"\r\n\r\n--%s\r\n",
+	    boundary, boundary);
 	build_text_body(out,
 	    arena_printf(p->a,
 		"This is a report of %.*s about a message that said to be from %.*s.\r\n"
@@ -154,7 +155,8 @@ send_one(struct clerk *k, struct failure *f)
 		house_ulid(k->c->house, p.id);
 		e = write_message(&p, f, &message);
 		if (e == 0)
-			e = clerk_report_submit(&p, f->domain, SLICE_EMPTY, SLICE("NOTIFY=NEVER\n"), buf_slice(&message));
+			e = clerk_report_submit(
+			    &p, f->domain, SLICE_EMPTY, SLICE("NOTIFY=NEVER\n"), buf_slice(&message));
 	}
 	return e;
 }

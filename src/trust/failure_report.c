@@ -42,7 +42,8 @@ failure_report_wanted(const struct assess_question *q, const struct assessment *
 	const struct header_field *type = header_find(dkim_reader_header(q->reader), SLICE("Content-Type"));
 	bool dkim, spf;
 
-	if ((r->dmarc.result != TRUST_PASS && r->dmarc.result != TRUST_FAIL) || p->ruf.n == 0 || p->psd == DMARC_PSD_YES)
+	if ((r->dmarc.result != TRUST_PASS && r->dmarc.result != TRUST_FAIL) || p->ruf.n == 0 ||
+	    p->psd == DMARC_PSD_YES)
 		return false;
 	/* A report that fails here must not lead to a report of that. */
 	if (type != NULL && slice_istarts(slice_trim(type->value), SLICE("multipart/report")))
@@ -107,7 +108,8 @@ put_spf(const struct assess_question *q, const struct assessment *r, struct aren
 		return 0;
 	e = trust_dns_ask(&q->dns, r->spf.domain, TRUST_DNS_TXT, a, &answer);
 	for (size_t i = 0; e == 0 && answer.status == TRUST_DNS_FOUND && i < answer.n; i++)
-		if (slice_istarts(answer.v[i].data, SLICE("v=spf1")) && slice_find_byte(answer.v[i].data, '"') == SLICE_NONE) {
+		if (slice_istarts(answer.v[i].data, SLICE("v=spf1")) &&
+		    slice_find_byte(answer.v[i].data, '"') == SLICE_NONE) {
 			put_field(out, "SPF-DNS",
 			    arena_printf(a, "txt : %.*s : \"%.*s\"", SLICE_ARG(r->spf.domain),
 				SLICE_ARG(slice_head(answer.v[i].data, 500))));
@@ -126,9 +128,11 @@ failure_report_put_fields(
 	int e;
 
 	net_address_text(&q->client, client);
-	buf_printf(out, "Feedback-Type: auth-failure\r\nUser-Agent: Posthouse/%s\r\nVersion: 1\r\nAuth-Failure: dmarc\r\n", version);
-	buf_printf(out, "Identity-Alignment: %s%s%s%s\r\n", dkim ? "" : "dkim", !dkim && !spf ? ", " : "", spf ? "" : "spf",
-	    dkim && spf ? "none" : "");
+	buf_printf(out,
+	    "Feedback-Type: auth-failure\r\nUser-Agent: Posthouse/%s\r\nVersion: 1\r\nAuth-Failure: dmarc\r\n",
+	    version);
+	buf_printf(out, "Identity-Alignment: %s%s%s%s\r\n", dkim ? "" : "dkim", !dkim && !spf ? ", " : "",
+	    spf ? "" : "spf", dkim && spf ? "none" : "");
 	put_field(out, "Delivery-Result", slice_z(delivery_result(r)));
 	put_field(out, "Source-IP", slice_z(client));
 	put_field(out, "Reported-Domain", r->dmarc.author);
@@ -149,15 +153,16 @@ failure_report_put_fields(
 void
 failure_report_put_header(const struct assess_question *q, struct buf *out)
 {
-	static const char *const shown[] = {"From", "Sender", "Reply-To", "Date", "Subject", "Message-ID", "MIME-Version", "Content-Type",
-	    "List-Id", "DKIM-Signature"};
+	static const char *const shown[] = {"From", "Sender", "Reply-To", "Date", "Subject", "Message-ID",
+	    "MIME-Version", "Content-Type", "List-Id", "DKIM-Signature"};
 	const struct header *h = dkim_reader_header(q->reader);
 
 	for (size_t i = 0; i < h->n; i++)
 		for (size_t k = 0; k < COUNT_OF(shown); k++) {
 			struct slice rest = h->v[i].raw;
 
-			if (!slice_ieq(h->v[i].name, slice_z(shown[k])) || out->n + 2 * rest.n > FAILURE_REPORT_BYTES_MAX)
+			if (!slice_ieq(h->v[i].name, slice_z(shown[k])) ||
+			    out->n + 2 * rest.n > FAILURE_REPORT_BYTES_MAX)
 				continue;
 			while (rest.n > 0) {
 				struct slice line = slice_cut(&rest, '\n');
