@@ -141,7 +141,7 @@ test_refusals(void **state)
 
 /* What commands ask the house for besides, on their way. */
 static const char *const asked_on_the_way[] = {"account mail", "backup key", "backup begin", "backup file",
-    "backup mark", "backup account", "backup blob", "backup end", "fsck"};
+    "backup mark", "backup account", "backup blob", "backup end", "fsck", "report"};
 
 static size_t
 house_command(const char *words)
