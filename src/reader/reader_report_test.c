@@ -95,8 +95,8 @@ deflated(struct arena *a, struct slice in, bool raw)
 static void
 put_le(struct buf *b, uint64_t v, int bytes)
 {
-	for (int i = 0; i < bytes; i++)
-		buf_put_u8(b, (uint8_t)(v >> (8 * i)));
+	for (int i = 0; i < bytes; i++, v >>= 8)
+		buf_put_u8(b, (uint8_t)v);
 }
 
 struct zipped {
