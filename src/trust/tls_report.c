@@ -71,14 +71,16 @@ static bool
 is_host(struct slice s)
 {
 	size_t dot = slice_rfind_byte(s, '.');
+	uint8_t before = '.';
 
 	if (s.n == 0 || s.n > 253 || dot == SLICE_NONE || dot == 0 || dot + 1 >= s.n)
 		return false;
 	for (size_t i = 0; i < s.n; i++) {
 		uint8_t c = slice_at(s, i);
 
-		if (!ascii_is_alnum(c) && c != '-' && (c != '.' || slice_at(s, i - 1) == '.'))
+		if (!ascii_is_alnum(c) && c != '-' && (c != '.' || before == '.'))
 			return false;
+		before = c;
 	}
 	return ascii_is_alpha(slice_at(s, dot + 1));
 }
