@@ -92,7 +92,7 @@ def stage_unit(tally, options):
     for kind in ("release", "asan"):
         log = TOP / builddir(kind) / "meson-logs" / "testlog.junit.xml"
         log.unlink(missing_ok=True)
-        code, output = run(["meson", "test", "-C", builddir(kind), "--no-rebuild", "--num-processes", str(CORES)], timeout=1500,
+        code, output = run(["meson", "test", "-C", builddir(kind), "--no-rebuild", "--num-processes", str(2 * CORES)], timeout=1500,
                            env=SANITIZERS)
         if not log.exists():
             tally.add(f"unit tests ({kind})", False, output)
@@ -108,7 +108,7 @@ def stage_unit(tally, options):
             tally.add(name, bad is None, detail, skipped=case.find("skipped") is not None)
     # The fiber runtime and what stands on its threads, under ThreadSanitizer.
     names = [target.removeprefix("src/") for target in tsan_targets() if target.startswith("src/")]
-    code, output = run(["meson", "test", "-C", builddir("tsan"), "--no-rebuild", "--num-processes", str(CORES), *names], timeout=900, env=SANITIZERS)
+    code, output = run(["meson", "test", "-C", builddir("tsan"), "--no-rebuild", "--num-processes", str(2 * CORES), *names], timeout=900, env=SANITIZERS)
     tally.add(f"unit tests of {', '.join(TSAN_ROOMS)} (tsan)", code == 0, output)
 
 
@@ -118,7 +118,7 @@ def stage_fuzz(tally, options):
     if not targets:
         tally.add("fuzz targets", False, f"none in {folder}")
     # The suite walks the same way each time, so that a change is refused for what it did; --all looks further, elsewhere.
-    seconds = 60 if options.all else 10
+    seconds = 60 if options.all else 8
     seed = 0 if options.all else 1
 
     def one(target):
@@ -138,7 +138,7 @@ def stage_fuzz(tally, options):
 
 def start_tidy(options):
     """The scenarios mostly wait for each other: clang-tidy has the cores meanwhile, behind them."""
-    return subprocess.Popen(["nice", "-n", "19", "script/tidy"] + (["--all"] if options.all else []), cwd=TOP, stdout=subprocess.PIPE,
+    return subprocess.Popen(["nice", "-n", "19", "script/tidy", "--all" if options.all else "--quick"], cwd=TOP, stdout=subprocess.PIPE,
                             stderr=subprocess.STDOUT, text=True, errors="replace", stdin=subprocess.DEVNULL)
 
 
