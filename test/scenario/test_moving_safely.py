@@ -14,11 +14,13 @@ from harness.house import BINARY
 from harness.net import wait_until
 from test_moving import ALICE, Liar, contents, message, row
 
+BOB = "bob@example.test"
+
 needs_dovecot = pytest.mark.skipif(not dovecot_server.available(), reason="Dovecot is not unpacked: script/bootstrap test")
 
 
-def bring(house, url, *more, code=0, verb=("import", "imap"), order=1):
-    place = [url, ALICE][::order]
+def bring(house, url, *more, code=0, verb=("import", "imap"), order=1, user=ALICE):
+    place = [url, user][::order]
     done = subprocess.run([BINARY, *verb, *place, *map(str, more), "--password-stdin", *house.where()], input="secret\n",
                           capture_output=True, text=True, timeout=60)
     assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
@@ -31,24 +33,26 @@ def test_only_the_right_server_gets_the_password(shared_demo, folder, implicit):
     """By its authority, by its fingerprint, or not at all: and then what to do is told, and nothing has been sent."""
     authority, other = Authority(folder / "authority"), Authority(folder / "other", "Another Authority")
     leaf = authority.leaf("localhost")
+    # Two servers at the same name are one to who remembers what was brought: each gets an account of its own.
+    user = ALICE if implicit else BOB
     with DovecotServer(folder / "dovecot", tls=leaf, implicit=implicit) as server:
-        server.add_user(ALICE, "{PLAIN}secret")
-        Maildirs(server, ALICE).put(message(1))
+        server.add_user(user, "{PLAIN}secret")
+        Maildirs(server, user).put(message(1))
         by_name, by_address = server.url.replace("127.0.0.1", "localhost"), server.url
         # An address is not in the certificate; nor does the system know who signed it.
         for url, more in ((by_name, ()), (by_address, ("--ca", authority.root.pem)), (by_name, ("--ca", other.root.pem)),
                           (by_name, ("--fingerprint", "00" * 32))):
-            said = bring(shared_demo, url, *more, code=77)
+            said = bring(shared_demo, url, *more, code=77, user=user)
             found = re.search(r"its SHA-256 fingerprint is ([0-9a-f]{64})", said)
             assert "the certificate is not accepted: " in said and "Nothing was sent" in said, said
         assert server.passwords == []
         fingerprint = found[1]
         assert fingerprint == leaf.certificate.fingerprint(hashes.SHA256()).hex()
-        assert "1 brought here" in bring(shared_demo, by_name, "--ca", authority.root.pem)
+        assert "1 brought here" in bring(shared_demo, by_name, "--ca", authority.root.pem, user=user)
         assert "1 had been before" in bring(shared_demo, by_address.replace("127.0.0.1", "localhost"), "--fingerprint",
-                                            ":".join(re.findall("..", fingerprint.upper())))
-        assert "1 messages" in bring(shared_demo, by_address, "--no-verify")
-        assert "6 folders" in bring(shared_demo, by_name, "--ca", authority.root.pem, verb=("export", "imap"), order=-1)
+                                            ":".join(re.findall("..", fingerprint.upper())), user=user)
+        assert "1 messages" in bring(shared_demo, by_address, "--no-verify", user=user)
+        assert "6 folders" in bring(shared_demo, by_name, "--ca", authority.root.pem, verb=("export", "imap"), order=-1, user=user)
         assert set(server.passwords) == {"secret"}
 
 
